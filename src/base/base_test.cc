@@ -1,0 +1,87 @@
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/ids.h"
+#include "base/json.h"
+#include "base/rng.h"
+#include "base/time.h"
+
+namespace tidegate {
+namespace {
+
+TEST(Time, Rfc3339RoundTrips) {
+  struct Case {
+    const char* text;
+    const char* utc;
+  };
+  for (const Case& c : std::initializer_list<Case>{
+           {"2026-11-23T18:00:00Z", "2026-11-23T18:00:00Z"},
+           {"2026-11-23T18:00:00+01:00", "2026-11-23T17:00:00Z"},
+           {"2026-11-23T18:00:00.25-05:30", "2026-11-23T23:30:00.250Z"},
+           {"1969-12-31T23:59:59.999Z", "1969-12-31T23:59:59.999Z"},
+           {"2104-02-29T00:00:00Z", "2104-02-29T00:00:00Z"},
+           {"2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"}}) {
+    const auto t = parse_rfc3339(c.text);
+    ASSERT_TRUE(t) << c.text;
+    EXPECT_EQ(format_utc(*t), c.utc);
+  }
+}
+
+TEST(Time, RefusesWhatIsNotRfc3339) {
+  for (const char* text : {"", "2026", "2026-02-30T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00",
+                           "2026-01-01T00:00:00+1", "2026-01-01T00:00:00Zx", "2026-01-01T00:00:00.Z"}) {
+    EXPECT_FALSE(parse_rfc3339(text)) << text;
+  }
+}
+
+TEST(Time, Durations) {
+  EXPECT_EQ(parse_duration("1h30m"), Millis(5'400'000));
+  EXPECT_EQ(parse_duration("250ms"), Millis(250));
+  EXPECT_EQ(format_duration(Millis(5'400'000)), "1h30m");
+  EXPECT_EQ(format_duration(Millis(0)), "0s");
+  for (const char* text : {"", "5", "-5s", "5 s", "1.5h", "99999999999999d", "s"}) {
+    EXPECT_FALSE(parse_duration(text)) << text;
+  }
+}
+
+TEST(Ids, Version7SortsByTimeAndIsWellFormed) {
+  SeededRng rng(1);
+  const std::string id = new_uuid_v7(SystemClock(), rng);
+  ASSERT_EQ(id.size(), 36u);
+  EXPECT_EQ(id[14], '7');
+  EXPECT_NE(new_uuid_v7(SystemClock(), rng), id);
+}
+
+TEST(Json, RefusesMalformedDeepHugeAndDuplicate) {
+  EXPECT_EQ(json::parse("{\"a\":1").error().code, Code::Malformed);
+  EXPECT_EQ(json::parse("{} x").error().code, Code::Malformed);
+  EXPECT_EQ(json::parse("\"\xff\"").error().code, Code::Malformed);
+  EXPECT_EQ(json::parse(std::string(100, '[') + std::string(100, ']')).error().code, Code::Malformed);
+  EXPECT_EQ(json::parse(std::string(2 << 20, ' ')).error().code, Code::TooLarge);
+  EXPECT_EQ(json::parse(R"({"a":1,"b":{"a":2},"a":3})").error().reason, "duplicate_key");
+  EXPECT_TRUE(json::parse(R"([{"a":"x,\"a\":"},{"a":{"b":[1,"a","a"]}}])"));
+}
+
+TEST(Json, ReaderReportsEveryWrongFieldAtOnce) {
+  const auto v = json::parse(R"({"name":7,"size":1.5,"mode":"ful","list":["a",2],"nmae":"x","t":"yesterday"})");
+  ASSERT_TRUE(v);
+  std::vector<FieldError> errors;
+  json::Reader r(v->as_object(), "job", errors);
+  static constexpr std::string_view kModes[] = {"full", "incremental"};
+  r.text("name", {1, 100, true});
+  r.integer("size");
+  r.one_of("mode", kModes);
+  r.texts("list", 10, {});
+  r.time("t");
+  r.text("id", {1, 100, true});
+  r.finish();
+  ASSERT_EQ(errors.size(), 7u);
+  EXPECT_EQ(errors[0].field, "job.name");
+  EXPECT_NE(errors[2].message.find("did you mean 'full'"), std::string::npos);
+  EXPECT_EQ(errors[3].field, "job.list[1]");
+  EXPECT_EQ(errors[5].message, "is missing");
+  EXPECT_NE(errors[6].message.find("did you mean 'name'"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tidegate
