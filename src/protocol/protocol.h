@@ -48,6 +48,7 @@ struct Endpoint {
 };
 
 struct EntityOptions {
+  bool operator==(const EntityOptions&) const = default;
   std::optional<std::string> cursor;
   std::vector<std::string> primary_key;
   std::vector<std::string> include_columns, exclude_columns;
@@ -60,6 +61,9 @@ struct EntityOptions {
 struct KnownState {
   std::string destination_id;  // a random id the destination keeps in its state table
   std::int64_t epoch = 0;
+  // Commits of this entity so far. The destination's may be greater (the worker died before it could
+  // record a commit); a smaller one means that the destination was restored or swapped.
+  std::int64_t sequence = 0;
   std::string state;  // opaque JSON text, "" when never committed
 };
 

@@ -1,0 +1,43 @@
+#pragma once
+// The store of the control plane. No transaction object, SQL or vendor type leaks through it: one
+// operation is one method, atomic and durable when it returns. Implementations: memory (the
+// reference), sqlite; PostgreSQL and MongoDB follow. All pass store/contract.
+
+#include <memory>
+#include <string>
+
+#include "control/store/history.h"
+#include "control/store/jobs.h"
+#include "control/store/queue.h"
+#include "control/store/registry.h"
+#include "control/store/types.h"
+
+namespace tidegate::store {
+
+// Differences that callers may ask about.
+struct Capabilities {
+  bool durable = true;           // survives the process
+  bool shared = true;            // several processes may open it
+  bool pushes_changes = true;    // watch() tells of other processes' writes at once (else: poll)
+  std::string_view name;         // for messages only
+};
+
+// Ends the subscription when destroyed; after that the handler is not running and will not be called.
+class Subscription {
+ public:
+  virtual ~Subscription() = default;
+};
+
+// Thread-safe. Unavailable from any method: the store could not be reached or is locked; the effect
+// of a write is then unknown and every write may be repeated safely.
+class Store : public JobStore, public QueueStore, public HistoryStore, public RegistryStore {
+ public:
+  virtual Capabilities capabilities() const = 0;
+  virtual Result<Instant> now() = 0;  // the store's clock
+  virtual Status ping() = 0;          // a cheap read
+  // Calls `handler` for changes by this and, where pushed, other processes. Lifetime: the returned
+  // object, which must not outlive the store.
+  virtual std::unique_ptr<Subscription> watch(ChangeHandler handler) = 0;
+};
+
+}  // namespace tidegate::store
