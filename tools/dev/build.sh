@@ -1,0 +1,40 @@
+# ./dev build, demo, fuzz; sourced by ./dev.
+
+configure() { cmake --preset "$1" -DCMAKE_POLICY_DEFAULT_CMP0077=NEW; }
+compile() {
+  local preset=$1
+  shift
+  ninja -C "build/$preset" -j "$JOBS" "$@"
+}
+
+run_build() {
+  step "Configure the release build" configure-release configure release
+  step "Build tidegate and tidegate-sync" build-release compile release tidegate tidegate-sync
+}
+
+run_demo() {
+  # exec: Ctrl-C and the exit code are the demo's own.
+  exec .tools/venv/bin/python tools/demo.py "$@"
+}
+
+fuzz_one() {
+  local target=$1 seconds=$2 corpus=build/corpus/$1
+  mkdir -p "$corpus"
+  local seeds=fuzz/seeds/${target%_fuzz}
+  [ -d "$seeds" ] || seeds=
+  "build/fuzz/bin/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+    -artifact_prefix="$corpus/../$target-" "$corpus" $seeds
+}
+
+run_fuzz() {
+  local seconds=${1:-60} target targets
+  case "$seconds" in *[!0-9]* | '') echo "./dev fuzz: '$seconds' is not a number of seconds" >&2; exit 2 ;; esac
+  targets=$(ls fuzz/*_fuzz.cc | xargs -n1 basename | sed 's/\.cc$//')
+  plan_steps $((5 + $(echo "$targets" | wc -w)))
+  step "Configure the fuzz build" configure-fuzz configure fuzz
+  step "Build the fuzz targets" build-fuzz compile fuzz $targets
+  for target in $targets; do
+    step "Fuzz $target for $seconds s" "fuzz-$target" fuzz_one "$target" "$seconds"
+    grep -E 'stat::(number_of_executed_units|average_exec_per_sec)' "build/log/fuzz-$target.log" | sed 's/^/      /'
+  done
+}

@@ -1,0 +1,49 @@
+# Shows work as numbered steps with elapsed time; sourced by ./dev.
+mkdir -p build/log
+STEP=0
+STEPS=0
+JOBS=${TIDEGATE_JOBS:-$(nproc)}
+export CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-5G}
+
+plan_steps() { STEPS=$1; }
+
+# A duration in seconds, as people say it.
+spell() {
+  if [ "$1" -ge 60 ]; then echo "$(($1 / 60)) min $(($1 % 60)) s"; else echo "$1 s"; fi
+}
+
+# step TITLE LOG COMMAND…: runs it with its output in build/log/LOG.log; on failure prints the end of
+# it and exits. With TIDEGATE_VERBOSE=1 the output is shown as it comes.
+step() {
+  local title=$1 log=build/log/$2.log started=$SECONDS status=0
+  shift 2
+  STEP=$((STEP + 1))
+  printf '[%d/%d] %s … ' "$STEP" "$STEPS" "$title"
+  [ "${TIDEGATE_VERBOSE:-}" = 1 ] && printf '\n'
+  if [ "${TIDEGATE_VERBOSE:-}" = 1 ]; then
+    ("$@") </dev/null 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
+  else
+    ("$@") </dev/null >"$log" 2>&1 || status=$?
+  fi
+  if [ "$status" -ne 0 ]; then
+    printf 'failed after %s\n' "$(spell $((SECONDS - started)))"
+    # What a reader needs is the first error of a compiler or the last lines of anything else.
+    { grep -nE '(error|FAILED|Error):? ' "$log" | head -8; echo '  …'; tail -n 25 "$log"; } | sed 's/^/    /' | cut -c1-300
+    printf '  The whole log: %s\n' "$log"
+    remedy "$log"
+    exit 1
+  fi
+  printf 'done in %s   (log: %s)\n' "$(spell $((SECONDS - started)))" "$log"
+}
+
+remedy() {
+  if grep -qiE 'no space left' "$1"; then
+    echo "  Remedy: the disk is full; free some space (rm -rf build is safe), then run the command again."
+  elif grep -qiE 'could not resolve|temporary failure|connection (timed out|refused)|network is unreachable' "$1"; then
+    echo "  Remedy: a package registry could not be reached; check the network or proxy, then run the command again."
+  elif grep -qiE 'killed|out of memory|cannot allocate' "$1"; then
+    echo "  Remedy: memory ran out; try TIDEGATE_JOBS=1 $0 …"
+  else
+    echo "  Remedy: read the lines above; after a change of toolchain, rm -rf build and run the command again."
+  fi
+}
