@@ -7,6 +7,7 @@
 // Every line is one JSON object in UTF-8, ended by '\n', at most kMaxLine bytes.
 
 #include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -43,7 +44,7 @@ inline constexpr std::string_view kSchemaChangeNames[] = {"evolve", "ignore", "f
 
 // A data source or destination as the child needs it: with its secrets. Never logged.
 struct Endpoint {
-  std::string type;             // a connector's name
+  std::string type;            // a connector's name
   boost::json::object config;  // valid against the connector's spec
 };
 
@@ -61,8 +62,8 @@ struct EntityOptions {
 struct KnownState {
   std::string destination_id;  // a random id the destination keeps in its state table
   std::int64_t epoch = 0;
-  // Commits of this entity so far. The destination's may be greater (the worker died before it could
-  // record a commit); a smaller one means that the destination was restored or swapped.
+  // Commits of this entity so far. The destination's may be greater (the worker died before it
+  // could record a commit); a smaller one means that the destination was restored or swapped.
   std::int64_t sequence = 0;
   std::string state;  // opaque JSON text, "" when never committed
 };
@@ -73,16 +74,17 @@ struct RunSpec {
   int attempt = 1;
   Fence fence{};  // {} : taken from the destination (serverless)
   SyncMode mode = SyncMode::Full;
-  std::vector<std::string> entity_filter;           // names and globs; empty: all
-  std::vector<std::string> only_entities;           // exact names; a retry of the failed ones
-  std::map<std::string, EntityOptions> entities;    // by name or glob; an exact name wins
+  std::vector<std::string> entity_filter;         // names and globs; empty: all
+  std::vector<std::string> only_entities;         // exact names; a retry of the failed ones
+  std::map<std::string, EntityOptions> entities;  // by name or glob; an exact name wins
   SchemaChange schema_change = SchemaChange::Evolve;
-  std::int64_t max_rejected = 0;                    // rows per entity
-  std::optional<std::int64_t> limit;                // rows per entity; never advances state
+  std::int64_t max_rejected = 0;      // rows per entity
+  std::optional<std::int64_t> limit;  // rows per entity; never advances state
   bool dry_run = false;
-  bool take_over = false;  // tables owned by another job
-  std::map<std::string, KnownState> known_state;    // by entity
-  std::int64_t reset_epoch = 0;  // at least this epoch; a greater one than the destination's starts over
+  bool take_over = false;                         // tables owned by another job
+  std::map<std::string, KnownState> known_state;  // by entity
+  // At least this epoch; a greater one than the destination's starts over.
+  std::int64_t reset_epoch = 0;
   std::optional<BootInstant> lease_until;  // none: no lease (serverless)
   Millis patience{60'000};  // how long a lost lease may stay lost before the child gives up
 };
@@ -131,13 +133,18 @@ struct LogLine {
 };
 
 enum class EntityOutcome : std::uint8_t { Succeeded, Failed, Skipped, Cancelled };
-inline constexpr std::string_view kEntityOutcomeNames[] = {"succeeded", "failed", "skipped", "cancelled"};
+inline constexpr std::string_view kEntityOutcomeNames[] = {"succeeded", "failed", "skipped",
+                                                           "cancelled"};
 
+// rows_read = rows_written + rows_rejected + rows_deduplicated, else the entity fails. rows_written
+// counts rows inserted or updated; rows_updated those of them that replaced a row;
+// rows_deduplicated rows read again at the cursor's bound, or replaced by a later row of the same
+// key in one run.
 struct EntityResult {
   std::string entity;
   EntityOutcome outcome = EntityOutcome::Succeeded;
   std::int64_t rows_read = 0, rows_written = 0, rows_updated = 0, rows_deleted = 0,
-               rows_rejected = 0, bytes = 0;
+               rows_rejected = 0, rows_deduplicated = 0, bytes = 0;
   Millis duration{0};
   std::string destination_table;
   std::vector<std::string> schema_changes;  // sentences
@@ -155,7 +162,9 @@ struct RunResult {
   std::optional<std::string> error;
   std::optional<Millis> retry_after;
   std::vector<std::string> warnings;
-  boost::json::value reply;  // spec: {connectors:[{name,title,roles,spec}]}; check: {ok,message}; discover: {entities:[…]}
+  // spec: {connectors:[{name,title,roles,spec}]}; check: {ok,message}; discover: {entities:[…]};
+  // a dry run: {entities:[{entity,table,mode,columns,rows}]} (docs/protocol.md).
+  boost::json::value reply;
 };
 using Event = std::variant<Started, EntityPlanned, Progress, StateCommitted, LogLine, RunResult>;
 
