@@ -35,9 +35,10 @@ struct WritePlan {
 struct WriterState {
   std::string destination_id;  // random, made with the destination's first state; "" before that
   std::int64_t epoch = 0;
-  std::string state;  // "" when nothing was committed
-  Fence fence{};      // the writer's own after open(), the stored one after inspect()
-  std::string table;  // the name the entity has in the destination
+  std::int64_t sequence = 0;  // commits with a state so far; each such commit() adds one
+  std::string state;          // "" when nothing was committed
+  Fence fence{};              // the writer's own after open(), the stored one after inspect()
+  std::string table;          // the name the entity has in the destination
   bool table_exists = false;
   bool table_empty = true;  // also when it does not exist
 };
@@ -59,7 +60,7 @@ struct LoadPlan {
   protocol::SchemaChange schema_change = protocol::SchemaChange::Evolve;
 };
 
-// What commit() made visible, since the commit before.
+// What one commit makes visible.
 struct CommitReport {
   std::int64_t inserted = 0;
   std::int64_t updated = 0;       // rows of a Merge that were there
@@ -73,6 +74,7 @@ class Writer {
  public:
   virtual ~Writer() = default;
 
+  // As read after the claim; commit() keeps epoch, sequence and state up to date.
   virtual const WriterState& state() const = 0;
 
   // Fits the table to the schema (creates, adds columns, widens types, as `schema_change` says;
@@ -87,14 +89,19 @@ class Writer {
   // Adds to the destination's `_tidegate_rejected`, visible with the next commit.
   virtual Status reject(std::span<const RejectedRow> rows) = 0;
 
-  // Makes everything since the last commit visible together with the state and epoch, durably.
-  // Fenced, with nothing written, when another attempt has claimed the entity. A Replace commits
-  // once. nullopt keeps the stored state and epoch (a run that must not advance them).
+  // Puts everything since the last commit in its place (merges, deletes), still invisible, and says
+  // what commit() will make visible. Nothing is written between flush() and commit().
+  virtual Result<CommitReport> flush() = 0;
+
+  // Makes everything since the last commit visible together with the state and epoch, durably, and
+  // adds one to the sequence. Fenced, with nothing written, when another attempt has claimed the
+  // entity. A Replace commits once. REQUIRES: flush() before it.
+  // nullopt keeps the stored state, epoch and sequence (a run that must not advance them).
   struct NewState {
     std::string state;
     std::int64_t epoch = 0;
   };
-  virtual Result<CommitReport> commit(const std::optional<NewState>& state) = 0;
+  virtual Status commit(const std::optional<NewState>& state) = 0;
 
   // After the last commit: tidies up. An error here is only worth a warning.
   virtual Status finish() = 0;
