@@ -1,0 +1,42 @@
+#include "control/model/text_field.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace tidegate::model {
+namespace {
+
+std::size_t count_chars(std::string_view s) {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      s, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+}  // namespace
+
+std::string name_problem(std::string_view text, std::size_t max_chars) {
+  if (text.empty()) return "is empty; give a value";
+  if (const auto n = count_chars(text); n > max_chars) {
+    return fmt::format("is too long: {} characters, at most {}", n, max_chars);
+  }
+  const bool control = std::ranges::any_of(
+      text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  return control ? "holds a control character; remove it" : "";
+}
+
+std::optional<std::string> read_text(json::Reader& r, std::string_view key, const NameRule& rule) {
+  constexpr std::size_t kBytesPerChar = 4;
+  auto s = r.text(key, {.max = rule.max_chars * kBytesPerChar, .required = rule.required});
+  if (!s) return std::nullopt;
+  std::string problem;
+  if (rule.one_line && (rule.required || !s->empty())) {
+    problem = name_problem(*s, rule.max_chars);
+  } else if (const auto n = count_chars(*s); n > rule.max_chars) {
+    problem = fmt::format("is too long: {} characters, at most {}", n, rule.max_chars);
+  }
+  if (problem.empty()) return s;
+  r.error(key, std::move(problem));
+  return std::nullopt;
+}
+
+}  // namespace tidegate::model
