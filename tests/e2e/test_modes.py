@@ -1,0 +1,67 @@
+"""What arrives in the destination, by mode, scheduled and by hand."""
+import pytest
+
+import data
+from harness import wait_for
+
+EVERY_SECOND = {"every": "1s"}
+
+
+def first_run(server, job):
+    return wait_for(lambda: [r for r in server.api("GET", f"/sync-jobs/{job['id']}/history")
+                             if r["state"] == "succeeded"], "a scheduled run succeeded")[-1]
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_full_jobs_ran_incremental_and_incremental_ones_full(server, scheduled):
+    """Seen in Mako: a boolean passed inverted. The mode is asserted by what arrives."""
+    database = server.files / "out.db"
+    outcome = {}
+    for mode in ("full", "incremental"):
+        table = server.files / f"{mode}.csv"
+        data.write_csv(table, 20)
+        fields = {"entityFilter": [mode], "entities": {mode: {"cursor": "id", "primaryKey": ["id"], "lookback": "0s"}}}
+        job = server.create_job(mode, server.csv_to_sqlite(database="out.db"), syncMode=mode, **fields)
+        assert server.wait_run(server.run_now(job["id"]))["state"] == "succeeded"
+        # An old row vanishes from the source: only a full refresh notices.
+        lines = table.read_text().splitlines(keepends=True)
+        table.write_text("".join(lines[:1] + lines[2:]))
+        data.append_csv(table, 21, 5)
+        if scheduled:
+            before = server.api("GET", f"/sync-jobs/{job['id']}")["runCount"]
+            server.api("PATCH", f"/sync-jobs/{job['id']}", {"schedule": EVERY_SECOND})
+            wait_for(lambda: server.api("GET", f"/sync-jobs/{job['id']}")["runCount"] > before, "a scheduled run ended")
+            server.api("PATCH", f"/sync-jobs/{job['id']}", {"enabled": False})
+        else:
+            assert server.wait_run(server.run_now(job["id"]))["state"] == "succeeded"
+        outcome[mode] = data.ids(database, mode)
+    assert outcome["full"] == list(range(2, 26))
+    assert outcome["incremental"] == list(range(1, 26))
+
+
+def test_incremental_without_a_cursor_fails_naming_the_candidates(server):
+    data.write_csv(server.files / "items.csv", 5)
+    job = server.create_job("no cursor", server.csv_to_sqlite(), syncMode="incremental")
+    run = server.wait_run(server.run_now(job["id"]))
+    assert (run["state"], run["errorKind"], run["attempt"]) == ("failed", "configuration", 1)
+    text = str(run["entities"])
+    assert "items" in text and "id" in text and "at" in text
+    assert server.api("GET", f"/sync-jobs/{job['id']}")["lastError"]
+
+
+def test_one_bad_entity_does_not_stop_the_others(server):
+    data.write_csv(server.files / "good.csv", 5)
+    (server.files / "bad.csv").write_text("a,a\n1,2\n")
+    job = server.create_job("mixed", server.csv_to_sqlite(), retry={"maxAttempts": 1})
+    run = server.wait_run(server.run_now(job["id"]))
+    outcomes = {e["entity"]: e["outcome"] for e in run["entities"]}
+    assert run["state"] == "failed" and outcomes == {"good": "succeeded", "bad": "failed"}
+    assert data.ids(server.files / "out.db", "good") == [1, 2, 3, 4, 5]
+
+
+def test_entity_filter_honours_every_name_and_glob(server):
+    for name in ("a1", "a2", "b1", "c1"):
+        data.write_csv(server.files / f"{name}.csv", 3)
+    job = server.create_job("filtered", server.csv_to_sqlite(), entityFilter=["a*", "c1"])
+    run = server.wait_run(server.run_now(job["id"]))
+    assert sorted(e["entity"] for e in run["entities"]) == ["a1", "a2", "c1"]

@@ -1,0 +1,97 @@
+"""Slots of real servers: each due slot has exactly one outcome."""
+import datetime as dt
+
+import data
+from harness import wait_for
+
+
+def when(text):
+    return dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def ledger(server, job_id):
+    """Every outcome as {slot: [outcome, …]}, slots expanded by one second's step."""
+    entries = server.api("GET", f"/sync-jobs/{job_id}/slots?limit=1000")
+    slots = {}
+    for e in entries:
+        slot, last = when(e["first"]), when(e["last"])
+        step = (last - slot) / max(1, e["count"] - 1)
+        for i in range(e["count"]):
+            slots.setdefault(slot + i * step, []).append(e["outcome"])
+    return slots
+
+
+def check_slots(slots, step=1):
+    """The slot checker: no gap, nothing twice."""
+    assert slots
+    expected = min(slots)
+    for slot in sorted(slots):
+        assert slot == expected, f"slot {expected} has no outcome; next is {slot}"
+        assert len(slots[slot]) == 1, f"slot {slot} has {slots[slot]}"
+        expected += dt.timedelta(seconds=step)
+
+
+def test_a_created_job_is_scheduled_at_once_and_every_slot_has_one_outcome(server):
+    data.write_csv(server.files / "items.csv", 10)
+    job = server.create_job("each second", server.csv_to_sqlite(), schedule={"cron": "* * * * * *"})
+    wait_for(lambda: len(ledger(server, job["id"])) >= 4, "four slots")
+    # Toggled off: its slots go on having outcomes, with the reason.
+    server.api("POST", f"/sync-jobs/{job['id']}/toggle", {"enabled": False})
+    wait_for(lambda: any("skipped" in o for o in ledger(server, job["id"]).values()), "a skipped slot")
+    server.api("POST", f"/sync-jobs/{job['id']}/toggle", {"enabled": True})
+    count = len(ledger(server, job["id"]))
+    wait_for(lambda: len(ledger(server, job["id"])) >= count + 3, "three more slots")
+    check_slots(ledger(server, job["id"]))
+
+
+def test_a_deleted_job_runs_no_more_and_keeps_its_history(server):
+    data.write_csv(server.files / "items.csv", 10)
+    job = server.create_job("short lived", server.csv_to_sqlite(), schedule={"every": "1s"})
+    run = wait_for(lambda: server.api("GET", f"/sync-jobs/{job['id']}/history"), "a run")[0]
+    server.api("DELETE", f"/sync-jobs/{job['id']}")
+    assert server.api("GET", f"/runs/{run['id']}")["jobId"] == job["id"]
+    seen = len(server.api("GET", "/runs?limit=1000"))
+    other = server.create_job("other", server.csv_to_sqlite(database="other.db"), schedule={"every": "1s"})
+    wait_for(lambda: len(server.api("GET", f"/sync-jobs/{other['id']}/history")) >= 2, "two runs of another job")
+    runs = server.api("GET", "/runs?limit=1000")
+    assert len([r for r in runs if r["jobId"] == job["id"]]) <= seen
+
+
+def test_slots_missed_while_down_left_no_trace(make_server):
+    """Seen in Mako, Dkron, node-cron: after an outage nobody can say what did not run."""
+    server = make_server()
+    data.write_csv(server.files / "items.csv", 10)
+    job = server.create_job("outage", server.csv_to_sqlite(), schedule={"cron": "* * * * * *"},
+                            misfireGrace="1s", catchup="none")
+    wait_for(lambda: len(ledger(server, job["id"])) >= 2, "two slots")
+    server.kill()
+    before = dt.datetime.now(dt.timezone.utc)
+    wait_for(lambda: dt.datetime.now(dt.timezone.utc) > before + dt.timedelta(seconds=5), "five seconds of outage")
+    server.start()
+    wait_for(lambda: max(ledger(server, job["id"])) > dt.datetime.now(dt.timezone.utc) - dt.timedelta(seconds=2)
+             and "missed" in str(ledger(server, job["id"])), "the outage is in the ledger")
+    check_slots(ledger(server, job["id"]))
+
+
+def test_run_now_while_a_run_is_active_names_it(server):
+    data.write_csv(server.files / "items.csv", 400_000)
+    job = server.create_job("long", server.csv_to_sqlite())
+    run = server.run_now(job["id"])
+    refused = server.request("POST", f"/api/workspaces/default/sync-jobs/{job['id']}/run")
+    assert refused.status_code == 409 and run in refused.text
+    cancelled = server.api("POST", f"/runs/{run}/cancel")
+    assert cancelled["cancelRequested"] or cancelled["state"] == "cancelled"
+    ended = server.wait_run(run)
+    # A commit already made wins.
+    assert ended["state"] in ("cancelled", "succeeded")
+
+
+def test_pause_carries_a_note_and_status_says_why_nothing_runs(server):
+    data.write_csv(server.files / "items.csv", 5)
+    job = server.create_job("paused", server.csv_to_sqlite(), schedule={"every": "1s"})
+    server.api("POST", f"/sync-jobs/{job['id']}/pause", {"note": "source is being moved"})
+    wait_for(lambda: any(e["reason"] == "paused" for e in server.api("GET", f"/sync-jobs/{job['id']}/slots")),
+             "a slot skipped as paused")
+    assert "source is being moved" in str(server.api("GET", f"/sync-jobs/{job['id']}/status"))
+    server.api("POST", f"/sync-jobs/{job['id']}/resume")
+    wait_for(lambda: server.api("GET", f"/sync-jobs/{job['id']}/history"), "a run after the resume")
