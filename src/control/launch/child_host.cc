@@ -1,0 +1,111 @@
+#include "control/launch/child_host.h"
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <utility>
+
+#include "control/launch/child_loop.h"
+
+namespace tidegate::launch {
+namespace {
+
+// A write to a child that has closed its fd 3 must be an error here, not the end of the server.
+void block_signals() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+}
+
+Error explain(Error error, const std::string& engine) {
+  if (error.code == Code::NotFound) {
+    error.message = fmt::format(
+        "the engine was not found at {}: install tidegate-sync beside tidegate, or set engine.path",
+        engine);
+    error.reason = "engine_missing";
+  } else if (error.code == Code::Forbidden) {
+    error.message = fmt::format("{} may not be executed: check its permissions (chmod +x)", engine);
+    error.reason = "engine_not_executable";
+  }
+  return error;
+}
+
+}  // namespace
+
+ChildHost::ChildHost(std::string engine) : engine_(std::move(engine)) {}
+ChildHost::~ChildHost() { stop(); }
+
+Status ChildHost::start() {
+  const std::lock_guard lock(mutex_);
+  if (running_) return {};
+  loop_ = std::make_unique<Loop>();
+  TG_CHECK(loop_->open());
+  running_ = true;
+  loop_thread_ = std::thread([loop = loop_.get()] {
+    block_signals();
+    loop->run();
+  });
+  spawn_thread_ = std::thread([this] {
+    block_signals();
+    spawn_children();
+  });
+  return {};
+}
+
+void ChildHost::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!running_) return;
+    running_ = false;
+    wake_spawner_.notify_all();
+  }
+  spawn_thread_.join();  // leaves every launch either spawned or refused
+  loop_->post_stop();
+  loop_thread_.join();
+}
+
+void ChildHost::spawn_children() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wake_spawner_.wait(lock, [this] { return !running_ || !to_spawn_.empty(); });
+    if (to_spawn_.empty()) return;
+    const LaunchId id = to_spawn_.front();
+    to_spawn_.pop_front();
+    const bool running = running_;
+    lock.unlock();
+    if (running) {
+      auto child = spawn({{engine_}, scrubbed_environment()});
+      if (!child) child = fail(explain(std::move(child).error(), engine_));
+      loop_->post_spawned(id, std::move(child));
+    } else {
+      loop_->post_spawned(id, fail(Code::Cancelled, "the server is stopping"));
+    }
+    lock.lock();
+  }
+}
+
+LaunchId ChildHost::launch(std::string request_line, ChildSink sink) {
+  std::unique_lock lock(mutex_);
+  const LaunchId id{++last_id_};
+  if (!running_) {
+    lock.unlock();
+    sink(id, Exit{.not_started = Error{Code::Cancelled, "the server is stopping", {}, {}}});
+    return id;
+  }
+  loop_->post_created(id, std::move(request_line), std::move(sink));
+  to_spawn_.push_back(id);
+  wake_spawner_.notify_one();
+  return id;
+}
+
+void ChildHost::send(LaunchId id, std::string control_line) {
+  const std::lock_guard lock(mutex_);
+  if (loop_) loop_->post_send(id, std::move(control_line));
+}
+
+void ChildHost::signal(LaunchId id, int signal) {
+  const std::lock_guard lock(mutex_);
+  if (loop_) loop_->post_signal(id, signal);
+}
+
+}  // namespace tidegate::launch

@@ -1,0 +1,300 @@
+#include "control/launch/child_loop.h"
+
+#include <fmt/format.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "base/log.h"
+
+namespace tidegate::launch {
+namespace {
+
+constexpr std::size_t kMaxOutputLine = 8 << 10;  // bytes of a captured line of stdout or stderr
+constexpr std::size_t kReadAtOnce = 256 << 10;   // bytes from one pipe before the others get a turn
+constexpr std::size_t kReadAtExit = 4 << 20;     // more than a pipe can hold
+constexpr std::chrono::seconds kStopLimit{5};
+
+protocol::LogLine captured(LogLevel level, std::string_view line, bool cut) {
+  protocol::LogLine log{.level = level, .message = std::string(line), .entity = {}};
+  if (cut) log.message += " … (the rest of the line was cut off)";
+  return log;
+}
+
+void wipe(std::string& text) {
+  if (!text.empty()) explicit_bzero(text.data(), text.size());
+  text.clear();
+  text.shrink_to_fit();
+}
+
+}  // namespace
+
+ChildHost::Loop::Entry::Entry() : out(kMaxOutputLine), err(kMaxOutputLine) {}
+
+ChildHost::Loop::Loop() = default;
+
+Status ChildHost::Loop::open() {
+  epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
+  wake_ = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!epoll_.open() || !wake_.open()) {
+    return fail(Code::Unavailable, fmt::format("epoll: {}", std::strerror(errno)));
+  }
+  watch(wake_, LaunchId{}, Slot::Exit, EPOLLIN);
+  return {};
+}
+
+void ChildHost::Loop::post(std::function<void()> command) {
+  {
+    const std::lock_guard lock(mutex_);
+    commands_.push_back(std::move(command));
+  }
+  const std::uint64_t one = 1;
+  // A full counter (EAGAIN) has woken the loop already.
+  [[maybe_unused]] const ssize_t n = write(wake_.get(), &one, sizeof one);
+}
+
+void ChildHost::Loop::post_created(LaunchId id, std::string request_line, ChildSink sink) {
+  post([this, id, line = std::move(request_line), to = std::move(sink)]() mutable {
+    Entry& entry = entries_[static_cast<std::uint64_t>(id)];
+    entry.id = id;
+    entry.sink = std::move(to);
+    entry.outgoing.reserve(line.size() + 1);  // no reallocation leaves a copy behind
+    entry.outgoing.append(line).push_back('\n');
+    wipe(line);
+  });
+}
+
+void ChildHost::Loop::post_spawned(LaunchId id, Result<Child> child) {
+  // std::function wants a copyable closure; a Child is not.
+  auto held = std::make_shared<Result<Child>>(std::move(child));
+  post([this, id, held] { spawned(id, std::move(*held)); });
+}
+
+void ChildHost::Loop::post_send(LaunchId id, std::string line) {
+  post([this, id, text = std::move(line)] {
+    const auto at = entries_.find(static_cast<std::uint64_t>(id));
+    if (at == entries_.end()) return;
+    at->second.outgoing += text;
+    at->second.outgoing += '\n';
+    if (at->second.spawned) write_request(id, at->second);
+  });
+}
+
+void ChildHost::Loop::post_signal(LaunchId id, int signal) {
+  post([this, id, signal] {
+    const auto at = entries_.find(static_cast<std::uint64_t>(id));
+    if (at == entries_.end()) return;
+    if (at->second.spawned) {
+      signal_group(at->second.child, signal);
+    } else {
+      at->second.pending_signal = signal;
+    }
+  });
+}
+
+void ChildHost::Loop::post_stop() {
+  post([this] {
+    stopping_ = true;
+    give_up_ = std::chrono::steady_clock::now() + kStopLimit;
+    for (auto& [id, entry] : entries_) {
+      if (entry.spawned) {
+        signal_group(entry.child, SIGKILL);
+      } else {
+        entry.pending_signal = SIGKILL;
+      }
+    }
+  });
+}
+
+void ChildHost::Loop::run_commands() {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const ssize_t n = read(wake_.get(), &count, sizeof count);
+  std::vector<std::function<void()>> commands;
+  {
+    const std::lock_guard lock(mutex_);
+    commands.swap(commands_);
+  }
+  for (auto& command : commands) command();
+}
+
+void ChildHost::Loop::run() {
+  std::array<epoll_event, 256> ready{};
+  while (!stopping_ || !entries_.empty()) {
+    if (stopping_ && std::chrono::steady_clock::now() >= give_up_) {
+      log::error("engine processes did not end after SIGKILL; they are left behind",
+                 {{"count", static_cast<std::int64_t>(entries_.size())}});
+      return;
+    }
+    const int n = epoll_wait(epoll_.get(), ready.data(), ready.size(), stopping_ ? 100 : -1);
+    for (int i = 0; i < n; ++i) {
+      const std::uint64_t key = ready[static_cast<std::size_t>(i)].data.u64;
+      if (key == 0) {
+        run_commands();
+      } else {
+        handle(key);
+      }
+    }
+  }
+}
+
+void ChildHost::Loop::watch(const UniqueFd& fd, LaunchId id, Slot slot, std::uint32_t events) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = static_cast<std::uint64_t>(id) * kSlots + static_cast<std::uint64_t>(slot);
+  epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event);
+}
+
+void ChildHost::Loop::spawned(LaunchId id, Result<Child> child) {
+  const auto at = entries_.find(static_cast<std::uint64_t>(id));
+  if (at == entries_.end()) return;
+  Entry& entry = at->second;
+  if (!child) {
+    wipe(entry.outgoing);
+    const ChildSink sink = std::move(entry.sink);
+    entries_.erase(at);
+    sink(id, Exit{.not_started = std::move(child).error()});
+    return;
+  }
+  entry.child = std::move(*child);
+  entry.spawned = true;
+  if (entry.pending_signal) signal_group(entry.child, *entry.pending_signal);
+  watch(entry.child.pidfd, id, Slot::Exit, EPOLLIN);
+  watch(entry.child.events, id, Slot::Events, EPOLLIN);
+  watch(entry.child.out, id, Slot::Out, EPOLLIN);
+  watch(entry.child.err, id, Slot::Err, EPOLLIN);
+  write_request(id, entry);
+}
+
+void ChildHost::Loop::write_request(LaunchId id, Entry& entry) {
+  while (entry.child.request.open() && entry.written < entry.outgoing.size()) {
+    const ssize_t n = write(entry.child.request.get(), entry.outgoing.data() + entry.written,
+                            entry.outgoing.size() - entry.written);
+    if (n >= 0) {
+      entry.written += static_cast<std::size_t>(n);
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN) {
+      if (!entry.watching_request) watch(entry.child.request, id, Slot::Request, EPOLLOUT);
+      entry.watching_request = true;
+      return;
+    }
+    entry.child.request.reset();  // the child closed it; its exit says the rest
+    entry.watching_request = false;
+  }
+  if (entry.watching_request) {
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, entry.child.request.get(), nullptr);
+    entry.watching_request = false;
+  }
+  wipe(entry.outgoing);
+  entry.written = 0;
+}
+
+void ChildHost::Loop::handle(std::uint64_t key) {
+  const auto at = entries_.find(key / kSlots);
+  if (at == entries_.end()) return;  // ended by an earlier event of this round
+  const Slot slot{key % kSlots};
+  if (slot == Slot::Exit) {
+    on_exit(at);
+  } else if (slot == Slot::Request) {
+    write_request(LaunchId{at->first}, at->second);
+  } else {
+    read_pipe(at->second, slot);
+  }
+}
+
+bool ChildHost::Loop::read_pipe(Entry& entry, Slot slot) {
+  UniqueFd& fd = slot == Slot::Events ? entry.child.events
+                 : slot == Slot::Out  ? entry.child.out
+                                      : entry.child.err;
+  std::array<char, 64 << 10> buffer;
+  for (std::size_t total = 0; fd.open() && total < kReadAtOnce;) {
+    const ssize_t n = read(fd.get(), buffer.data(), buffer.size());
+    if (n > 0) {
+      total += static_cast<std::size_t>(n);
+      on_bytes(entry, slot, {buffer.data(), static_cast<std::size_t>(n)});
+    } else if (n < 0 && errno == EAGAIN) {
+      return true;
+    } else if (n == 0 || errno != EINTR) {
+      fd.reset();
+      return false;
+    }
+  }
+  return fd.open();
+}
+
+void ChildHost::Loop::on_bytes(Entry& entry, Slot slot, std::string_view bytes) {
+  if (slot == Slot::Events) {
+    entry.events.feed(bytes,
+                      [&](std::string_view line, bool cut) { on_event_line(entry, line, cut); });
+    return;
+  }
+  LineSplitter& lines = slot == Slot::Out ? entry.out : entry.err;
+  const LogLevel level = slot == Slot::Out ? LogLevel::Info : LogLevel::Warn;
+  lines.feed(bytes, [&](std::string_view line, bool cut) {
+    if (!line.empty()) entry.give(captured(level, line, cut));
+  });
+}
+
+void ChildHost::Loop::on_event_line(Entry& entry, std::string_view line, bool cut) {
+  if (line.empty()) return;
+  if (cut) {
+    // Nothing may be skipped on this pipe: the lost line could be a state or the result.
+    entry.give(protocol::LogLine{
+        .level = LogLevel::Error,
+        .message = fmt::format("the engine sent a line longer than {} bytes and was ended",
+                               protocol::kMaxLine),
+        .entity = {}});
+    signal_group(entry.child, SIGKILL);
+    return;
+  }
+  auto event = protocol::parse_event(line);
+  if (!event) {
+    // The line itself is not repeated: whatever wrote it may not have masked secrets.
+    entry.give(protocol::LogLine{
+        .level = LogLevel::Warn,
+        .message =
+            fmt::format("the engine sent a line that is no event: {}", event.error().message),
+        .entity = {}});
+  } else if (*event) {
+    entry.give(std::move(**event));
+  }
+}
+
+void ChildHost::Loop::on_exit(Entries::iterator at) {
+  Entry& entry = at->second;
+  auto status = reap(entry.child);
+  if (!status && status.error().code == Code::Unavailable) return;
+  // Its group is gone, so nothing more is written: take what the pipes still hold, then close.
+  for (const Slot slot : {Slot::Events, Slot::Out, Slot::Err}) {
+    for (std::size_t read = 0; read < kReadAtExit; read += kReadAtOnce) {
+      const bool more = read_pipe(entry, slot);
+      if (!more) break;
+    }
+  }
+  entry.events.finish([&](std::string_view line, bool cut) { on_event_line(entry, line, cut); });
+  const auto rest = [&](LogLevel level) {
+    return [&entry, level](std::string_view line, bool cut) {
+      if (!line.empty()) entry.give(captured(level, line, cut));
+    };
+  };
+  entry.out.finish(rest(LogLevel::Info));
+  entry.err.finish(rest(LogLevel::Warn));
+  wipe(entry.outgoing);
+  const ChildSink sink = std::move(entry.sink);
+  const LaunchId id = entry.id;
+  entries_.erase(at);
+  if (!status) {
+    sink(id, Exit{.not_started = std::move(status).error()});
+  } else {
+    sink(id, Exit{.not_started = {}, .code = status->code, .signal = status->signal});
+  }
+}
+
+}  // namespace tidegate::launch
