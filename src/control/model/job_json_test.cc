@@ -31,8 +31,7 @@ boost::json::object job_with(std::string_view members) {
 
 JobSpec good(const boost::json::object& o) {
   auto spec = job_spec_from_json(o);
-  EXPECT_TRUE(spec.has_value()) << json::write(o) << "\n"
-                                << (spec ? "" : describe(spec.error()));
+  EXPECT_TRUE(spec.has_value()) << json::write(o) << "\n" << (spec ? "" : describe(spec.error()));
   return spec.value_or(JobSpec{});
 }
 
