@@ -10,8 +10,7 @@ namespace {
 constexpr int kDay = 86'400;
 
 std::int64_t local_seconds(const cctz::time_zone& zone, std::int64_t t) {
-  return zone.lookup(cctz::time_point<cctz::seconds>(cctz::seconds(t))).cs -
-         cctz::civil_second(1970, 1, 1);
+  return t + zone.lookup(cctz::time_point<cctz::seconds>(cctz::seconds(t))).offset;
 }
 
 std::int64_t floor_to(std::int64_t t, std::int64_t unit) { return t - ((t % unit) + unit) % unit; }
