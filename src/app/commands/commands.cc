@@ -1,0 +1,15 @@
+#include "app/commands/commands.h"
+
+namespace tidegate::app {
+
+std::vector<cli::Command> local_commands() {
+  std::vector<cli::Command> out;
+  for (cli::Command& c : cron_commands()) out.push_back(std::move(c));
+  out.push_back(config_command());
+  out.push_back(version_command());
+  return out;
+}
+
+std::vector<cli::Group> local_groups() { return {{"cron", "Try out cron expressions"}}; }
+
+}  // namespace tidegate::app

@@ -1,0 +1,27 @@
+#pragma once
+// The commands that work without a server, or are one.
+
+#include <vector>
+
+#include "app/config/config.h"
+#include "cli/command.h"
+
+namespace tidegate::app {
+
+std::vector<cli::Command> local_commands();
+std::vector<cli::Group> local_groups();
+
+// One per file of this folder.
+cli::Command version_command();
+cli::Command config_command();
+std::vector<cli::Command> cron_commands();
+
+// --config FILE and one flag for each configuration key that has one.
+std::vector<cli::Option> config_options();
+// From those flags, the environment and the file: --config, TIDEGATE_CONFIG, ./tidegate.yaml.
+Result<Config> read_config(const cli::Context& context, const cli::Args& args);
+
+// NotFound, Forbidden or TooLarge (above `max` bytes) naming the path.
+Result<std::string> read_text_file(const std::string& path, std::size_t max = 16 << 20);
+
+}  // namespace tidegate::app

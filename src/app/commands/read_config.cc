@@ -1,0 +1,75 @@
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "app/commands/commands.h"
+#include "base/log.h"
+
+namespace tidegate::app {
+
+std::vector<cli::Option> config_options() {
+  std::vector<cli::Option> out = {{"--config",
+                                   "Configuration file (TIDEGATE_CONFIG; default: ./tidegate.yaml)",
+                                   cli::Arity::One,
+                                   false,
+                                   "FILE",
+                                   {}}};
+  for (const Key& key : config_keys()) {
+    if (key.secret) continue;
+    std::string help(key.text);
+    if (!key.fallback.empty()) help += fmt::format(" (default: {})", key.fallback);
+    out.push_back({flag_name(key),
+                   std::move(help),
+                   cli::Arity::One,
+                   false,
+                   std::string(type_name(key.type)),
+                   {}});
+  }
+  return out;
+}
+
+Result<std::string> read_text_file(const std::string& path, std::size_t max) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) {
+    const int cause = errno;
+    return fail(cause == ENOENT ? Code::NotFound : Code::Forbidden,
+                fmt::format("cannot read {}: {}", path, std::strerror(cause)), "file");
+  }
+  std::string text;
+  char buffer[16384];
+  while (in.read(buffer, sizeof buffer) || in.gcount() > 0) {
+    text.append(buffer, static_cast<std::size_t>(in.gcount()));
+    if (text.size() > max) {
+      return fail(Code::TooLarge, fmt::format("{} is larger than {} bytes", path, max), "file");
+    }
+  }
+  if (in.bad())
+    return fail(Code::Forbidden, fmt::format("cannot read {}; it must be a file", path), "file");
+  return text;
+}
+
+Result<Config> read_config(const cli::Context& context, const cli::Args& args) {
+  ConfigInput input;
+  for (const Key& key : config_keys()) {
+    if (auto value = args.get(flag_name(key).substr(2)))
+      input.flags[std::string(key.name)] = *value;
+  }
+  input.env = context.io.env;
+  input.program = context.program;
+  input.cores = static_cast<int>(std::thread::hardware_concurrency());
+  std::string file = args.get_or("config", context.io.env("TIDEGATE_CONFIG").value_or(""));
+  if (file.empty() && ::access("tidegate.yaml", F_OK) == 0) file = "tidegate.yaml";
+  if (!file.empty()) {
+    TG_TRY(input.file_text, read_text_file(file));
+    input.file = file;
+  }
+  return load_config(input);
+}
+
+}  // namespace tidegate::app

@@ -1,0 +1,49 @@
+#pragma once
+// What a command knows of its surroundings: streams, environment, interruption.
+
+#include <atomic>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace tidegate::httpclient {
+class Transport;
+}
+
+namespace tidegate::cli {
+
+// The standard streams and the environment, replaceable in tests. Not thread-safe.
+struct Io {
+  std::function<void(std::string_view)> out;              // stdout, flushed
+  std::function<void(std::string_view)> err;              // stderr
+  std::function<std::optional<std::string>()> read_line;  // stdin; nullopt: end of file
+  std::function<std::optional<std::string>(const std::string&)> env;
+  bool in_is_terminal = false;
+  bool out_is_terminal = false;
+  bool err_is_terminal = false;
+  bool color = false;  // stdout is a terminal and NO_COLOR is not set
+  int width = 80;      // columns of the terminal
+
+  static Io standard();
+};
+
+struct Context {
+  Io io;
+  httpclient::Transport* transport = nullptr;
+  // Set by SIGINT and SIGTERM once catch_interrupts() was called.
+  const std::atomic<bool>* interrupted = nullptr;
+  std::function<void()> catch_interrupts = [] {};
+  std::span<char*> argv;  // the process's own, so that a password in it can be overwritten
+  std::string program;    // path of this binary
+};
+
+enum class Color : char { Green, Red, Yellow, Dim };
+std::string paint(const Io& io, Color color, std::string_view text);
+// Columns that `text` takes on a terminal: one per code point, two for wide East Asian ones.
+std::size_t columns(std::string_view text);
+// At most `width` columns, ended by … when something was cut.
+std::string clip(std::string_view text, std::size_t width);
+
+}  // namespace tidegate::cli
