@@ -42,8 +42,8 @@ class HistoryStore {
   virtual Result<Listing<model::Run>> list_runs(const RunQuery& query) = 0;
   virtual Result<Listing<model::LedgerEntry>> list_slots(const LedgerQuery& query) = 0;
 
-  // Under the run's fence; seq is given here. Lines beyond `max_bytes` of the run are dropped and the
-  // last line says so, once.
+  // Under the run's fence; seq is given here. Lines beyond `max_bytes` of the run are dropped and
+  // the last line says so, once.
   virtual Status append_log(const HeldRun& held, std::span<const model::RunLogLine> lines,
                             std::size_t max_bytes) = 0;
   // Lines with seq > after, in order.

@@ -37,13 +37,14 @@ struct PlanStep {
   JobId job;
   std::int64_t expected_revision = 0;
   std::optional<Instant> expected_next_slot;
-  std::optional<Instant> next_slot;       // none: nothing more will come due
+  std::optional<Instant> next_slot;  // none: nothing more will come due
   std::vector<NewRun> runs;
-  std::vector<model::SlotRecord> records; // one that continues the job's newest record (same outcome
-                                          // and reason) and no run lies between extends that record
-  std::vector<RunId> supersede;           // queued runs that end as cancelled (error_kind superseded)
-  std::vector<RunId> cancel;              // running runs that get cancel_requested
-  bool clear_pause = false;               // its `until` has passed
+  std::vector<model::SlotRecord>
+      records;                   // one that continues the job's newest record (same outcome
+                                 // and reason) and no run lies between extends that record
+  std::vector<RunId> supersede;  // queued runs that end as cancelled (error_kind superseded)
+  std::vector<RunId> cancel;     // running runs that get cancel_requested
+  bool clear_pause = false;      // its `until` has passed
 };
 enum class PlanResult : std::uint8_t { Applied, Stale /* the job changed: read again */ };
 
@@ -61,8 +62,8 @@ struct ClaimParams {
   Millis lease_ttl{12'000};
 };
 struct ClaimedRun {
-  model::Run run;        // state running; owner, fence, attempt and exclusive_key set
-  model::SyncJob job;    // with the spec of run.job_revision
+  model::Run run;      // state running; owner, fence, attempt and exclusive_key set
+  model::SyncJob job;  // with the spec of run.job_revision
   model::Connection source, destination;
 };
 
@@ -72,7 +73,7 @@ struct HeldRun {
 };
 struct Renewal {
   HeldRun held;
-  std::map<std::string, model::EntityProgress> progress;           // empty: unchanged
+  std::map<std::string, model::EntityProgress> progress;                // empty: unchanged
   std::vector<std::pair<std::string, protocol::KnownState>> committed;  // since the last renewal
 };
 struct RenewOutcome {
@@ -85,9 +86,9 @@ struct RenewOutcome {
 struct AttemptEnd {
   HeldRun held;
   model::RunState next = model::RunState::Succeeded;  // terminal, or Queued for another attempt
-  std::string outcome;      // of the attempt: see model::Attempt
-  Instant not_before;       // next = Queued
-  bool uses_retry = false;  // next = Queued
+  std::string outcome;                                // of the attempt: see model::Attempt
+  Instant not_before;                                 // next = Queued
+  bool uses_retry = false;                            // next = Queued
   std::string error_kind, error;
   std::vector<protocol::EntityResult> entities;  // merged by entity into the run's
   std::vector<std::string> only_entities;        // next = Queued: the failed ones
@@ -128,16 +129,16 @@ class QueueStore {
     std::optional<Instant> next;
   };
   virtual Result<Due> due_jobs(Instant now, std::size_t limit) = 0;
-  // Applies each step or finds it stale. Fenced: nothing was applied. (jobId, slot) is unique: a step
-  // that would double a slot is Stale.
+  // Applies each step or finds it stale. Fenced: nothing was applied. (jobId, slot) is unique: a
+  // step that would double a slot is Stale.
   virtual Result<std::vector<PlanResult>> apply_plan(const LeaderLease& lease,
                                                      std::span<const PlanStep> steps) = 0;
 
   // ---- execution
   // Queued runs with not_before ≤ the store's now, oldest slot (else creation) first, at most one
-  // running run of a job (any number with Overlap::Allow) and of an exclusive_key. The fence of each
-  // is max(the job's previous + 1, the store's time in ms). Also says when the next queued run may
-  // start, for the timer.
+  // running run of a job (any number with Overlap::Allow) and of an exclusive_key. The fence of
+  // each is max(the job's previous + 1, the store's time in ms). Also says when the next queued run
+  // may start, for the timer.
   struct Claim {
     std::vector<ClaimedRun> runs;
     std::optional<Instant> next;

@@ -23,9 +23,10 @@ class RegistryStore {
   virtual ~RegistryStore() = default;
 
   // ---- connections. Conflict `name_taken`; NotFound; PreconditionFailed.
-  virtual Result<Created<ConnectionId>> create_connection(const model::Connection& connection,
-                                                          const std::optional<Idempotency>& once) = 0;
-  virtual Result<model::Connection> get_connection(const WorkspaceId& ws, model::ConnectionKind kind,
+  virtual Result<Created<ConnectionId>> create_connection(
+      const model::Connection& connection, const std::optional<Idempotency>& once) = 0;
+  virtual Result<model::Connection> get_connection(const WorkspaceId& ws,
+                                                   model::ConnectionKind kind,
                                                    const ConnectionId& id) = 0;
   virtual Result<Listing<model::Connection>> list_connections(const ConnectionQuery& query) = 0;
   // Replaces name, type, config, exclusive_key, updated_at; the revision grows.

@@ -16,13 +16,14 @@ namespace tidegate::store {
 
 // Differences that callers may ask about.
 struct Capabilities {
-  bool durable = true;           // survives the process
-  bool shared = true;            // several processes may open it
-  bool pushes_changes = true;    // watch() tells of other processes' writes at once (else: poll)
-  std::string_view name;         // for messages only
+  bool durable = true;         // survives the process
+  bool shared = true;          // several processes may open it
+  bool pushes_changes = true;  // watch() tells of other processes' writes at once (else: poll)
+  std::string_view name;       // for messages only
 };
 
-// Ends the subscription when destroyed; after that the handler is not running and will not be called.
+// Ends the subscription when destroyed; after that the handler is not running and will not be
+// called.
 class Subscription {
  public:
   virtual ~Subscription() = default;

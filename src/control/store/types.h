@@ -26,9 +26,10 @@ struct Listing {
 };
 
 // A repeated POST. The key is kept for 24 h in the transaction that creates; the same (scope, key)
-// with the same body gives the first answer's id, with another body Conflict `idempotency_mismatch`.
+// with the same body gives the first answer's id, with another body Conflict
+// `idempotency_mismatch`.
 struct Idempotency {
-  std::string scope;      // token id and route
+  std::string scope;  // token id and route
   std::string key;
   std::string body_hash;  // hex
 };

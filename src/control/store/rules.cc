@@ -1,0 +1,173 @@
+#include "control/store/rules.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace tidegate::store::rules {
+namespace {
+
+// What a line costs beyond its texts: time, level, numbers.
+constexpr std::int64_t kLineOverhead = 32;
+
+std::int64_t cost(const model::RunLogLine& line) {
+  return kLineOverhead + static_cast<std::int64_t>(line.message.size() + line.entity.size());
+}
+
+void merge_entities(std::vector<protocol::EntityResult>& into,
+                    const std::vector<protocol::EntityResult>& from) {
+  for (const auto& e : from) {
+    const auto it =
+        std::ranges::find(into, e.entity, [](const auto& known) { return known.entity; });
+    if (it == into.end()) {
+      into.push_back(e);
+    } else {
+      *it = e;
+    }
+  }
+}
+
+model::Attempt* current_attempt(model::Run& run) {
+  return run.attempts.empty() ? nullptr : &run.attempts.back();
+}
+
+}  // namespace
+
+Fence next_fence(Fence previous, Instant now) {
+  return Fence{std::max(value(previous) + 1, to_ms(now))};
+}
+
+Status check_move(model::RunState from, model::RunState to) {
+  if (model::can_move(from, to)) return {};
+  return fail(Code::Internal,
+              fmt::format("a run cannot go from {} to {}; this is a defect, please report it",
+                          model::kRunStateNames[static_cast<std::size_t>(from)],
+                          model::kRunStateNames[static_cast<std::size_t>(to)]));
+}
+
+void begin_attempt(model::Run& run, const OwnerId& owner, Fence fence, std::string exclusive_key,
+                   Instant now) {
+  run.state = model::RunState::Running;
+  run.attempt += 1;
+  run.owner = owner;
+  run.fence = fence;
+  run.exclusive_key = std::move(exclusive_key);
+  run.error_kind.clear();
+  run.error.clear();
+  run.progress.clear();
+  if (!run.started_at) run.started_at = now;
+  run.attempts.push_back(
+      {.number = run.attempt, .owner = owner, .fence = fence, .started_at = now});
+  if (run.attempts.size() > kAttemptsKept) run.attempts.erase(run.attempts.begin());
+}
+
+void end_attempt(model::Run& run, const AttemptEnd& end, Instant now) {
+  if (model::Attempt* a = current_attempt(run); a != nullptr) {
+    a->finished_at = now;
+    a->outcome = end.outcome;
+    a->error_kind = end.error_kind;
+    a->error = end.error;
+  }
+  merge_entities(run.entities, end.entities);
+  for (const auto& w : end.warnings) {
+    if (std::ranges::find(run.warnings, w) == run.warnings.end()) run.warnings.push_back(w);
+  }
+  if (!end.committed.empty()) run.lost_in_row = 0;
+  if (end.outcome == model::error_kind::kWorkerLost ||
+      end.error_kind == model::error_kind::kWorkerLost) {
+    run.lost_in_row += 1;
+  }
+  run.owner = OwnerId();
+  run.exclusive_key.clear();
+  run.error_kind = end.error_kind;
+  run.error = end.error;
+  run.state = end.next;
+  if (end.next == model::RunState::Queued && !run.cancel_requested) {
+    run.not_before = end.not_before;
+    run.retries_used += end.uses_retry ? 1 : 0;
+    if (!end.only_entities.empty()) run.only_entities = end.only_entities;
+    return;
+  }
+  if (end.next == model::RunState::Queued) {
+    run.state = model::RunState::Cancelled;
+    run.error_kind = model::error_kind::kCancelled;
+    run.error = "cancelled on request instead of a further attempt";
+  }
+  run.finished_at = now;
+}
+
+void cancel_queued(model::Run& run, std::string_view kind, std::string error, Instant now) {
+  run.state = model::RunState::Cancelled;
+  run.error_kind = kind;
+  run.error = std::move(error);
+  run.finished_at = now;
+}
+
+bool is_repeat(const model::Run& run, const AttemptEnd& end) {
+  return run.state != model::RunState::Running && run.fence == end.held.fence &&
+         !run.attempts.empty() && run.attempts.back().fence == end.held.fence &&
+         run.attempts.back().finished_at && run.attempts.back().outcome == end.outcome;
+}
+
+void account(model::SyncJob& job, const model::Run& run) {
+  job.run_count += 1;
+  switch (run.state) {
+    case model::RunState::Succeeded:
+      job.last_success_at = run.finished_at;
+      job.last_error.reset();
+      job.consecutive_failures = 0;
+      if (run.started_at && run.finished_at) {
+        job.success_durations.push_back(
+            std::max(Millis{0}, Millis(*run.finished_at - *run.started_at)));
+        if (job.success_durations.size() > model::kDurationsKept) job.success_durations.pop_front();
+      }
+      return;
+    case model::RunState::Failed:
+    case model::RunState::TimedOut:
+      job.last_error = run.error;
+      job.consecutive_failures += 1;
+      return;
+    default:  // a cancelled run tells nothing about the job's health
+      return;
+  }
+}
+
+void keep_states(model::SyncJob& job, const Committed& committed) {
+  for (const auto& [entity, state] : committed) {
+    if (state.epoch >= job.reset_epoch) job.known_state[entity] = state;
+  }
+}
+
+bool allows_overlap(const model::JobSpec& spec) { return spec.overlap == model::Overlap::Allow; }
+
+bool extends(const model::SlotRecord& newest, const model::SlotRecord& next) {
+  return newest.outcome == next.outcome && newest.reason == next.reason && newest.last < next.first;
+}
+
+std::vector<model::RunLogLine> fit_log(LogTail& tail, std::span<const model::RunLogLine> lines,
+                                       std::size_t max_bytes, Instant now) {
+  std::vector<model::RunLogLine> kept;
+  const auto budget = static_cast<std::int64_t>(max_bytes);
+  for (const auto& line : lines) {
+    if (tail.full) break;
+    if (tail.bytes + cost(line) > budget) {
+      tail.full = true;
+      kept.push_back({.seq = ++tail.seq,
+                      .at = now,
+                      .attempt = line.attempt,
+                      .level = LogLevel::Warn,
+                      .entity = "",
+                      .message = fmt::format("log limit of {} bytes a run reached: further lines "
+                                             "are not kept",
+                                             max_bytes)});
+      break;
+    }
+    tail.bytes += cost(line);
+    kept.push_back(line);
+    kept.back().seq = ++tail.seq;
+  }
+  return kept;
+}
+
+}  // namespace tidegate::store::rules

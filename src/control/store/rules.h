@@ -1,0 +1,94 @@
+#pragma once
+// What every store must do the same way, as pure functions over the model: how an attempt begins
+// and ends, what a job learns from it, the wording of errors, cursors and the log's budget. A store
+// adds only how it finds and keeps the rows.
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "control/model/connection.h"
+#include "control/model/job.h"
+#include "control/model/run.h"
+#include "control/store/queue.h"
+#include "control/store/types.h"
+
+namespace tidegate::store::rules {
+
+// The workspace `default`, which a new store holds. Fixed, so that two processes that create the
+// store at once agree.
+inline constexpr std::string_view kDefaultWorkspaceId = "01900000-0000-7000-8000-000000000001";
+inline constexpr std::string_view kDefaultWorkspaceName = "default";
+inline constexpr Millis kIdempotencyKept{86'400'000};
+inline constexpr std::size_t kAttemptsKept = 20;
+
+// ---- fences
+// Grows even after the wall clock stepped back: never less than previous + 1.
+Fence next_fence(Fence previous, Instant now);
+
+// ---- a run's life. REQUIRES: the caller has checked the state (check_move) and the fence.
+// Internal when the transition table forbids it.
+Status check_move(model::RunState from, model::RunState to);
+void begin_attempt(model::Run& run, const OwnerId& owner, Fence fence, std::string exclusive_key,
+                   Instant now);
+// A requeue of a run that somebody asked to cancel ends it as cancelled.
+void end_attempt(model::Run& run, const AttemptEnd& end, Instant now);
+void cancel_queued(model::Run& run, std::string_view kind, std::string error, Instant now);
+// True when `end` was applied before (its reply was lost): the caller answers success again.
+bool is_repeat(const model::Run& run, const AttemptEnd& end);
+
+// ---- what a job learns
+// REQUIRES: run is terminal.
+void account(model::SyncJob& job, const model::Run& run);
+using Committed = std::vector<std::pair<std::string, protocol::KnownState>>;
+// A state of an epoch before the job's last reset is not kept.
+void keep_states(model::SyncJob& job, const Committed& committed);
+// True when a run pinned to `spec` may run beside another one of its job.
+bool allows_overlap(const model::JobSpec& spec);
+bool extends(const model::SlotRecord& newest, const model::SlotRecord& next);
+
+// ---- the log's budget
+struct LogTail {  // of what is kept already
+  std::int64_t seq = 0;
+  std::int64_t bytes = 0;
+  bool full = false;  // the closing line was written
+};
+// The lines to keep, numbered; `tail` moves on.
+std::vector<model::RunLogLine> fit_log(LogTail& tail, std::span<const model::RunLogLine> lines,
+                                       std::size_t max_bytes, Instant now);
+
+// ---- pages
+std::size_t page_limit(const Page& page);  // clamped to 1–1000
+std::string encode_cursor(std::string_view kind, std::initializer_list<std::string_view> parts);
+// Malformed when it is not a cursor of that kind with so many parts; nullopt without a cursor.
+Result<std::optional<std::vector<std::string>>> decode_cursor(const Page& page,
+                                                              std::string_view kind,
+                                                              std::size_t parts);
+Result<std::int64_t> cursor_int(const std::string& part);
+// Substring, ASCII letters alike.
+bool contains_ignoring_case(std::string_view text, std::string_view part);
+
+// ---- errors, in the words of the API
+std::unexpected<Error> job_not_found(const JobId& id);
+std::unexpected<Error> run_not_found(const RunId& id);
+std::unexpected<Error> workspace_not_found(const std::string& id);
+std::unexpected<Error> connection_not_found(model::ConnectionKind kind, const ConnectionId& id);
+std::unexpected<Error> token_not_found(const TokenId& id);
+std::unexpected<Error> name_taken(std::string_view what, const std::string& name);
+std::unexpected<Error> stale_revision(std::int64_t current);
+std::unexpected<Error> idempotency_mismatch();
+std::unexpected<Error> run_active(const RunId& active);
+std::unexpected<Error> run_ended(const model::Run& run);
+std::unexpected<Error> connection_in_use(const std::vector<std::string>& jobs);
+std::unexpected<Error> workspace_not_empty();
+std::unexpected<Error> leader_fenced();
+std::unexpected<Error> run_fenced(const RunId& id);
+// Invalid with one detail for each reference that does not hold; ok when both do.
+Status check_references(bool source_ok, bool destination_ok, const model::JobSpec& spec);
+
+}  // namespace tidegate::store::rules
