@@ -38,10 +38,11 @@ struct ServerOptions {
       10'000};                  // from its first byte to the end of its headers; also TLS handshake
   Millis body_timeout{30'000};  // from the end of the headers to the end of the body
   Millis idle_timeout{75'000};  // between requests, and before the first
-  Millis write_timeout{30'000};  // for one answer, plus one second per 16 KiB of it
-  Millis linger_timeout{1'000};  // after the last answer, for the client to close
-  Millis stop_timeout{5'000};    // stop() lets requests in flight finish for that long
-  Millis heartbeat{15'000};      // a comment on a silent SSE stream
+  Millis write_timeout{30'000};  // for one answer, plus its size at the slowest rate allowed:
+  std::size_t min_write_rate = 16 << 10;  // bytes a second
+  Millis linger_timeout{1'000};           // after the last answer, for the client to close
+  Millis stop_timeout{5'000};             // stop() lets requests in flight finish for that long
+  Millis heartbeat{15'000};               // a comment on a silent SSE stream
 
   std::function<void(const Access&)> on_access;  // on the IO thread; must not block
 };
