@@ -9,6 +9,14 @@ Error data_error(std::string message) {
   return {Code::Invalid, std::move(message), std::string(kBadData), {}};
 }
 
+std::string error_text(const Error& error) {
+  std::string text = error.message;
+  for (const FieldError& d : error.details) {
+    if (text.find(d.message) == std::string::npos) text += "; " + d.field + ": " + d.message;
+  }
+  return text;
+}
+
 std::string_view error_kind(const Error& error) {
   if (error.reason == kBadData) return "data";
   switch (error.code) {

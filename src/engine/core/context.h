@@ -28,6 +28,8 @@ struct Context {
 // The two errors that need a remedy other than the code's usual one.
 // Data: the rows themselves are wrong; a retry cannot help, a change of settings may.
 Error data_error(std::string message);
+// The message and its details, each said once: what a run's record shows.
+std::string error_text(const Error& error);
 // The text of protocol::RunResult::error_kind for an error.
 std::string_view error_kind(const Error& error);
 

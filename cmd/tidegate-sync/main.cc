@@ -1,0 +1,82 @@
+// tidegate-sync: one run of one job. Started by tidegate with a request on fd 3; answers on fd 4.
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <exception>
+#include <string_view>
+
+#include "base/rng.h"
+#include "base/time.h"
+#include "base/version.h"
+#include "engine/connectors/all.h"
+#include "engine/core/session.h"
+#include "protocol/protocol.h"
+
+namespace {
+
+using tidegate::protocol::ExitCode;
+
+constexpr const char* kHelp =
+    "tidegate-sync %.*s copies the data of one run. It is started by `tidegate serve`, `tidegate "
+    "worker`\n"
+    "and `tidegate sync`, which hand it a request on file descriptor 3 and read its events on 4\n"
+    "(docs/protocol.md). To copy data by hand, use:\n\n"
+    "  tidegate sync SOURCE DESTINATION [ENTITY…]      for example: tidegate sync 'data/*.csv' "
+    "out.db\n\n"
+    "Options: --version, --help\n";
+
+void print_help(std::FILE* out) {
+  const std::string_view v = tidegate::version();
+  std::fprintf(out, kHelp, static_cast<int>(v.size()), v.data());
+}
+
+bool is_open(int fd) { return fcntl(fd, F_GETFD) != -1; }
+
+// The configuration holds secrets: no core file, no ptrace by other processes of this user, and no
+// orphan that writes on when its parent was killed.
+void protect_process() {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  prctl(PR_SET_DUMPABLE, 0);
+  const rlimit no_core{0, 0};
+  setrlimit(RLIMIT_CORE, &no_core);
+  signal(SIGPIPE, SIG_IGN);
+  for (const int fd : {tidegate::protocol::kRequestFd, tidegate::protocol::kEventFd}) {
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string_view argument = argc > 1 ? argv[1] : "";
+  if (argument == "--version") {
+    const std::string_view v = tidegate::version();
+    std::printf("tidegate-sync %.*s\n", static_cast<int>(v.size()), v.data());
+    return 0;
+  }
+  if (argument == "--help" || argument == "-h") {
+    print_help(stdout);
+    return 0;
+  }
+  if (argc > 1 || !is_open(tidegate::protocol::kRequestFd) ||
+      !is_open(tidegate::protocol::kEventFd)) {
+    print_help(stderr);
+    return static_cast<int>(ExitCode::Configuration);
+  }
+  protect_process();
+  const tidegate::SystemClock clock;
+  tidegate::SystemRng rng;
+  try {
+    return static_cast<int>(tidegate::engine::serve_session(
+        tidegate::protocol::kRequestFd, tidegate::protocol::kEventFd,
+        tidegate::engine::all_connectors(), clock, rng));
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "tidegate-sync: %s\n", e.what());
+    return static_cast<int>(ExitCode::Failed);
+  }
+}

@@ -1,0 +1,180 @@
+#include "engine/connectors/sqlite/db.h"
+
+#include <fmt/format.h>
+
+namespace tidegate::engine::sqlite {
+namespace {
+
+constexpr int kProgressOps = 20'000;  // virtual machine steps between looks at the stop token
+constexpr int kBusyMs = 5'000;
+
+}  // namespace
+
+std::string quote(std::string_view name) {
+  std::string out = "\"";
+  for (const char c : name) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out + '"';
+}
+
+Stmt& Stmt::operator=(Stmt&& other) noexcept {
+  if (this != &other) {
+    sqlite3_finalize(stmt_);
+    db_ = other.db_;
+    stmt_ = std::exchange(other.stmt_, nullptr);
+  }
+  return *this;
+}
+
+Stmt& Stmt::bind(int index, std::string_view text) {
+  sqlite3_bind_text64(stmt_, index, text.data() == nullptr ? "" : text.data(), text.size(),
+                      SQLITE_TRANSIENT, SQLITE_UTF8);
+  return *this;
+}
+
+Stmt& Stmt::bind(int index, std::int64_t value) {
+  sqlite3_bind_int64(stmt_, index, value);
+  return *this;
+}
+
+Result<bool> Stmt::step() {
+  const int rc = sqlite3_step(stmt_);
+  if (rc == SQLITE_ROW) return true;
+  if (rc == SQLITE_DONE) return false;
+  return fail(db_->error(rc));
+}
+
+Status Stmt::run() {
+  for (;;) {
+    const Result<bool> more = step();
+    if (more && *more) continue;
+    sqlite3_reset(stmt_);
+    if (!more) return fail(more.error());
+    return {};
+  }
+}
+
+std::string Stmt::text(int column) const {
+  const auto* data = reinterpret_cast<const char*>(sqlite3_column_text(stmt_, column));
+  if (data == nullptr) return {};
+  return {data, static_cast<std::size_t>(sqlite3_column_bytes(stmt_, column))};
+}
+
+Result<std::unique_ptr<Db>> Db::open(const std::string& path, Open how, std::stop_token stop) {
+  int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE;
+  switch (how) {
+    case Open::ReadOnly:
+      flags |= SQLITE_OPEN_READONLY;
+      break;
+    case Open::ReadWrite:
+      flags |= SQLITE_OPEN_READWRITE;
+      break;
+    case Open::Create:
+      flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+      break;
+  }
+  sqlite3* raw = nullptr;
+  const int rc = sqlite3_open_v2(path.c_str(), &raw, flags, nullptr);
+  std::unique_ptr<Db> db(new Db(raw, path, std::move(stop)));
+  if (raw == nullptr) return fail(Code::Internal, "out of memory");
+  sqlite3_extended_result_codes(raw, 1);
+  if (rc != SQLITE_OK) return fail(db->error(sqlite3_extended_errcode(raw)));
+  sqlite3_busy_timeout(raw, kBusyMs);
+  sqlite3_progress_handler(raw, kProgressOps, &Db::on_progress, db.get());
+  // Triggers and views of a foreign file may call only harmless functions.
+  sqlite3_db_config(raw, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  sqlite3_db_config(raw, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  // Opening reads nothing; the first statement tells whether this is a database.
+  TG_CHECK(db->exec("SELECT 1 FROM sqlite_schema LIMIT 1"));
+  return db;
+}
+
+Db::~Db() { sqlite3_close_v2(db_); }
+
+int Db::on_progress(void* self) { return static_cast<Db*>(self)->stop_.stop_requested() ? 1 : 0; }
+
+Status Db::exec(std::string_view sql) {
+  TG_TRY(Stmt stmt, prepare(sql));
+  return stmt.run();
+}
+
+Result<Stmt> Db::prepare(std::string_view sql) {
+  sqlite3_stmt* raw = nullptr;
+  const char* tail = nullptr;
+  const int rc = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), 0, &raw, &tail);
+  Stmt stmt(this, raw);
+  if (rc != SQLITE_OK) return fail(error(sqlite3_extended_errcode(db_)));
+  const std::string_view rest = sql.substr(static_cast<std::size_t>(tail - sql.data()));
+  if (raw == nullptr || rest.find_first_not_of(" \t\r\n;") != std::string_view::npos) {
+    return fail(Code::Invalid, "exactly one SQL statement is expected");
+  }
+  return stmt;
+}
+
+Result<std::optional<std::string>> Db::text(std::string_view sql) {
+  TG_TRY(Stmt stmt, prepare(sql));
+  TG_TRY(const bool row, stmt.step());
+  if (!row || stmt.is_null(0)) return std::nullopt;
+  return stmt.text(0);
+}
+
+Result<std::int64_t> Db::integer(std::string_view sql) {
+  TG_TRY(Stmt stmt, prepare(sql));
+  TG_TRY(const bool row, stmt.step());
+  return row ? stmt.integer(0) : 0;
+}
+
+void Db::rollback() {
+  if (!in_transaction()) return;
+  // Without the handler: an interrupted run must still be able to undo.
+  sqlite3_progress_handler(db_, 0, nullptr, nullptr);
+  sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  sqlite3_progress_handler(db_, kProgressOps, &Db::on_progress, this);
+}
+
+Error Db::error(int rc) const {
+  const std::string what = sqlite3_errmsg(db_);
+  const auto make = [&](Code code, std::string_view problem) {
+    return Error{code, fmt::format("'{}' {} ({})", path_, problem, what), {}, {}};
+  };
+  switch (rc & 0xFF) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return make(Code::Unavailable,
+                  "is locked by another program; it is tried again later, or end that program");
+    case SQLITE_CORRUPT:
+      return make(Code::Invalid,
+                  "is damaged; restore it from a backup or recover it with "
+                  "`sqlite3 FILE .recover`");
+    case SQLITE_NOTADB:
+      return make(Code::Invalid, "is not an SQLite database; give the path of one");
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+      return make(Code::Forbidden,
+                  "cannot be written; grant this user write access to the file and "
+                  "its folder");
+    case SQLITE_CANTOPEN:
+      return make(Code::NotFound,
+                  "cannot be opened; check that it exists and that this user may "
+                  "read it");
+    case SQLITE_FULL:
+      return make(Code::Unavailable, "cannot grow: the disk is full; free some space");
+    case SQLITE_IOERR:
+      return make(Code::Unavailable, "cannot be read or written: the disk reports an error");
+    case SQLITE_INTERRUPT:
+      return {Code::Cancelled, "the run was stopped", {}, {}};
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+      return {Code::Invalid, what, {}, {}};
+    case SQLITE_ERROR:
+      return {Code::Invalid, fmt::format("SQLite refuses: {}", what), {}, {}};
+    default:
+      return make(Code::Internal, "failed");
+  }
+}
+
+}  // namespace tidegate::engine::sqlite

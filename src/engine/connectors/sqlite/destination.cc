@@ -1,0 +1,167 @@
+#include "engine/connectors/sqlite/destination.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "engine/connectors/sqlite/cells.h"
+#include "engine/connectors/sqlite/layout.h"
+#include "engine/connectors/sqlite/writer.h"
+#include "engine/core/process.h"
+
+namespace tidegate::engine::sqlite {
+namespace {
+
+// 32 MiB of pages: a load of any size spills into the WAL and memory stays flat.
+constexpr const char* kCacheSize = "PRAGMA cache_size = -32768";
+
+// The value as text that reads back equal; for columns that become text.
+void to_text(sqlite3_context* context, int, sqlite3_value** values) {
+  if (sqlite3_value_type(values[0]) != SQLITE_FLOAT)
+    return sqlite3_result_value(context, values[0]);
+  const std::string text = real_text(sqlite3_value_double(values[0]));
+  sqlite3_result_text(context, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
+}
+
+Status check_name(const std::string& table) {
+  const bool reserved = same_name(std::string_view(table).substr(0, 7), "sqlite_") ||
+                        same_name(std::string_view(table).substr(0, 10), "_tidegate_");
+  if (!table.empty() && !reserved && table.find('\0') == std::string::npos) return {};
+  return fail(Code::Invalid,
+              fmt::format("the entity \"{}\" cannot be a table of SQLite: the name is empty or "
+                          "reserved; rename it in the source",
+                          table));
+}
+
+}  // namespace
+
+std::string SqliteDestination::identity() const {
+  const auto real = context_.paths.resolve(config_.path, true);
+  return "sqlite:" + (real ? *real : config_.path);
+}
+
+Status SqliteDestination::connect() {
+  if (db_) return {};
+  TG_TRY(const std::string real, context_.paths.resolve(config_.path, true));
+  TG_TRY(db_, Db::open(real, Open::Create, context_.stop));
+  sqlite3_create_function_v2(db_->raw(), "tidegate_text", 1,
+                             SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY, nullptr,
+                             &to_text, nullptr, nullptr, nullptr);
+  if (config_.wal) {
+    // Not possible while somebody else is connected; then it stays as it is.
+    if (const auto mode = db_->text("PRAGMA journal_mode = WAL"); !mode || *mode != "wal") {
+      if (!mode && mode.error().code != Code::Unavailable) return fail(mode.error());
+      context_.log(LogLevel::Warn,
+                   fmt::format("'{}' could not be switched to write-ahead logging; readers "
+                               "may have to wait while a load is written",
+                               real));
+    }
+  }
+  for (const char* pragma : {kCacheSize, "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = OFF",
+                             "PRAGMA legacy_alter_table = ON"}) {
+    TG_CHECK(db_->exec(pragma));
+  }
+  return {};
+}
+
+Status SqliteDestination::check() {
+  TG_TRY(const std::string real, context_.paths.resolve(config_.path, true));
+  if (access(real.c_str(), F_OK) != 0) {
+    const std::string folder = real.substr(0, real.rfind('/') + 1);
+    if (access(folder.c_str(), W_OK | X_OK) == 0) return {};
+    return fail(Code::Forbidden,
+                fmt::format("'{}' does not exist and cannot be created: no write access to "
+                            "the folder '{}'",
+                            real, folder));
+  }
+  TG_TRY(const auto db, Db::open(real, Open::ReadWrite, context_.stop));
+  TG_CHECK(db->exec("BEGIN IMMEDIATE"));
+  db->rollback();
+  return {};
+}
+
+Result<WriterState> SqliteDestination::read_state(Db& db, const Claim& claim) const {
+  WriterState state;
+  Ledger ledger(db);
+  state.table = claim.table;
+  TG_TRY(state.destination_id, ledger.destination_id());
+  TG_TRY(const auto stored, ledger.read(claim.job, claim.entity));
+  if (stored) {
+    state.fence = Fence(stored->fence);
+    state.epoch = stored->epoch;
+    state.sequence = stored->sequence;
+    state.state = stored->state;
+  }
+  TG_TRY(const TableLayout layout, read_layout(db, claim.table));
+  state.table_exists = layout.exists;
+  if (layout.exists) {
+    TG_TRY(const std::int64_t rows,
+           db.integer(fmt::format("SELECT EXISTS (SELECT 1 FROM {})", quote(claim.table))));
+    state.table_empty = rows == 0;
+  }
+  return state;
+}
+
+Result<WriterState> SqliteDestination::inspect(const WritePlan& plan) {
+  TG_CHECK(check_name(plan.entity));
+  TG_TRY(const std::string real, context_.paths.resolve(config_.path, true));
+  const Claim claim{.job = plan.job, .entity = plan.entity, .table = plan.entity};
+  if (access(real.c_str(), F_OK) != 0) {
+    WriterState nothing;
+    nothing.table = claim.table;
+    return nothing;
+  }
+  TG_TRY(const auto db, Db::open(real, Open::ReadOnly, context_.stop));
+  TG_CHECK(Ledger(*db).check_owner(claim, plan.take_over));
+  return read_state(*db, claim);
+}
+
+// A frozen writer inside a transaction keeps the file locked for ever, so it is ended before the
+// lock is asked for. It is known by boot id, pid and start time, and only ever one of the same
+// job's entity.
+Status SqliteDestination::end_older_session(const StoredState& stored, std::int64_t fence,
+                                            bool serverless) const {
+  const auto process = ProcessIdentity::decode(stored.session.substr(0, stored.session.find('/')));
+  if (!process || *process == this_process() || !is_alive(*process)) return {};
+  if (serverless) {
+    return fail(
+        Code::Unavailable,
+        fmt::format("process {} is syncing the same entity into this destination; wait until it "
+                    "has finished, or end it",
+                    process->pid));
+  }
+  if (stored.fence >= fence) return {};  // not older: the claim decides
+  context_.log(LogLevel::Warn,
+               fmt::format("process {} of an older attempt still held the destination and "
+                           "was ended",
+                           process->pid));
+  return end_process(*process);
+}
+
+Result<std::unique_ptr<Writer>> SqliteDestination::open(const WritePlan& plan) {
+  TG_CHECK(check_name(plan.entity));
+  TG_CHECK(connect());
+  Ledger ledger(*db_);
+  const bool serverless = value(plan.fence) == 0;
+  TG_TRY(const auto stored, ledger.read(plan.job, plan.entity));
+  Claim claim{.job = plan.job,
+              .entity = plan.entity,
+              .table = plan.entity,
+              .fence = serverless ? (stored ? stored->fence : 0) + 1 : value(plan.fence),
+              .session = fmt::format("{}/{}", this_process().encode(), ++writers_)};
+  if (stored) TG_CHECK(end_older_session(*stored, claim.fence, serverless));
+  TG_CHECK(begin_write(*db_, context_));
+  const auto claim_it = [&]() -> Status {
+    TG_CHECK(ledger.create_tables(context_.clock, context_.rng));
+    TG_CHECK(ledger.check_owner(claim, plan.take_over));
+    TG_CHECK(ledger.claim(claim, context_.clock));
+    return db_->exec("COMMIT");
+  };
+  if (const Status status = claim_it(); !status) {
+    db_->rollback();
+    return fail(status.error());
+  }
+  TG_TRY(WriterState state, read_state(*db_, claim));
+  return std::make_unique<SqliteWriter>(*db_, context_, plan, std::move(claim), std::move(state));
+}
+
+}  // namespace tidegate::engine::sqlite

@@ -1,0 +1,40 @@
+#pragma once
+// An SQLite database as a destination.
+
+#include <memory>
+#include <string>
+
+#include "engine/connectors/sqlite/db.h"
+#include "engine/connectors/sqlite/ledger.h"
+#include "engine/core/context.h"
+#include "engine/core/destination.h"
+
+namespace tidegate::engine::sqlite {
+
+struct DestinationConfig {
+  std::string path;
+  bool wal = true;  // readers go on while a load is written
+};
+
+class SqliteDestination final : public Destination {
+ public:
+  SqliteDestination(DestinationConfig config, const Context& context)
+      : config_(std::move(config)), context_(context) {}
+
+  std::string identity() const override;
+  Status check() override;
+  Result<WriterState> inspect(const WritePlan& plan) override;
+  Result<std::unique_ptr<Writer>> open(const WritePlan& plan) override;
+
+ private:
+  Status connect();
+  Status end_older_session(const StoredState& stored, std::int64_t fence, bool serverless) const;
+  Result<WriterState> read_state(Db& db, const Claim& claim) const;
+
+  const DestinationConfig config_;
+  const Context& context_;
+  std::unique_ptr<Db> db_;
+  int writers_ = 0;  // opened so far; tells sessions of one process apart
+};
+
+}  // namespace tidegate::engine::sqlite

@@ -1,0 +1,317 @@
+#include "engine/connectors/sqlite/layout.h"
+
+#include <arrow/type.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "engine/core/plan.h"
+#include "engine/core/selection.h"
+
+namespace tidegate::engine::sqlite {
+namespace {
+
+using protocol::SchemaChange;
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+std::string column_list(const std::vector<std::string>& names) {
+  std::string out;
+  for (const auto& name : names) out += (out.empty() ? "" : ", ") + quote(name);
+  return out;
+}
+
+std::string definition(const TableColumn& c) {
+  return c.declared.empty() ? quote(c.name) : fmt::format("{} {}", quote(c.name), c.declared);
+}
+
+// The one form in which we write CREATE TABLE; a table whose own text differs is not ours to
+// rebuild.
+std::string create_sql(const std::string& table, const TableLayout& layout) {
+  std::string sql = fmt::format("CREATE TABLE {} (", quote(table));
+  for (std::size_t i = 0; i < layout.columns.size(); ++i) {
+    sql += (i == 0 ? "" : ", ") + definition(layout.columns[i]);
+  }
+  if (!layout.primary_key.empty())
+    sql += fmt::format(", PRIMARY KEY ({})", column_list(layout.primary_key));
+  return sql + ")";
+}
+
+std::string key_index(const std::string& table) { return "_tidegate_key_" + table; }
+
+bool same_columns(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  return a.size() == b.size() && std::ranges::all_of(a, [&](const auto& x) {
+           return std::ranges::any_of(b, [&](const auto& y) { return same_name(x, y); });
+         });
+}
+
+std::unexpected<Error> refused(const std::string& table, const std::string& what,
+                               std::string_view remedy) {
+  return fail(Code::Invalid, fmt::format("table \"{}\": {}; {}", table, what, remedy),
+              "schema_change");
+}
+
+// What to do about one field whose type the column does not take.
+Status change_type(const std::string& table, SchemaChange mode, TableColumn& column,
+                   const ColumnType& incoming, LayoutChange& change) {
+  const auto wide = widen(column.type, incoming);
+  if (wide && *wide == column.type) return {};
+  const std::string what = fmt::format("column \"{}\" was {} and is {} now", column.name,
+                                       words(column.type), words(incoming));
+  if (mode == SchemaChange::Fail) {
+    return refused(table, what,
+                   "the job's schemaChange is `fail`: adapt the table, or set `evolve`");
+  }
+  if (!wide) {
+    return refused(table, what,
+                   "no type holds both; exclude the column, or drop it in the destination");
+  }
+  if (mode == SchemaChange::Ignore) {
+    change.sentences.push_back(
+        fmt::format("{}; ignored, values that do not fit are rejected", what));
+    return {};
+  }
+  change.sentences.push_back(fmt::format("{}; widened to {}", what, words(*wide)));
+  column.type = *wide;
+  column.declared = to_declared(*wide);
+  change.rebuild = true;
+  return {};
+}
+
+Status add_column(const std::string& table, SchemaChange mode, TableColumn column, bool needed,
+                  LayoutChange& change, bool& skipped) {
+  const std::string what =
+      fmt::format("column \"{}\" ({}) is new", column.name, words(column.type));
+  if (mode == SchemaChange::Fail) {
+    return refused(table, what,
+                   "the job's schemaChange is `fail`: add it by hand, or set `evolve`");
+  }
+  skipped = mode == SchemaChange::Ignore && !needed;
+  change.sentences.push_back(fmt::format("{}; {}", what, skipped ? "ignored" : "added"));
+  if (!skipped) {
+    change.wanted.columns.push_back(column);
+    change.added.push_back(std::move(column));
+  }
+  return {};
+}
+
+Status note_missing(const std::string& table, const TableLayout& now, const LoadPlan& load,
+                    LayoutChange& change) {
+  for (const TableColumn& c : now.columns) {
+    const bool there = std::ranges::any_of(
+        load.schema->fields(), [&](const auto& f) { return same_name(f->name(), c.name); });
+    if (there || c.name == kLoadIdColumn) continue;
+    const std::string what = fmt::format("column \"{}\" is not in the source", c.name);
+    if (load.schema_change == SchemaChange::Fail) {
+      return refused(table, what,
+                     "the job's schemaChange is `fail`: drop it by hand, or set `evolve`");
+    }
+    change.sentences.push_back(what + "; kept, new rows hold NULL");
+  }
+  return {};
+}
+
+std::string cast(const TableColumn& old_column, const TableColumn& new_column) {
+  const std::string name = quote(old_column.name);
+  if (old_column.type == new_column.type) return name;
+  if (new_column.type.kind == Kind::Text) return fmt::format("tidegate_text({})", name);
+  if (new_column.type.kind == Kind::Decimal) return fmt::format("tidegate_text({})", name);
+  if (new_column.type.kind == Kind::Timestamp && old_column.type.kind == Kind::Date) {
+    return fmt::format("{0} || ' 00:00:00'", name);
+  }
+  return name;
+}
+
+// Whole numbers beyond 2^53 have no exact form among floating-point numbers.
+Status check_exact(Db& db, const std::string& table, const TableColumn& from,
+                   const TableColumn& to) {
+  if (from.type.kind != Kind::Int || to.type.kind != Kind::Real) return {};
+  TG_TRY(const std::int64_t large,
+         db.integer(
+             fmt::format("SELECT EXISTS (SELECT 1 FROM {0} WHERE {1} > 9007199254740992 OR {1} < "
+                         "-9007199254740992)",
+                         quote(table), quote(from.name))));
+  if (large == 0) return {};
+  return refused(
+      table,
+      fmt::format("column \"{}\" holds whole numbers that would lose digits as fractions",
+                  from.name),
+      "make the column text by hand, or set schemaChange to `ignore`");
+}
+
+// SQLite cannot change a column's type or key in place (https://www.sqlite.org/lang_altertable.html
+// §7): a new table takes the rows and the name; indexes and triggers are made again, views look the
+// name up when they are used.
+Status rebuild(Db& db, const std::string& table, const LayoutChange& change) {
+  TG_TRY(const TableLayout old, read_layout(db, table));
+  TG_TRY(Stmt others,
+         db.prepare("SELECT sql FROM sqlite_schema WHERE tbl_name = ?1 COLLATE NOCASE AND "
+                    "type IN ('index', 'trigger') AND sql IS NOT NULL AND name <> ?2"));
+  others.bind(1, table).bind(2, key_index(table));
+  std::vector<std::string> again;
+  for (;;) {
+    TG_TRY(const bool row, others.step());
+    if (!row) break;
+    again.push_back(others.text(0));
+  }
+  others = Stmt();
+  const std::string fresh = "_tidegate_new_" + table;
+  TG_CHECK(db.exec(create_sql(fresh, change.wanted)));
+  std::string from;
+  std::string to;
+  for (const TableColumn& c : old.columns) {
+    const TableColumn* target = change.wanted.find(c.name);
+    TG_CHECK(check_exact(db, table, c, *target));
+    from += (from.empty() ? "" : ", ") + cast(c, *target);
+    to += (to.empty() ? "" : ", ") + quote(target->name);
+  }
+  TG_CHECK(db.exec(
+      fmt::format("INSERT INTO {} ({}) SELECT {} FROM {}", quote(fresh), to, from, quote(table))));
+  TG_CHECK(db.exec(fmt::format("DROP TABLE {}", quote(table))));
+  TG_CHECK(db.exec(fmt::format("ALTER TABLE {} RENAME TO {}", quote(fresh), quote(table))));
+  for (const auto& sql : again) TG_CHECK(db.exec(sql));
+  return {};
+}
+
+// A unique index over exactly these columns, other than the primary key.
+Result<bool> has_unique_index(Db& db, const std::string& table,
+                              const std::vector<std::string>& key) {
+  TG_TRY(Stmt list,
+         db.prepare("SELECT name FROM pragma_index_list(?1) WHERE \"unique\" AND NOT partial"));
+  list.bind(1, table);
+  for (;;) {
+    TG_TRY(const bool row, list.step());
+    if (!row) return false;
+    TG_TRY(Stmt columns, db.prepare("SELECT coalesce(name, '') FROM pragma_index_info(?1)"));
+    columns.bind(1, list.text(0));
+    std::vector<std::string> names;
+    for (;;) {
+      TG_TRY(const bool column, columns.step());
+      if (!column) break;
+      names.push_back(columns.text(0));
+    }
+    if (same_columns(names, key)) return true;
+  }
+}
+
+}  // namespace
+
+bool same_name(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
+}
+
+const TableColumn* TableLayout::find(std::string_view name) const {
+  const auto it =
+      std::ranges::find_if(columns, [&](const auto& c) { return same_name(c.name, name); });
+  return it == columns.end() ? nullptr : &*it;
+}
+
+Result<TableLayout> read_layout(Db& db, const std::string& table) {
+  TableLayout layout;
+  TG_TRY(Stmt about,
+         db.prepare("SELECT type, sql FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type "
+                    "IN ('table', 'view')"));
+  about.bind(1, table);
+  TG_TRY(const bool there, about.step());
+  if (!there) return layout;
+  if (about.text(0) != "table") {
+    return refused(table, "it is a view", "choose another destination or rename the entity");
+  }
+  layout.exists = true;
+  layout.sql = about.text(1);
+  TG_TRY(Stmt columns,
+         db.prepare("SELECT name, type, pk, hidden FROM pragma_table_xinfo(?1) ORDER BY cid"));
+  columns.bind(1, table);
+  std::vector<std::pair<std::int64_t, std::string>> key;
+  for (;;) {
+    TG_TRY(const bool row, columns.step());
+    if (!row) break;
+    if (columns.integer(3) != 0) continue;  // generated: cannot be written
+    const std::string declared = columns.text(1);
+    layout.columns.push_back({columns.text(0), declared, from_declared(declared)});
+    if (columns.integer(2) > 0) key.emplace_back(columns.integer(2), columns.text(0));
+  }
+  std::ranges::sort(key);
+  for (auto& [position, name] : key) layout.primary_key.push_back(name);
+  return layout;
+}
+
+Result<LayoutChange> plan_layout(const std::string& table, const TableLayout& now,
+                                 const LoadPlan& load) {
+  LayoutChange change;
+  change.create = !now.exists;
+  change.wanted = now;
+  change.key = load.key;
+  for (int i = 0; i < load.schema->num_fields(); ++i) {
+    const arrow::Field& field = *load.schema->field(i);
+    TG_TRY(const ColumnType incoming, column_type(field));
+    TableColumn column{field.name(), declared_for(field, incoming), incoming};
+    bool skipped = false;
+    if (change.create) {
+      change.wanted.columns.push_back(column);
+    } else if (const TableColumn* there = change.wanted.find(field.name()); there == nullptr) {
+      const bool needed = std::ranges::find(load.key, field.name()) != load.key.end() ||
+                          field.name() == kLoadIdColumn;
+      TG_CHECK(add_column(table, load.schema_change, column, needed, change, skipped));
+    } else {
+      auto& existing =
+          change.wanted.columns[static_cast<std::size_t>(there - change.wanted.columns.data())];
+      TG_CHECK(change_type(table, load.schema_change, existing, incoming, change));
+      column = existing;
+    }
+    if (skipped) continue;
+    change.written.push_back(column);
+    change.fields.push_back(i);
+  }
+  if (change.create) {
+    change.wanted.primary_key = load.key;
+    return change;
+  }
+  TG_CHECK(note_missing(table, now, load, change));
+  // A key that is not the load's would refuse its rows.
+  if (!now.primary_key.empty() && !same_columns(now.primary_key, load.key)) {
+    change.wanted.primary_key = load.key;
+    change.rebuild = true;
+    change.sentences.push_back(
+        load.key.empty()
+            ? fmt::format("the primary key ({}) was dropped", name_list(now.primary_key))
+            : fmt::format("the primary key is {} now", name_list(load.key)));
+  }
+  if (change.rebuild && now.sql != create_sql(table, now)) {
+    return refused(
+        table, change.sentences.empty() ? "its key must change" : change.sentences.back(),
+        "the table has definitions of its own (constraints, defaults) that a rebuild would "
+        "lose: alter it by hand, or set schemaChange to `ignore`");
+  }
+  return change;
+}
+
+Status apply_layout(Db& db, const std::string& table, const LayoutChange& change) {
+  if (change.create) return db.exec(create_sql(table, change.wanted));
+  if (change.rebuild) {
+    // Columns that are new too come with the new table.
+    TG_CHECK(rebuild(db, table, change));
+  } else {
+    for (const TableColumn& c : change.added) {
+      TG_CHECK(db.exec(fmt::format("ALTER TABLE {} ADD COLUMN {}", quote(table), definition(c))));
+    }
+  }
+  const bool by_primary_key = same_columns(change.wanted.primary_key, change.key);
+  if (change.key.empty() || by_primary_key) {
+    return db.exec(fmt::format("DROP INDEX IF EXISTS {}", quote(key_index(table))));
+  }
+  TG_TRY(const bool unique, has_unique_index(db, table, change.key));
+  if (unique) return {};
+  TG_CHECK(db.exec(fmt::format("DROP INDEX IF EXISTS {}", quote(key_index(table)))));
+  if (auto made = db.exec(fmt::format("CREATE UNIQUE INDEX {} ON {} ({})", quote(key_index(table)),
+                                      quote(table), column_list(change.key)));
+      !made) {
+    return refused(table,
+                   fmt::format("the rows there are not unique by {} ({})", name_list(change.key),
+                               made.error().message),
+                   "choose another primary key, or reset the job to load the table again");
+  }
+  return {};
+}
+
+}  // namespace tidegate::engine::sqlite

@@ -1,0 +1,275 @@
+#include "engine/connectors/sqlite/writer.h"
+
+#include <arrow/record_batch.h>
+#include <arrow/type.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/json.h"
+#include "engine/core/rows.h"
+#include "engine/core/schema.h"
+
+namespace tidegate::engine::sqlite {
+namespace {
+
+constexpr auto kLockPatience = std::chrono::seconds(30);
+constexpr const char* kStage = "temp._tidegate_stage";
+
+std::string columns_of(const std::vector<TableColumn>& columns, std::string_view prefix = "") {
+  std::string out;
+  for (const auto& c : columns)
+    out += fmt::format("{}{}{}", out.empty() ? "" : ", ", prefix, quote(c.name));
+  return out;
+}
+
+std::string names_of(const std::vector<std::string>& names, std::string_view prefix = "") {
+  std::string out;
+  for (const auto& n : names)
+    out += fmt::format("{}{}{}", out.empty() ? "" : ", ", prefix, quote(n));
+  return out;
+}
+
+// `SET a = excluded.a, …` without the key's own columns; empty when the key is the whole row.
+std::string assignments(const std::vector<TableColumn>& columns,
+                        const std::vector<std::string>& key) {
+  std::string out;
+  for (const auto& c : columns) {
+    if (std::ranges::any_of(key, [&](const auto& k) { return same_name(k, c.name); })) continue;
+    out += fmt::format("{}{} = excluded.{}", out.empty() ? "" : ", ", quote(c.name), quote(c.name));
+  }
+  return out;
+}
+
+std::string upsert(const std::vector<TableColumn>& columns, const std::vector<std::string>& key,
+                   const std::string& condition) {
+  const std::string set = assignments(columns, key);
+  // `WHERE true` keeps the parser from reading ON as a join (lang_upsert.html §2.2).
+  return fmt::format(" WHERE true ON CONFLICT ({}) DO {}", names_of(key),
+                     set.empty() ? "NOTHING" : fmt::format("UPDATE SET {}{}", set, condition));
+}
+
+}  // namespace
+
+Status begin_write(Db& db, const Context& context) {
+  const auto give_up = std::chrono::steady_clock::now() + kLockPatience;
+  for (;;) {
+    Status status = db.exec("BEGIN IMMEDIATE");
+    if (status || status.error().code != Code::Unavailable) return status;
+    if (context.stop.stop_requested()) return fail(Code::Cancelled, "the run was stopped");
+    if (std::chrono::steady_clock::now() >= give_up) return status;
+  }
+}
+
+Result<std::vector<std::string>> SqliteWriter::begin(const LoadPlan& load) {
+  load_ = load;
+  if (merging()) {
+    TG_TRY(const TableLayout now, read_layout(db_, state_.table));
+    TG_TRY(change_, plan_layout(state_.table, now, load_));
+    TG_CHECK(create_stage());
+  } else {
+    TG_CHECK(start_transaction());
+  }
+  arrow::FieldVector fields;
+  std::vector<ColumnType> targets;
+  for (std::size_t i = 0; i < change_.fields.size(); ++i) {
+    fields.push_back(load_.schema->field(change_.fields[i]));
+    targets.push_back(change_.written[i].type);
+  }
+  TG_TRY(batch_table_, BatchTable::create(db_, *arrow::schema(fields), targets));
+  TG_CHECK(prepare_insert());
+  return change_.sentences;
+}
+
+Status SqliteWriter::start_transaction() {
+  TG_CHECK(begin_write(db_, context_));
+  TG_CHECK(ledger_.lock_fence(claim_, context_.clock));
+  TG_CHECK(ledger_.check_owner(claim_, plan_.take_over));
+  TG_CHECK(ledger_.own_table(claim_, context_.clock));
+  TG_TRY(const TableLayout now, read_layout(db_, state_.table));
+  TG_TRY(change_, plan_layout(state_.table, now, load_));
+  // The rows go first, so that a rebuild of the table does not carry them along.
+  if (load_.kind == LoadKind::Replace && now.exists) {
+    TG_CHECK(db_.exec(fmt::format("DELETE FROM {}", quote(state_.table))));
+    deleted_ = db_.changes();
+  }
+  if (load_.kind == LoadKind::Replace)
+    TG_CHECK(ledger_.forget_rejected(claim_, plan_.run_id.str()));
+  return apply_layout(db_, state_.table, change_);
+}
+
+Status SqliteWriter::create_stage() {
+  TG_CHECK(db_.exec(fmt::format("DROP TABLE IF EXISTS {}", kStage)));
+  std::string sql = fmt::format("CREATE TABLE {} (_tidegate_seq INTEGER PRIMARY KEY", kStage);
+  for (const auto& c : change_.written) sql += fmt::format(", {} {}", quote(c.name), c.declared);
+  return db_.exec(sql + ")");
+}
+
+// Of two rows of one key in one load the one with the greater cursor stays, else the later.
+std::string SqliteWriter::keep_greater_cursor() const {
+  if (!load_.cursor) return "";
+  const bool written = std::ranges::any_of(
+      change_.written, [&](const auto& c) { return same_name(c.name, *load_.cursor); });
+  if (!written) return "";
+  const std::string cursor = quote(*load_.cursor);
+  return fmt::format(" WHERE {1}.{0} IS NULL OR excluded.{0} >= {1}.{0}", cursor,
+                     quote(state_.table));
+}
+
+Status SqliteWriter::prepare_insert() {
+  std::string values;
+  for (std::size_t i = 0; i < change_.written.size(); ++i)
+    values += fmt::format("{}c{}", i == 0 ? "" : ", ", i);
+  const std::string target = merging() ? kStage : "main." + quote(state_.table);
+  std::string sql = fmt::format("INSERT INTO {} ({}) SELECT {} FROM tidegate_batch", target,
+                                columns_of(change_.written), values);
+  if (load_.kind == LoadKind::Replace && !load_.key.empty()) {
+    sql += upsert(change_.written, load_.key, keep_greater_cursor());
+  }
+  TG_TRY(insert_, db_.prepare(sql));
+  return {};
+}
+
+Result<std::vector<RejectedRow>> SqliteWriter::write(const arrow::RecordBatch& batch) {
+  if (!merging() && !db_.in_transaction()) {
+    TG_CHECK(start_transaction());  // the one before ended with a checkpoint
+  }
+  std::shared_ptr<arrow::RecordBatch> chosen;
+  const arrow::RecordBatch* rows = &batch;
+  if (static_cast<int>(change_.fields.size()) != batch.num_columns()) {
+    auto selected = batch.SelectColumns(change_.fields);
+    if (!selected.ok()) return fail(from_arrow(selected.status(), "choosing columns"));
+    chosen = *selected;
+    rows = chosen.get();
+  }
+  TG_CHECK(batch_table_->show(*rows));
+  std::vector<RejectedRow> rejected;
+  std::int64_t begin = 0;
+  for (auto& [row, why] : batch_table_->unstorable()) {
+    TG_CHECK(insert(begin, row, batch, rejected));
+    rejected.push_back({"", std::move(why), json::write(row_json(batch, row))});
+    begin = row + 1;
+  }
+  TG_CHECK(insert(begin, batch.num_rows(), batch, rejected));
+  handed_ += batch.num_rows();
+  refused_ += static_cast<std::int64_t>(rejected.size());
+  return rejected;
+}
+
+// A constraint of the user's own (NOT NULL, CHECK, a trigger) refuses single rows: they are found
+// by halving, because one statement writes the whole batch or nothing.
+Status SqliteWriter::insert(std::int64_t begin, std::int64_t end, const arrow::RecordBatch& batch,
+                            std::vector<RejectedRow>& rejected) {
+  if (begin >= end) return {};
+  batch_table_->show_range(begin, end);
+  const Status status = insert_.run();
+  if (status) {
+    inserted_ += db_.changes();
+    return {};
+  }
+  const bool constraint = (sqlite3_errcode(db_.raw()) & 0xFF) == SQLITE_CONSTRAINT;
+  if (!constraint || (!merging() && !db_.in_transaction())) return status;
+  if (end - begin == 1) {
+    rejected.push_back({"", status.error().message, json::write(row_json(batch, begin))});
+    return {};
+  }
+  const std::int64_t middle = begin + (end - begin) / 2;
+  TG_CHECK(insert(begin, middle, batch, rejected));
+  return insert(middle, end, batch, rejected);
+}
+
+Status SqliteWriter::reject(std::span<const RejectedRow> rows) {
+  if (merging()) {
+    waiting_.insert(waiting_.end(), rows.begin(), rows.end());
+    return {};
+  }
+  if (!db_.in_transaction()) TG_CHECK(start_transaction());
+  return ledger_.reject(claim_, plan_.run_id.str(), plan_.attempt, rows, context_.clock);
+}
+
+Result<CommitReport> SqliteWriter::flush() {
+  if (merging()) return merge();
+  if (!db_.in_transaction()) TG_CHECK(start_transaction());
+  CommitReport report;
+  report.inserted = inserted_;
+  report.deleted = deleted_;
+  report.rejected = refused_;
+  if (load_.kind == LoadKind::Replace && !load_.key.empty()) {
+    TG_TRY(report.inserted,
+           db_.integer(fmt::format("SELECT count(*) FROM {}", quote(state_.table))));
+    report.deduplicated = handed_ - refused_ - report.inserted;
+  }
+  return report;
+}
+
+Result<CommitReport> SqliteWriter::merge() {
+  TG_CHECK(start_transaction());
+  if (!waiting_.empty()) {
+    TG_CHECK(ledger_.reject(claim_, plan_.run_id.str(), plan_.attempt, waiting_, context_.clock));
+  }
+  CommitReport report;
+  report.rejected = refused_;
+  const bool by_cursor = !keep_greater_cursor().empty();
+  TG_CHECK(db_.exec(fmt::format(
+      "DELETE FROM {0} WHERE _tidegate_seq IN (SELECT _tidegate_seq FROM (SELECT _tidegate_seq, "
+      "row_number() OVER (PARTITION BY {1} ORDER BY {2}_tidegate_seq DESC) AS place FROM {0}) "
+      "WHERE "
+      "place > 1)",
+      kStage, names_of(load_.key), by_cursor ? quote(*load_.cursor) + " DESC, " : "")));
+  report.deduplicated = db_.changes();
+  std::string match;
+  for (const auto& k : load_.key) {
+    match += fmt::format("{}t.{} = s.{}", match.empty() ? "" : " AND ", quote(k), quote(k));
+  }
+  TG_TRY(report.updated, db_.integer(fmt::format("SELECT count(*) FROM {} s JOIN main.{} t ON {}",
+                                                 kStage, quote(state_.table), match)));
+  TG_CHECK(db_.exec(fmt::format("INSERT INTO main.{} ({}) SELECT {} FROM {}{}", quote(state_.table),
+                                columns_of(change_.written), columns_of(change_.written), kStage,
+                                upsert(change_.written, load_.key, ""))));
+  TG_TRY(const std::int64_t staged, db_.integer(fmt::format("SELECT count(*) FROM {}", kStage)));
+  report.inserted = staged - report.updated;
+  return report;
+}
+
+Status SqliteWriter::commit(const std::optional<NewState>& state) {
+  if (state) TG_CHECK(ledger_.store(claim_, *state, context_.clock));
+  TG_CHECK(db_.exec("COMMIT"));
+  if (state) {
+    state_.state = state->state;
+    state_.epoch = state->epoch;
+    ++state_.sequence;
+  }
+  if (merging()) TG_CHECK(db_.exec(fmt::format("DELETE FROM {}", kStage)));
+  waiting_.clear();
+  inserted_ = deleted_ = handed_ = refused_ = 0;
+  return {};
+}
+
+void SqliteWriter::undo() {
+  insert_ = Stmt();
+  batch_table_.reset();
+  db_.rollback();
+  sqlite3_exec(db_.raw(), "DROP TABLE IF EXISTS temp._tidegate_stage", nullptr, nullptr, nullptr);
+}
+
+Status SqliteWriter::finish() {
+  undo();
+  return ledger_.release(claim_);
+}
+
+Status SqliteWriter::abort(std::span<const RejectedRow> keep) {
+  undo();
+  if (keep.empty()) return ledger_.release(claim_);
+  TG_CHECK(begin_write(db_, context_));
+  Status status = ledger_.lock_fence(claim_, context_.clock);
+  if (status) status = ledger_.forget_rejected(claim_, plan_.run_id.str());
+  if (status)
+    status = ledger_.reject(claim_, plan_.run_id.str(), plan_.attempt, keep, context_.clock);
+  if (status) status = ledger_.release(claim_);
+  if (status) status = db_.exec("COMMIT");
+  if (!status) db_.rollback();
+  return status;
+}
+
+}  // namespace tidegate::engine::sqlite

@@ -1,0 +1,17 @@
+#pragma once
+// What a run would do, with the first rows, and nothing written.
+
+#include <vector>
+
+#include "engine/core/context.h"
+#include "engine/core/destination.h"
+#include "engine/core/selection.h"
+#include "engine/core/source.h"
+#include "protocol/protocol.h"
+
+namespace tidegate::engine {
+
+protocol::RunResult dry_run(const protocol::RunSpec& run, const std::vector<Selected>& selected,
+                            Source& source, Destination& destination, const Context& context);
+
+}  // namespace tidegate::engine

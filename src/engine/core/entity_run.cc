@@ -1,0 +1,306 @@
+#include "engine/core/entity_run.h"
+
+#include <arrow/array.h>
+#include <arrow/array/util.h>
+#include <arrow/record_batch.h>
+#include <arrow/scalar.h>
+#include <arrow/type.h>
+#include <arrow/util/byte_size.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "base/json.h"
+#include "engine/core/rows.h"
+#include "engine/core/schema.h"
+
+namespace tidegate::engine {
+namespace {
+
+constexpr std::size_t kQueueBatches = 4;
+constexpr std::int64_t kQueueBytes = 32 << 20;
+constexpr std::size_t kKeptRejects = 1000;
+constexpr std::size_t kShownRejects = 3;
+constexpr std::chrono::milliseconds kProgressEvery{200};
+
+// A connector's library may throw (allocation, Boost.JSON); nothing may end the process with other
+// entities unfinished.
+Status guarded(const std::function<Status()>& step) {
+  try {
+    return step();
+  } catch (const std::exception& e) {
+    return fail(Code::Internal, fmt::format("unexpected failure: {}", e.what()));
+  }
+}
+
+std::string more_rejects(const std::vector<RejectedRow>& rows) {
+  std::string text;
+  for (std::size_t i = 0; i < std::min(rows.size(), kShownRejects); ++i) {
+    text += fmt::format("{}{}: {}", i == 0 ? " First: " : "; ", rows[i].locator, rows[i].reason);
+  }
+  return text;
+}
+
+}  // namespace
+
+protocol::EntityResult EntityRun::execute() {
+  const auto start = std::chrono::steady_clock::now();
+  result_.entity = info_.name;
+  result_.warnings = info_.warnings;
+  if (const Status status = guarded([&] { return run(); }); !status) fail_with(status.error());
+  progress(true);
+  result_.duration = std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now() - start);
+  return std::move(result_);
+}
+
+void EntityRun::fail_with(const Error& error) {
+  result_.outcome = error.code == Code::Cancelled ? protocol::EntityOutcome::Cancelled
+                                                  : protocol::EntityOutcome::Failed;
+  result_.error_kind = error_kind(error);
+  result_.error = error_text(error);
+}
+
+Status EntityRun::run() {
+  TG_CHECK(env_.lease.check());
+  TG_TRY(request_, make_request(env_.spec, info_, env_.source.identity()));
+  const WritePlan plan{.job = env_.spec.job,
+                       .entity = info_.name,
+                       .run_id = env_.spec.run_id,
+                       .attempt = env_.spec.attempt,
+                       .fence = env_.spec.fence,
+                       .take_over = env_.spec.take_over};
+  TG_TRY(const std::unique_ptr<Writer> writer, env_.destination.open(plan));
+  result_.destination_table = writer->state().table;
+  TG_TRY(decision_, decide(env_.spec, request_, writer->state(), env_.context.clock.now()));
+  for (auto& w : decision_.warnings) result_.warnings.push_back(std::move(w));
+  if (decision_.done) {
+    result_.rows_read = decision_.known.rows_read;
+    result_.rows_written = decision_.known.rows_written;
+    result_.rows_rejected = decision_.known.rows_rejected;
+    result_.warnings.emplace_back(
+        "an earlier attempt of this run had committed it; nothing was read");
+    return {};
+  }
+  Status status = prepare(*writer);
+  if (status) status = guarded([&] { return transfer(*writer); });
+  if (!status) {
+    if (const Status undone = writer->abort(kept_); !undone) {
+      env_.context.log(LogLevel::Warn, fmt::format("entity \"{}\": undoing: {}", info_.name,
+                                                   undone.error().message));
+    }
+    return status;
+  }
+  if (const Status tidy = writer->finish(); !tidy) result_.warnings.push_back(tidy.error().message);
+  return {};
+}
+
+Status EntityRun::prepare(Writer& writer) {
+  params_.entity = info_.name;
+  params_.columns = request_.source_schema->field_names();
+  params_.where = request_.where;
+  params_.cursor = is_incremental(request_.mode) ? request_.cursor : std::nullopt;
+  params_.from = decision_.from;
+  params_.to = decision_.to;
+  params_.limit = env_.spec.limit;
+  left_ = env_.spec.limit.value_or(-1);
+  if (params_.cursor) {
+    bound_.emplace(BoundFilter::Config{
+        .entity = info_.name,
+        .cursor = *params_.cursor,
+        .has_key = !request_.key.empty() && request_.mode == protocol::SyncMode::Incremental,
+        .from = decision_.from,
+        .to = decision_.to,
+        .known = decision_.known});
+  }
+  const bool keyed = decision_.load != LoadKind::Append;
+  TG_TRY(result_.schema_changes,
+         writer.begin({.kind = decision_.load,
+                       .schema = request_.schema,
+                       .key = keyed ? request_.key : std::vector<std::string>{},
+                       .cursor = request_.cursor,
+                       .schema_change = env_.spec.schema_change}));
+  return {};
+}
+
+Status EntityRun::transfer(Writer& writer) {
+  BatchQueue queue(kQueueBatches, kQueueBytes);
+  std::thread reader([&] { queue.finish(guarded([&] { return read_all(queue); })); });
+  const Status status = guarded([&] { return write_all(queue, writer); });
+  queue.leave();
+  reader.join();
+  return status;
+}
+
+Status EntityRun::read_all(BatchQueue& queue) {
+  TG_TRY(const std::vector<Partition> partitions, env_.source.plan(params_));
+  for (const Partition& partition : partitions) {
+    TG_TRY(const std::unique_ptr<Reader> reader, env_.source.open(params_, partition));
+    // One ordered part is a position; several in a row are not ordered among each other.
+    ordered_ = partitions.size() == 1 && reader->ordered_by_cursor();
+    for (;;) {
+      TG_CHECK(env_.lease.check());
+      TG_TRY(std::optional<ReadBatch> batch, reader->next());
+      if (!batch) break;
+      const std::int64_t bytes = arrow::util::TotalBufferSize(*batch->batch);
+      if (!queue.push(std::move(*batch), bytes)) return {};
+    }
+  }
+  return {};
+}
+
+Status EntityRun::write_all(BatchQueue& queue, Writer& writer) {
+  for (;;) {
+    TG_CHECK(env_.lease.check());
+    TG_TRY(std::optional<ReadBatch> item, queue.pop());
+    if (!item) break;
+    TG_CHECK(take(*item, writer));
+    progress(false);
+    if (left_ == 0) break;
+    if (ordered_ && bound_ && decision_.advance && decision_.load != LoadKind::Replace &&
+        since_checkpoint_ >= env_.checkpoint_rows) {
+      TG_CHECK(checkpoint(writer, false));
+    }
+  }
+  return checkpoint(writer, true);
+}
+
+Status EntityRun::take(ReadBatch& item, Writer& writer) {
+  result_.bytes += item.bytes;
+  std::shared_ptr<arrow::RecordBatch> batch = std::move(item.batch);
+  std::int64_t wanted = batch->num_rows();
+  if (bound_) {
+    TG_TRY(BoundFilter::Rows rows, bound_->apply(batch));
+    batch = std::move(rows.batch);
+    wanted = rows.wanted;
+    deduplicated_at_bound_ += rows.deduplicated;
+    result_.rows_deduplicated += rows.deduplicated;
+  }
+  if (left_ >= 0) {
+    // The bound's duplicates are not part of what was asked for.
+    const std::int64_t cut = std::max<std::int64_t>(0, batch->num_rows() - left_);
+    batch = batch->Slice(0, batch->num_rows() - cut);
+    wanted -= cut;
+    left_ -= batch->num_rows();
+  }
+  result_.rows_read += wanted + static_cast<std::int64_t>(item.rejected.size());
+  TG_CHECK(reject(std::move(item.rejected), writer));
+  if (batch->num_rows() == 0) return {};
+  return write_rows(std::move(batch), writer);
+}
+
+Status EntityRun::write_rows(std::shared_ptr<arrow::RecordBatch> batch, Writer& writer) {
+  std::vector<RejectedRow> rejected;
+  if (!request_.key.empty() && decision_.load != LoadKind::Append) {
+    TG_TRY(batch, without_null_keys(batch, rejected));
+  }
+  if (request_.mode == protocol::SyncMode::FullAppend) {
+    auto load =
+        arrow::MakeArrayFromScalar(arrow::StringScalar(env_.spec.run_id.str()), batch->num_rows());
+    if (!load.ok()) return fail(from_arrow(load.status(), "adding the load id"));
+    arrow::ArrayVector columns = batch->columns();
+    columns.push_back(*load);
+    batch = arrow::RecordBatch::Make(request_.schema, batch->num_rows(), std::move(columns));
+  }
+  const std::int64_t rows = batch->num_rows();
+  handed_ += rows;
+  since_checkpoint_ += rows;
+  TG_TRY(std::vector<RejectedRow> refused, writer.write(*batch));
+  result_.rows_written += rows - static_cast<std::int64_t>(refused.size());
+  std::ranges::move(refused, std::back_inserter(rejected));
+  return reject(std::move(rejected), writer);
+}
+
+Result<std::shared_ptr<arrow::RecordBatch>> EntityRun::without_null_keys(
+    const std::shared_ptr<arrow::RecordBatch>& batch, std::vector<RejectedRow>& rejected) const {
+  std::vector<std::uint8_t> keep;
+  for (const auto& name : request_.key) {
+    const auto column = batch->GetColumnByName(name);
+    if (column->null_count() == 0) continue;
+    keep.resize(static_cast<std::size_t>(batch->num_rows()), 1);
+    for (std::int64_t row = 0; row < batch->num_rows(); ++row) {
+      auto& kept = keep[static_cast<std::size_t>(row)];
+      if (kept == 0 || column->IsValid(row)) continue;
+      kept = 0;
+      rejected.push_back({"",
+                          fmt::format("column \"{}\" is part of the primary key and is NULL", name),
+                          json::write(row_json(*batch, row))});
+    }
+  }
+  if (keep.empty()) return batch;
+  return keep_rows(batch, keep);
+}
+
+Status EntityRun::reject(std::vector<RejectedRow> rows, Writer& writer) {
+  if (rows.empty()) return {};
+  result_.rows_rejected += static_cast<std::int64_t>(rows.size());
+  const bool too_many = result_.rows_rejected > env_.spec.max_rejected;
+  if (!too_many) TG_CHECK(writer.reject(rows));
+  for (auto& row : rows) {
+    if (kept_.size() < kKeptRejects) kept_.push_back(std::move(row));
+  }
+  if (!too_many) return {};
+  return fail(data_error(fmt::format(
+      "{} row(s) could not be converted and at most {} are accepted (maxRejected); nothing was "
+      "committed, the rows are in the destination's _tidegate_rejected.{}",
+      result_.rows_rejected, env_.spec.max_rejected, more_rejects(kept_))));
+}
+
+Status EntityRun::reconcile(const CommitReport& report) const {
+  const std::int64_t settled =
+      report.inserted + report.updated + report.deduplicated + report.rejected;
+  if (settled == handed_ - settled_) return {};
+  return fail(Code::Internal,
+              fmt::format("counts differ: {} rows were handed to the destination and {} arrived "
+                          "({} inserted, {} updated, {} deduplicated, {} rejected); nothing was "
+                          "committed",
+                          handed_ - settled_, settled, report.inserted, report.updated,
+                          report.deduplicated, report.rejected));
+}
+
+void EntityRun::add(const CommitReport& report) {
+  result_.rows_updated += report.updated;
+  result_.rows_deleted += report.deleted;
+  result_.rows_deduplicated += report.deduplicated;
+  result_.rows_written -= report.deduplicated;
+  settled_ = handed_;
+}
+
+Status EntityRun::checkpoint(Writer& writer, bool last) {
+  TG_TRY(const CommitReport report, writer.flush());
+  TG_CHECK(reconcile(report));
+  add(report);
+  std::optional<Writer::NewState> next;
+  if (decision_.advance) {
+    EntityState state;
+    state.mode = request_.mode;
+    state.fingerprint = request_.fingerprint;
+    state.run_id = env_.spec.run_id.str();
+    state.complete = last;
+    state.rows_read = result_.rows_read;
+    state.rows_written = result_.rows_written;
+    state.rows_rejected = result_.rows_rejected;
+    if (bound_) TG_CHECK(bound_->save(state));
+    next = Writer::NewState{encode(state), decision_.epoch};
+  }
+  // Right before the commit: what came before may have taken long.
+  TG_CHECK(env_.lease.before_commit());
+  TG_CHECK(writer.commit(next));
+  since_checkpoint_ = 0;
+  if (!next) return {};
+  const WriterState& committed = writer.state();
+  env_.events.send(protocol::StateCommitted{
+      info_.name,
+      {committed.destination_id, committed.epoch, committed.sequence, committed.state}});
+  return {};
+}
+
+void EntityRun::progress(bool now) {
+  const auto t = std::chrono::steady_clock::now();
+  if (!now && t - last_progress_ < kProgressEvery) return;
+  last_progress_ = t;
+  env_.events.send(
+      protocol::Progress{info_.name, result_.rows_read, result_.rows_written, result_.bytes});
+}
+
+}  // namespace tidegate::engine

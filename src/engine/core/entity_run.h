@@ -1,0 +1,76 @@
+#pragma once
+// One entity of one run: read on one thread, written on another, committed once or at checkpoints.
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/core/bound.h"
+#include "engine/core/context.h"
+#include "engine/core/destination.h"
+#include "engine/core/events.h"
+#include "engine/core/lease.h"
+#include "engine/core/plan.h"
+#include "engine/core/queue.h"
+#include "engine/core/source.h"
+#include "protocol/protocol.h"
+
+namespace tidegate::engine {
+
+// Everything the entities of one run share. Outlives them.
+struct RunEnvironment {
+  const protocol::RunSpec& spec;
+  Source& source;
+  Destination& destination;
+  LeaseGuard& lease;
+  EventSink& events;
+  const Context& context;
+  // An ordered incremental read commits and remembers its position after so many rows.
+  std::int64_t checkpoint_rows = 250'000;
+};
+
+class EntityRun {
+ public:
+  EntityRun(RunEnvironment& env, const EntityInfo& info) : env_(env), info_(info) {}
+
+  // Never throws; whatever goes wrong is in the result, and nothing uncommitted stays.
+  protocol::EntityResult execute();
+
+ private:
+  Status run();
+  Status prepare(Writer& writer);
+  Status transfer(Writer& writer);
+  Status read_all(BatchQueue& queue);
+  Status write_all(BatchQueue& queue, Writer& writer);
+  Status take(ReadBatch& item, Writer& writer);
+  Status write_rows(std::shared_ptr<arrow::RecordBatch> batch, Writer& writer);
+  Result<std::shared_ptr<arrow::RecordBatch>> without_null_keys(
+      const std::shared_ptr<arrow::RecordBatch>& batch, std::vector<RejectedRow>& rejected) const;
+  Status reject(std::vector<RejectedRow> rows, Writer& writer);
+  Status checkpoint(Writer& writer, bool last);
+  Status reconcile(const CommitReport& report) const;
+  void add(const CommitReport& report);
+  void fail_with(const Error& error);
+  void progress(bool now);
+
+  RunEnvironment& env_;
+  const EntityInfo& info_;
+  EntityRequest request_;
+  EntityDecision decision_;
+  ReadParams params_;
+  std::optional<BoundFilter> bound_;
+  protocol::EntityResult result_;
+  std::vector<RejectedRow> kept_;  // the first rejected rows, for the error and after an abort
+  std::int64_t deduplicated_at_bound_ = 0;
+  std::int64_t since_checkpoint_ = 0;
+  // Rows of the commits so far, and handed to the writer in all.
+  std::int64_t handed_ = 0, settled_ = 0;
+  std::int64_t left_ = -1;  // rows until the limit; -1: none
+  std::chrono::steady_clock::time_point last_progress_{};
+  std::atomic<bool> ordered_ = false;
+};
+
+}  // namespace tidegate::engine

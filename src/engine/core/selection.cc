@@ -1,0 +1,174 @@
+#include "engine/core/selection.h"
+
+#include <arrow/type.h>
+#include <fmt/format.h>
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/json.h"
+
+namespace tidegate::engine {
+namespace {
+
+// Destinations compare names without regard to ASCII case.
+std::string fold(std::string_view name) {
+  std::string out(name);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+std::vector<std::string> names_of(const Catalog& catalog) {
+  std::vector<std::string> names;
+  for (const auto& e : catalog.entities) names.push_back(e.name);
+  for (const auto& e : catalog.bad) names.push_back(e.name);
+  return names;
+}
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& names) {
+  const std::vector<std::string_view> views(names.begin(), names.end());
+  const std::string_view near = json::nearest(word, views);
+  return near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near);
+}
+
+// Patterns of the filter that match no entity.
+std::vector<Selected> unmatched(const Catalog& catalog, const protocol::RunSpec& run) {
+  std::vector<Selected> out;
+  const auto names = names_of(catalog);
+  for (const std::string& pattern : run.entity_filter) {
+    if (std::ranges::any_of(names, [&](const auto& n) { return matches(pattern, n); })) continue;
+    Selected s{.name = pattern};
+    s.error = Error{
+        Code::Invalid,
+        names.empty() ? fmt::format("the source has no entity \"{}\"; it has none at all", pattern)
+                      : fmt::format("the source has no entity \"{}\"; it has {}{}", pattern,
+                                    name_list(names), did_you_mean(pattern, names)),
+        "unknown_entity",
+        {}};
+    out.push_back(std::move(s));
+  }
+  return out;
+}
+
+void refuse_shared_names(std::vector<Selected>& selected) {
+  std::map<std::string, std::vector<Selected*>> by_name;
+  for (auto& s : selected) {
+    if (s.info != nullptr) by_name[fold(s.name)].push_back(&s);
+  }
+  for (auto& [folded, group] : by_name) {
+    if (group.size() < 2) continue;
+    std::vector<std::string> names;
+    for (const Selected* s : group) names.push_back(s->name);
+    for (Selected* s : group) {
+      s->info = nullptr;
+      s->error = Error{Code::Invalid,
+                       fmt::format("the entities {} would share one table of the destination; "
+                                   "choose one with the entity filter, or rename one",
+                                   name_list(names)),
+                       "name_clash",
+                       {}};
+    }
+  }
+}
+
+}  // namespace
+
+bool matches(const std::string& pattern, const std::string& name) {
+  return pattern == name || fnmatch(pattern.c_str(), name.c_str(), FNM_NOESCAPE) == 0;
+}
+
+std::vector<Selected> select_entities(const Catalog& catalog, const protocol::RunSpec& run) {
+  const auto wanted = [&](const std::string& name) {
+    const bool filtered =
+        run.entity_filter.empty() ||
+        std::ranges::any_of(run.entity_filter, [&](const auto& p) { return matches(p, name); });
+    return filtered && (run.only_entities.empty() ||
+                        std::ranges::find(run.only_entities, name) != run.only_entities.end());
+  };
+  std::vector<Selected> out;
+  for (const auto& e : catalog.entities) {
+    if (wanted(e.name)) out.push_back({e.name, &e, {}});
+  }
+  for (const auto& e : catalog.bad) {
+    if (wanted(e.name)) out.push_back({e.name, nullptr, e.error});
+  }
+  for (auto& s : unmatched(catalog, run)) {
+    if (run.only_entities.empty() ||
+        std::ranges::find(run.only_entities, s.name) != run.only_entities.end()) {
+      out.push_back(std::move(s));
+    }
+  }
+  refuse_shared_names(out);
+  return out;
+}
+
+protocol::EntityOptions options_for(const protocol::RunSpec& run, const std::string& entity) {
+  if (const auto exact = run.entities.find(entity); exact != run.entities.end()) {
+    return exact->second;
+  }
+  for (const auto& [pattern, options] : run.entities) {
+    if (matches(pattern, entity)) return options;
+  }
+  return {};
+}
+
+Result<std::vector<std::string>> select_columns(const EntityInfo& entity,
+                                                const protocol::EntityOptions& options) {
+  const std::vector<std::string> all = entity.schema->field_names();
+  std::vector<FieldError> errors;
+  const auto known = [&](const std::vector<std::string>& names, std::string_view what) {
+    for (const auto& name : names) {
+      if (std::ranges::find(all, name) != all.end()) continue;
+      errors.push_back({fmt::format("entities[\"{}\"].{}", entity.name, what),
+                        fmt::format("there is no column \"{}\"; the entity has {}{}", name,
+                                    name_list(all), did_you_mean(name, all)),
+                        {}});
+    }
+  };
+  known(options.include_columns, "columns.include");
+  known(options.exclude_columns, "columns.exclude");
+  std::vector<std::string> columns;
+  std::map<std::string, std::string> folded;
+  for (const auto& name : all) {
+    const auto listed = [&](const auto& list) {
+      return std::ranges::find(list, name) != list.end();
+    };
+    if (!options.include_columns.empty() && !listed(options.include_columns)) continue;
+    if (listed(options.exclude_columns)) continue;
+    if (const auto [it, fresh] = folded.emplace(fold(name), name); !fresh) {
+      errors.push_back({fmt::format("entities[\"{}\"].columns", entity.name),
+                        fmt::format("the columns \"{}\" and \"{}\" would share one name in the "
+                                    "destination; exclude one",
+                                    it->second, name),
+                        {}});
+    }
+    columns.push_back(name);
+  }
+  if (columns.empty() && errors.empty()) {
+    errors.push_back({fmt::format("entities[\"{}\"].columns", entity.name),
+                      "no column is left; include at least one",
+                      {}});
+  }
+  if (!errors.empty()) {
+    std::string message = fmt::format("entity \"{}\": {}", entity.name, errors.front().message);
+    return fail(Error{Code::Invalid, std::move(message), "bad_columns", std::move(errors)});
+  }
+  return columns;
+}
+
+std::string name_list(const std::vector<std::string>& names, std::size_t max) {
+  std::string out;
+  const std::size_t shown = std::min(names.size(), max);
+  for (std::size_t i = 0; i < shown; ++i) {
+    const bool last = i + 1 == shown && shown == names.size();
+    out += fmt::format("{}\"{}\"", i == 0 ? "" : last ? " and " : ", ", names[i]);
+  }
+  if (shown < names.size()) out += fmt::format(" and {} more", names.size() - shown);
+  return out;
+}
+
+}  // namespace tidegate::engine
