@@ -1,0 +1,10 @@
+#pragma once
+// The connector `file`: CSV, JSON lines and Parquet as a source, CSV as a destination.
+
+#include "engine/core/registry.h"
+
+namespace tidegate::engine {
+
+const Connector& file_connector();
+
+}  // namespace tidegate::engine

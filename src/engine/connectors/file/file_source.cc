@@ -1,0 +1,172 @@
+#include <arrow/type.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+
+#include "engine/connectors/file/config.h"
+#include "engine/connectors/file/file_connector.h"
+#include "engine/connectors/file/roles.h"
+#include "engine/connectors/file/table.h"
+
+namespace tidegate::engine::file {
+namespace {
+
+class FileSource final : public Source {
+ public:
+  FileSource(SourceConfig config, const Context& context)
+      : config_(std::move(config)), context_(context) {}
+
+  std::string identity() const override { return "file:" + absolute(config_.path, context_.paths); }
+
+  Status check() override {
+    TG_TRY(const FileSet set, find_files(config_, context_.paths));
+    if (!set.bad.empty()) return fail(set.bad.front().error);
+    for (const FileEntity& entity : set.entities) {
+      for (const std::string& path : entity.files) {
+        TG_CHECK(InputFile::open(context_.paths, path));
+      }
+    }
+    return {};
+  }
+
+  Result<Catalog> discover() override {
+    TG_TRY(FileSet set, find_files(config_, context_.paths));
+    Catalog catalog;
+    catalog.bad = std::move(set.bad);
+    for (const FileEntity& entity : set.entities) {
+      auto table = scan(entity);
+      if (table) {
+        catalog.entities.push_back(describe_entity(entity, **table));
+      } else if (table.error().code == Code::Cancelled) {
+        return fail(std::move(table).error());
+      } else {
+        catalog.bad.push_back({entity.name, std::move(table).error()});
+      }
+    }
+    return catalog;
+  }
+
+  Result<std::vector<Partition>> plan(const ReadParams& params) override {
+    if (params.where) {
+      return fail(Code::Unsupported,
+                  "files have no query language, so `where` cannot be applied; remove it");
+    }
+    TG_TRY(Scanned * scanned, scanned_entity(params.entity));
+    std::vector<Partition> out;
+    const bool one = scanned->stamps.size() == 1;
+    for (std::size_t i = 0; i < scanned->stamps.size(); ++i) {
+      out.push_back({std::to_string(i), one ? scanned->table->rows() : std::nullopt});
+    }
+    return out;
+  }
+
+  Result<std::unique_ptr<Reader>> open(const ReadParams& params,
+                                       const Partition& partition) override {
+    TG_TRY(Scanned * scanned, scanned_entity(params.entity));
+    std::size_t index = 0;
+    const std::string& token = partition.token;
+    std::from_chars(token.data(), token.data() + token.size(), index);
+    std::vector<std::shared_ptr<arrow::Field>> fields;
+    for (const std::string& name : params.columns) {
+      auto field = scanned->table->schema()->GetFieldByName(name);
+      if (!field) {
+        return fail(Code::Invalid, fmt::format("\"{}\" has no column \"{}\"", params.entity, name));
+      }
+      fields.push_back(std::move(field));
+    }
+    return scanned->table->open(index, arrow::schema(std::move(fields)));
+  }
+
+ private:
+  struct Scanned {
+    std::vector<InputFile::Stamp> stamps;
+    std::unique_ptr<Table> table;
+  };
+
+  // Opens the files and looks at them, unless they are what was looked at before.
+  Result<Table*> scan(const FileEntity& entity) {
+    Files files;
+    std::vector<InputFile::Stamp> stamps;
+    for (const std::string& path : entity.files) {
+      TG_TRY(auto file, InputFile::open(context_.paths, path));
+      stamps.push_back(file->stamp());
+      files.push_back(std::move(file));
+    }
+    const auto known = scanned_.find(entity.name);
+    if (known != scanned_.end() && known->second.stamps == stamps) return known->second.table.get();
+    if (entity.format != Format::Csv) {
+      return fail(Code::Unsupported, fmt::format("'{}' is not CSV", entity.files.front()));
+    }
+    TG_TRY(auto table, scan_csv_table(entity, std::move(files), config_, context_));
+    Scanned& made = scanned_[entity.name];
+    made = {std::move(stamps), std::move(table)};
+    return made.table.get();
+  }
+
+  Result<Scanned*> scanned_entity(const std::string& name) {
+    auto it = scanned_.find(name);
+    if (it == scanned_.end()) {
+      TG_TRY(const FileSet set, find_files(config_, context_.paths));
+      const auto bad = std::ranges::find(set.bad, name, &BadEntity::name);
+      if (bad != set.bad.end()) return fail(bad->error);
+      const auto entity = std::ranges::find(set.entities, name, &FileEntity::name);
+      if (entity == set.entities.end()) {
+        return fail(Code::NotFound, fmt::format("no file is the entity \"{}\"; an entity is named "
+                                                "after its file, without the extension",
+                                                name));
+      }
+      TG_CHECK(scan(*entity));
+      it = scanned_.find(name);
+    }
+    return &it->second;
+  }
+
+  static EntityInfo describe_entity(const FileEntity& entity, const Table& table) {
+    EntityInfo info;
+    info.name = entity.name;
+    info.schema = table.schema();
+    info.rows = table.rows();
+    for (const auto& field : info.schema->fields()) {
+      const std::string& name = field->name();
+      const bool time = field->type()->id() == arrow::Type::TIMESTAMP ||
+                        field->type()->id() == arrow::Type::DATE32;
+      const bool number = field->type()->id() == arrow::Type::INT64;
+      const bool id = name == "id" || name == "ID" || name == entity.name + "_id";
+      if (time) info.cursor_candidates.push_back(name);
+      if (id) info.key_candidates.push_back(name);
+      if (number && (id || name == "seq" || name == "version" || name == "revision")) {
+        info.cursor_candidates.push_back(name);
+      }
+    }
+    if (info.schema->num_fields() == 0) info.warnings.push_back("the file is empty: no columns");
+    return info;
+  }
+
+  const SourceConfig config_;
+  const Context& context_;
+  std::map<std::string, Scanned> scanned_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Source>> make_source(const boost::json::object& config,
+                                            const Context& context) {
+  TG_TRY(SourceConfig parsed, parse_source(config));
+  return std::make_unique<FileSource>(std::move(parsed), context);
+}
+
+}  // namespace tidegate::engine::file
+
+namespace tidegate::engine {
+
+const Connector& file_connector() {
+  static const Connector kConnector{.name = "file",
+                                    .title = "Files (CSV, JSON lines, Parquet)",
+                                    .spec = file::kSpec,
+                                    .make_source = file::make_source};
+  return kConnector;
+}
+
+}  // namespace tidegate::engine

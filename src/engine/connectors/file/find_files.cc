@@ -1,0 +1,206 @@
+#include <dirent.h>
+#include <fmt/format.h>
+#include <fnmatch.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <filesystem>
+
+#include "engine/connectors/file/config.h"
+#include "engine/core/context.h"
+
+namespace tidegate::engine::file {
+namespace {
+
+constexpr std::size_t kMaxFiles = 10'000;
+
+bool is_pattern(std::string_view text) {
+  return text.find_first_of("*?[") != std::string_view::npos;
+}
+
+std::string_view base_name(std::string_view path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+std::string_view without(std::string_view name, std::string_view ending) {
+  return name.ends_with(ending) && name.size() > ending.size()
+             ? name.substr(0, name.size() - ending.size())
+             : name;
+}
+
+// Names in a folder that match one part of a pattern. `folder` as the user wrote it, may be empty.
+Result<std::vector<std::string>> list(const std::string& folder, const std::string& part,
+                                      const PathPolicy& paths) {
+  std::vector<std::string> out;
+  auto real = paths.resolve(folder.empty() ? "." : folder, false);
+  if (!real) {
+    if (real.error().code == Code::NotFound) return out;
+    return fail(std::move(real).error());
+  }
+  DIR* dir = opendir(real->c_str());
+  if (dir == nullptr) {
+    if (errno == ENOTDIR || errno == ENOENT) return out;
+    return fail(errno == EACCES ? Code::Forbidden : Code::Unavailable,
+                fmt::format("cannot list the folder '{}': {}; grant this user read access", *real,
+                            std::strerror(errno)));
+  }
+  while (const dirent* entry = readdir(dir)) {
+    if (fnmatch(part.c_str(), entry->d_name, FNM_PERIOD) == 0) out.emplace_back(entry->d_name);
+  }
+  closedir(dir);
+  return out;
+}
+
+bool is_folder(const std::string& path, const PathPolicy& paths) {
+  const auto real = paths.resolve(path, false);
+  struct stat st{};
+  return real && stat(real->c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+Error clash(const std::string& name, const std::string& a, const std::string& b) {
+  return {
+      Code::Invalid,
+      fmt::format("two files would be the entity \"{}\": '{}' and '{}'; rename one, or name both "
+                  "in `entities`, such as {{\"{}\": \"{}*\"}}",
+                  name, a, b, name, name),
+      "",
+      {{"path", "two files share one stem", {}}}};
+}
+
+Error unknown_format(const std::string& path) {
+  return {
+      Code::Invalid,
+      fmt::format("'{}' has no extension that says what it is (csv, tsv, jsonl, ndjson, parquet, "
+                  "also with .gz); set `format`",
+                  path),
+      "",
+      {{"format", "cannot be known from the file's name", {}}}};
+}
+
+}  // namespace
+
+std::optional<Format> format_of(std::string_view name) {
+  std::string lower(base_name(name));
+  std::ranges::transform(lower, lower.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  });
+  const std::string_view bare = without(lower, ".gz");
+  for (const char* e : {".csv", ".tsv", ".txt"}) {
+    if (bare.ends_with(e)) return Format::Csv;
+  }
+  for (const char* e : {".jsonl", ".ndjson"}) {
+    if (bare.ends_with(e)) return Format::Jsonl;
+  }
+  for (const char* e : {".parquet", ".pq"}) {
+    if (bare.ends_with(e)) return Format::Parquet;
+  }
+  return std::nullopt;
+}
+
+std::string stem_of(std::string_view path) {
+  std::string_view name = base_name(path);
+  for (const char* e : {".gz", ".GZ"}) name = without(name, e);
+  const std::size_t dot = name.rfind('.');
+  return std::string(dot == std::string_view::npos || dot == 0 ? name : name.substr(0, dot));
+}
+
+std::string absolute(const std::string& path, const PathPolicy& paths) {
+  namespace fs = std::filesystem;
+  const fs::path given(path);
+  if (given.is_absolute()) return given.lexically_normal().string();
+  std::error_code ec;
+  const fs::path base = paths.restricted() ? fs::path(paths.roots().front()) : fs::current_path(ec);
+  return (base / given).lexically_normal().string();
+}
+
+Result<std::vector<std::string>> expand(const std::string& pattern, const PathPolicy& paths) {
+  std::vector<std::string> found = {pattern.starts_with('/') ? "/" : ""};
+  std::size_t at = 0;
+  while (at < pattern.size()) {
+    const std::size_t slash = std::min(pattern.find('/', at), pattern.size());
+    const std::string part = pattern.substr(at, slash - at);
+    at = slash + 1;
+    if (part.empty()) continue;
+    std::vector<std::string> next;
+    for (const std::string& folder : found) {
+      const std::string prefix = folder.empty() || folder == "/" ? folder : folder + "/";
+      if (!is_pattern(part)) {
+        next.push_back(prefix + part);
+        continue;
+      }
+      TG_TRY(const auto names, list(folder, part, paths));
+      for (const std::string& name : names) next.push_back(prefix + name);
+      if (next.size() > kMaxFiles) {
+        return fail(Code::TooLarge,
+                    fmt::format("more than {} files match '{}'; use a narrower pattern", kMaxFiles,
+                                pattern));
+      }
+    }
+    found = std::move(next);
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+namespace {
+
+// The files that `path` means; those of a folder only when their format is known.
+Result<std::vector<std::string>> files_of(const SourceConfig& config, const PathPolicy& paths) {
+  const auto literal = paths.resolve(config.path, false);
+  const bool folder = literal && is_folder(config.path, paths);
+  if (literal && !folder) return std::vector<std::string>{config.path};
+  if (!literal && (literal.error().code != Code::NotFound || !is_pattern(config.path))) {
+    return fail(literal.error());
+  }
+  std::string pattern = config.path;
+  while (folder && pattern.size() > 1 && pattern.ends_with('/')) pattern.pop_back();
+  if (folder) pattern += "/*";
+  TG_TRY(auto files, expand(pattern, paths));
+  std::erase_if(files, [&](const std::string& f) {
+    return is_folder(f, paths) || (folder && !config.format && !format_of(f));
+  });
+  if (files.empty()) {
+    const std::string message = fmt::format("no file matches '{}'; check the path and its spelling",
+                                            absolute(pattern, paths));
+    return fail(Error{Code::NotFound, message, "no_file", {{"path", message, {}}}});
+  }
+  return files;
+}
+
+}  // namespace
+
+Result<FileSet> find_files(const SourceConfig& config, const PathPolicy& paths) {
+  TG_TRY(const auto files, files_of(config, paths));
+  FileSet set;
+  std::map<std::string, FileEntity> entities;
+  std::map<std::string, Error> bad;
+  for (const std::string& path : files) {
+    const std::string file_name(base_name(path));
+    const auto group = std::ranges::find_if(config.entities, [&](const auto& e) {
+      return fnmatch(e.second.c_str(), file_name.c_str(), 0) == 0;
+    });
+    const bool grouped = group != config.entities.end();
+    const std::string name = grouped ? group->first : stem_of(path);
+    const auto format = config.format ? config.format : format_of(path);
+    if (!format) {
+      bad.emplace(name, unknown_format(path));
+      continue;
+    }
+    auto [it, added] = entities.try_emplace(name, FileEntity{name, *format, {}});
+    const FileEntity& entity = it->second;
+    if (!added && (!grouped || entity.format != *format)) {
+      bad.emplace(name, clash(name, entity.files.front(), path));
+    }
+    it->second.files.push_back(path);
+  }
+  for (auto& [name, entity] : entities) {
+    if (!bad.contains(name)) set.entities.push_back(std::move(entity));
+  }
+  for (auto& [name, error] : bad) set.bad.push_back({name, std::move(error)});
+  return set;
+}
+
+}  // namespace tidegate::engine::file

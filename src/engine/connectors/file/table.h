@@ -1,0 +1,42 @@
+#pragma once
+// One entity of the source, whatever its format: what it holds, and its readers.
+
+#include <arrow/type_fwd.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/connectors/file/config.h"
+#include "engine/core/context.h"
+#include "engine/core/source.h"
+
+namespace tidegate::engine::file {
+
+// Made from the entity's open files, so that the rows come from the very files that were looked at,
+// even when others are renamed over them meanwhile. Used by one thread at a time.
+class Table {
+ public:
+  virtual ~Table() = default;
+  virtual const std::shared_ptr<arrow::Schema>& schema() const = 0;
+  virtual std::optional<std::int64_t> rows() const = 0;
+  // REQUIRES: index < the number of files; this outlives the reader.
+  virtual Result<std::unique_ptr<Reader>> open(std::size_t index,
+                                               std::shared_ptr<arrow::Schema> columns) = 0;
+};
+
+using Files = std::vector<std::shared_ptr<const InputFile>>;
+
+Result<std::unique_ptr<Table>> scan_csv_table(const FileEntity& entity, Files files,
+                                              const SourceConfig& config, const Context& context);
+Result<std::unique_ptr<Table>> scan_jsonl_table(const FileEntity& entity, Files files,
+                                                const SourceConfig& config, const Context& context);
+Result<std::unique_ptr<Table>> scan_parquet_table(const FileEntity& entity, Files files,
+                                                  const SourceConfig& config,
+                                                  const Context& context);
+
+// The first two bytes of RFC 1952.
+Result<bool> is_gzip(const InputFile& file);
+
+}  // namespace tidegate::engine::file
