@@ -10,4 +10,14 @@ namespace tidegate::cli {
 std::vector<Command> server_commands();
 std::vector<Group> server_groups();
 
+// One list per file.
+std::vector<Command> job_commands();
+std::vector<Command> run_commands();
+std::vector<Command> connection_commands();
+std::vector<Command> token_commands();
+std::vector<Command> apply_commands();
+
+// What most commands take besides their own: server_options() and, with `output`, --output.
+std::vector<Option> with_common(std::vector<Option> own, bool output = true);
+
 }  // namespace tidegate::cli

@@ -20,11 +20,14 @@ void write_all(int fd, std::string_view text) {
   }
 }
 
-int terminal_width() {
+winsize terminal_size() {
   winsize size{};
-  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-  return 80;
+  for (const int fd : {STDERR_FILENO, STDOUT_FILENO}) {
+    if (::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_row > 0) return size;
+  }
+  size.ws_col = 80;
+  size.ws_row = 24;
+  return size;
 }
 
 // The next code point of UTF-8 text; a wrong byte counts as one.
@@ -65,7 +68,9 @@ Io Io::standard() {
   io.out_is_terminal = ::isatty(STDOUT_FILENO) == 1;
   io.err_is_terminal = ::isatty(STDERR_FILENO) == 1;
   io.color = io.out_is_terminal && io.env("NO_COLOR").value_or("").empty();
-  io.width = terminal_width();
+  const winsize size = terminal_size();
+  io.width = size.ws_col;
+  io.height = size.ws_row;
   return io;
 }
 

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <functional>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -24,7 +23,8 @@ struct Io {
   bool out_is_terminal = false;
   bool err_is_terminal = false;
   bool color = false;  // stdout is a terminal and NO_COLOR is not set
-  int width = 80;      // columns of the terminal
+  int width = 80;      // columns and lines of the terminal
+  int height = 24;
 
   static Io standard();
 };
@@ -35,7 +35,7 @@ struct Context {
   // Set by SIGINT and SIGTERM once catch_interrupts() was called.
   const std::atomic<bool>* interrupted = nullptr;
   std::function<void()> catch_interrupts = [] {};
-  std::span<char*> argv;  // the process's own, so that a password in it can be overwritten
+  bool password_in_argv = false;  // there was one, and it was overwritten
   std::string program;    // path of this binary
 };
 

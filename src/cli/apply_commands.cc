@@ -1,0 +1,128 @@
+#include <fmt/format.h>
+
+#include "cli/api_client.h"
+#include "cli/apply_plan.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/yaml.h"
+
+namespace tidegate::cli {
+namespace {
+
+using boost::json::object;
+using boost::json::value;
+using Ids = std::map<std::string, std::string>;
+
+Result<Existing> read_existing(ApiClient& api) {
+  Existing out;
+  for (std::size_t s = 0; s < 3; ++s) {
+    TG_TRY(out.items[s], api.list(std::string(section_path(static_cast<Section>(s)))));
+  }
+  return out;
+}
+
+Ids ids_of(const boost::json::array& items) {
+  Ids out;
+  for (const value& item : items) out[text_at(item, "name")] = text_at(item, "id");
+  return out;
+}
+
+// One change; the id of what was created.
+Result<std::string> execute(ApiClient& api, const Change& change, const Ids& sources,
+                            const Ids& destinations) {
+  const std::string path(section_path(change.section));
+  if (change.kind == ChangeKind::Delete) {
+    TG_TRY(const value gone, api.call({.method = "DELETE",
+                                       .path = path + "/" + change.id,
+                                       .body = nullptr,
+                                       .if_match = change.revision}));
+    return change.id;
+  }
+  object body = api_body(change, sources, destinations);
+  Call call{.method = "POST", .path = path, .body = std::move(body)};
+  if (change.kind == ChangeKind::Update) {
+    call.method = "PUT";
+    call.path += "/" + change.id;
+    call.if_match = change.revision;
+  }
+  TG_TRY(const value made, api.call(call));
+  return text_at(made, "id");
+}
+
+Status execute_all(ApiClient& api, const ApplyPlan& plan, const Existing& existing) {
+  Ids sources = ids_of(existing.items[0]);
+  Ids destinations = ids_of(existing.items[1]);
+  std::size_t done = 0;
+  for (const Change& change : plan.changes) {
+    const std::string what = fmt::format(
+        "{} \"{}\"", kSectionNames[static_cast<std::size_t>(change.section)], change.name);
+    auto id = execute(api, change, sources, destinations);
+    if (!id) {
+      Error error = std::move(id).error();
+      error.message = fmt::format(
+          "{}: {} ({} of {} changes were made; running the command again makes the rest)", what,
+          error.message, done, plan.changes.size());
+      return fail(std::move(error));
+    }
+    if (change.section == Section::Source) sources[change.name] = *id;
+    if (change.section == Section::Destination) destinations[change.name] = *id;
+    ++done;
+  }
+  return {};
+}
+
+Result<int> apply(Context& context, const Args& args) {
+  const std::string file = args.get_or("file", "");
+  TG_TRY(const std::string text, read_file(context.io, file));
+  TG_TRY(value document, read_yaml(text, file));
+  TG_TRY(document, expand_env(std::move(document), context.io.env));
+  TG_TRY(ApiClient api, ApiClient::connect(context, args));
+  TG_TRY(const Existing existing, read_existing(api));
+  TG_TRY(const Declared declared, read_declared(document, existing));
+  const ApplyPlan plan =
+      plan_apply(declared, existing, args.has("prune"), args.has("send-secrets"));
+  context.io.out(format_plan(plan));
+  if (args.has("dry-run")) {
+    context.io.out("nothing was changed (--dry-run)\n");
+    return 0;
+  }
+  TG_CHECK(execute_all(api, plan, existing));
+  if (!plan.changes.empty())
+    context.io.out(fmt::format("applied {} changes\n", plan.changes.size()));
+  return 0;
+}
+
+Result<int> export_all(Context& context, const Args& args) {
+  TG_TRY(ApiClient api, ApiClient::connect(context, args));
+  TG_TRY(const Existing existing, read_existing(api));
+  const object file = export_file(existing);
+  context.io.out(args.get_or("output", "yaml") == "json" ? format_json(file) : write_yaml(file));
+  return 0;
+}
+
+}  // namespace
+
+std::vector<Command> apply_commands() {
+  return {
+      {"apply", "Make a server equal to a file: print the plan, then change",
+       with_common(
+           {{"-f,--file", "YAML with sources, destinations and jobs; - is stdin; ${ENV} is allowed",
+             Arity::One, true, "FILE"},
+            {"--dry-run", "Print the plan and change nothing", Arity::Flag},
+            {"--prune", "Delete what the file does not name", Arity::Flag},
+            {"--send-secrets", "Send secrets again, which cannot be compared", Arity::Flag}},
+           false),
+       apply},
+      {"export", "Print everything in the form that apply reads; secrets become ${NAME}",
+       with_common({{"-o,--output",
+                     "yaml or json (default: yaml)",
+                     Arity::One,
+                     false,
+                     "FORMAT",
+                     {"yaml", "json"}}},
+                   false),
+       export_all},
+  };
+}
+
+}  // namespace tidegate::cli

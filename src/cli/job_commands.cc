@@ -1,0 +1,201 @@
+#include <fmt/format.h>
+
+#include "cli/api_client.h"
+#include "cli/commands.h"
+#include "cli/follow.h"
+#include "cli/job_fields.h"
+#include "cli/output.h"
+
+namespace tidegate::cli {
+namespace {
+
+using boost::json::object;
+using boost::json::value;
+
+constexpr const char* kJobs = "/sync-jobs";
+
+std::string schedule_text(const value& row) {
+  const value& s = at_path(row, "schedule");
+  if (s.is_null()) return "by hand";
+  if (const std::string cron = text_at(s, "cron"); !cron.empty()) {
+    const std::string zone = text_at(s, "timezone");
+    return zone.empty() || zone == "UTC" ? cron : cron + " " + zone;
+  }
+  if (at_path(s, "every").is_string()) return "every " + text_at(s, "every");
+  return "at " + text_at(s, "at");
+}
+
+const std::vector<Column>& list_columns() {
+  static const std::vector<Column> columns = {
+      {"NAME", "name"},           {"STATUS", "status"},      {"SCHEDULE", "", schedule_text},
+      {"MODE", "syncMode"},       {"NEXT RUN", "nextRunAt"}, {"LAST SUCCESS", "lastSuccessAt"},
+      {"LAST ERROR", "lastError"}};
+  return columns;
+}
+const std::vector<Column>& job_columns() {
+  static const std::vector<Column> columns = {{"ID", "id"},
+                                              {"NAME", "name"},
+                                              {"DESCRIPTION", "description"},
+                                              {"STATUS", "status"},
+                                              {"SCHEDULE", "", schedule_text},
+                                              {"MODE", "syncMode"},
+                                              {"SOURCE", "dataSourceId"},
+                                              {"DESTINATION", "destinationDatabaseId"},
+                                              {"ENTITIES", "entityFilter"},
+                                              {"NEXT RUN", "nextRunAt"},
+                                              {"LAST RUN", "lastRunAt"},
+                                              {"LAST SUCCESS", "lastSuccessAt"},
+                                              {"LAST ERROR", "lastError"},
+                                              {"RUNS", "runCount"},
+                                              {"AVG DURATION MS", "avgDurationMs"},
+                                              {"REVISION", "revision"},
+                                              {"WARNINGS", "warnings"}};
+  return columns;
+}
+
+const Option kJob = {"JOB", "Name or id of the job", Arity::One, true};
+
+Result<int> list(Context& context, const Args& args) {
+  TG_TRY(ApiClient api, ApiClient::connect(context, args));
+  TG_TRY(const boost::json::array jobs, api.list(kJobs));
+  return print(context.io, args, jobs, list_columns());
+}
+
+Result<int> get(Context& context, const Args& args) {
+  TG_TRY(ApiClient api, ApiClient::connect(context, args));
+  TG_TRY(const object job, api.find(kJobs, "job", args.get_or("JOB", "")));
+  return print(context.io, args, job, job_columns());
+}
+
+Result<int> create(Context& context, const Args& args) {
+  TG_TRY(ApiClient api, ApiClient::connect(context, args));
+  TG_TRY(object body, job_from_options(api, args, {}));
+  TG_TRY(const value job, api.call({.method = "POST", .path = kJobs, .body = std::move(body)}));
+  for (const auto& warning : at_path(job, "warnings").is_array()
+                                 ? at_path(job, "warnings").get_array()
+                                 : boost::json::array()) {
+    context.io.err("warning: " + cell_text(warning) + "\n");
+  }
+  return print(context.io, args, job, job_columns());
+}
+
+Result<int> edit(Context& context, const Args& args) {
+  TG_TRY(ApiClient api, ApiClient::connect(context, args));
+  TG_TRY(object job, api.find(kJobs, "job", args.get_or("JOB", "")));
+  const std::string path = kJobs + ("/" + text_at(job, "id"));
+  const std::string revision = cell_text(at_path(job, "revision"));
+  TG_TRY(object body, job_from_options(api, args, std::move(job)));
+  TG_TRY(const value changed,
+         api.call({.method = "PUT", .path = path, .body = std::move(body), .if_match = revision}));
+  return print(context.io, args, changed, job_columns());
+}
+
+Result<int> run(Context& context, const Args& args) {
+  TG_TRY(ApiClient api, ApiClient::connect(context, args));
+  TG_TRY(const object job, api.find(kJobs, "job", args.get_or("JOB", "")));
+  TG_TRY(const value started, api.call({.method = "POST",
+                                        .path = kJobs + ("/" + text_at(job, "id") + "/run"),
+                                        .body = object()}));
+  const std::string id = text_at(started, "runId");
+  if (!args.has("wait")) {
+    return print(context.io, args, object{{"runId", id}, {"job", text_at(job, "name")}},
+                 {{"RUN", "runId"}, {"JOB", "job"}});
+  }
+  context.io.err(fmt::format("run {} of {}\n", id, text_at(job, "name")));
+  TG_TRY(const object ended, wait_for_run(api, id));
+  print(context.io, args, ended,
+        {{"RUN", "id"},
+         {"STATE", "state"},
+         {"DURATION MS", "durationMs"},
+         {"ROWS", "", rows_written},
+         {"ERROR", "error"}});
+  return exit_code_of(ended);
+}
+
+// pause, resume: POST …/VERB.
+Result<int> verb(Context& context, const Args& args, const std::string& name, object body) {
+  TG_TRY(ApiClient api, ApiClient::connect(context, args));
+  TG_TRY(const object job, api.find(kJobs, "job", args.get_or("JOB", "")));
+  TG_TRY(const value changed, api.call({.method = "POST",
+                                        .path = kJobs + ("/" + text_at(job, "id") + "/" + name),
+                                        .body = std::move(body)}));
+  return print(context.io, args, changed, job_columns());
+}
+Result<int> pause(Context& context, const Args& args) {
+  object body;
+  if (const auto note = args.get("note")) body["note"] = *note;
+  if (const auto until = args.get("until")) body["until"] = *until;
+  return verb(context, args, "pause", std::move(body));
+}
+Result<int> resume(Context& context, const Args& args) { return verb(context, args, "resume", {}); }
+
+Result<int> remove(Context& context, const Args& args) {
+  TG_TRY(ApiClient api, ApiClient::connect(context, args));
+  TG_TRY(const object job, api.find(kJobs, "job", args.get_or("JOB", "")));
+  TG_TRY(
+      const value gone,
+      api.call({.method = "DELETE", .path = kJobs + ("/" + text_at(job, "id")), .body = nullptr}));
+  context.io.err(fmt::format("deleted job {}\n", text_at(job, "name")));
+  return 0;
+}
+
+Result<int> status(Context& context, const Args& args) {
+  TG_TRY(ApiClient api, ApiClient::connect(context, args));
+  TG_TRY(const object job, api.find(kJobs, "job", args.get_or("JOB", "")));
+  TG_TRY(const value s,
+         api.call({.path = kJobs + ("/" + text_at(job, "id") + "/status"), .body = nullptr}));
+  std::vector<Column> columns;
+  if (const auto* o = s.if_object()) {
+    for (const auto& member : *o) {
+      std::string title(member.key());
+      for (char& c : title) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+      columns.push_back({std::move(title), std::string(member.key())});
+    }
+  }
+  return print(context.io, args, s, columns);
+}
+
+Result<int> logs(Context& context, const Args& args) {
+  TG_TRY(ApiClient api, ApiClient::connect(context, args));
+  TG_TRY(const object job, api.find(kJobs, "job", args.get_or("JOB", "")));
+  TG_TRY(const boost::json::array runs, api.list("/runs", {{"jobId", text_at(job, "id")}}, 1));
+  if (runs.empty()) {
+    return fail(Code::NotFound,
+                fmt::format("job {} has no run yet; start one with `tidegate jobs run`",
+                            text_at(job, "name")));
+  }
+  TG_CHECK(print_log(api, text_at(runs[0], "id"), args.has("follow")));
+  return 0;
+}
+
+}  // namespace
+
+std::vector<Command> job_commands() {
+  std::vector<Option> edit_options = job_options();
+  edit_options.insert(edit_options.begin(), kJob);
+  return {
+      {"jobs list", "List the jobs", with_common({}), list},
+      {"jobs get", "Show one job", with_common({kJob}), get},
+      {"jobs create", "Create a job from options or a file", with_common(job_options()), create},
+      {"jobs edit", "Change a job: options, a file, or neither to open $EDITOR",
+       with_common(std::move(edit_options)), edit},
+      {"jobs run", "Start a run now",
+       with_common({kJob, {"--wait", "Wait for its end and show progress", Arity::Flag}}), run},
+      {"jobs pause", "Stop a job from starting by itself",
+       with_common(
+           {kJob,
+            {"--note", "Why"},
+            {"--until", "Resume by itself at this RFC 3339 time", Arity::One, false, "TIME"}}),
+       pause},
+      {"jobs resume", "End a pause", with_common({kJob}), resume},
+      {"jobs delete", "Delete a job; a running run is cancelled, its history stays",
+       with_common({kJob}, false), remove},
+      {"jobs status", "Show health, the current run and why a job waits", with_common({kJob}),
+       status},
+      {"jobs logs", "Print the log of the newest run",
+       with_common({kJob, {"-f,--follow", "Go on until the run has ended", Arity::Flag}}, false),
+       logs},
+  };
+}
+
+}  // namespace tidegate::cli

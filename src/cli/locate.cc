@@ -1,0 +1,126 @@
+#include "cli/locate.h"
+
+#include <fmt/format.h>
+
+#include "base/json.h"
+
+namespace tidegate::cli {
+namespace {
+
+std::string folder(const Io& io, const char* variable, const char* below_home) {
+  const std::string base = io.env(variable).value_or("");
+  if (base.starts_with('/')) return base;  // the XDG specification ignores relative ones
+  return io.env("HOME").value_or("/var/lib") + below_home;
+}
+
+std::string trimmed(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
+    text.pop_back();
+  return text;
+}
+
+std::string normal_url(std::string url) {
+  if (!url.contains("://")) url = "http://" + url;
+  while (url.ends_with('/')) url.pop_back();
+  return url;
+}
+
+// Members of a small JSON file; an unreadable or foreign one is as good as none.
+struct Known {
+  std::string path, url, token;
+};
+std::optional<Known> known_from(const Io& io, const std::string& path) {
+  const auto text = read_file(io, path, 1 << 16);
+  if (!text) return std::nullopt;
+  const auto v = json::parse(*text);
+  if (!v || !v->is_object()) return std::nullopt;
+  Known known{.path = path};
+  if (const auto* url = v->get_object().if_contains("url"); url && url->is_string()) {
+    known.url = std::string_view(url->get_string());
+  }
+  if (const auto* token = v->get_object().if_contains("token"); token && token->is_string()) {
+    known.token = std::string_view(token->get_string());
+  }
+  return known.url.empty() ? std::nullopt : std::optional(known);
+}
+
+std::optional<Known> local_server(const Io& io, const std::string& data_dir) {
+  auto known = known_from(io, data_dir + "/server.json");
+  if (!known) return std::nullopt;
+  if (const auto token = read_file(io, data_dir + "/admin-token", 4096))
+    known->token = trimmed(*token);
+  return known;
+}
+
+Status find_token(const Io& io, const Args& args, const std::optional<Known>& login,
+                  const std::optional<Known>& local, Target& target) {
+  std::string from = "--token-file";
+  auto path = args.get("token-file");
+  if (!path) {
+    from = "TIDEGATE_TOKEN_FILE";
+    path = io.env(from);
+  }
+  if (path) {
+    TG_TRY(std::string token, read_file(io, *path, 4096));
+    target.token = Secret(trimmed(std::move(token)));
+    target.token_from = fmt::format("{} ({})", *path, from);
+    return {};
+  }
+  const auto use = [&](const std::optional<Known>& known, std::string where) {
+    if (!target.token.empty() || !known || known->token.empty() ||
+        normal_url(known->url) != target.url)
+      return;
+    target.token = Secret(known->token);
+    target.token_from = std::move(where);
+  };
+  use(login, login_path(io));
+  use(local, target.data_dir + "/admin-token");
+  return {};
+}
+
+}  // namespace
+
+std::string default_data_dir(const Io& io) {
+  return folder(io, "XDG_DATA_HOME", "/.local/share") + "/tidegate";
+}
+std::string login_path(const Io& io) {
+  return folder(io, "XDG_CONFIG_HOME", "/.config") + "/tidegate/login.json";
+}
+
+Result<Target> locate(const Context& context, const Args& args) {
+  const Io& io = context.io;
+  Target target;
+  const auto data = args.has("data") ? args.get("data") : io.env("TIDEGATE_DATA");
+  target.data_dir = data.value_or(default_data_dir(io));
+  const auto login = known_from(io, login_path(io));
+  const auto local = local_server(io, target.data_dir);
+  if (const auto url = args.get("server")) {
+    target.url = *url;
+    target.url_from = "--server";
+  } else if (const auto env = io.env("TIDEGATE_SERVER"); env && !env->empty()) {
+    target.url = *env;
+    target.url_from = "TIDEGATE_SERVER";
+  } else if (local && (data || !login)) {
+    target.url = local->url;
+    target.url_from = local->path;
+  } else if (login && !data) {
+    target.url = login->url;
+    target.url_from = login->path;
+  } else {
+    return fail(
+        Code::NotFound,
+        fmt::format(
+            "no server is known: there is no {0}/server.json, so no server runs on that folder. "
+            "Start one with `tidegate serve`, or name one with --server or `tidegate login`",
+            target.data_dir),
+        "no_server");
+  }
+  target.url = normal_url(target.url);
+  target.workspace = args.get_or("workspace", io.env("TIDEGATE_WORKSPACE").value_or("default"));
+  if (target.workspace.empty()) target.workspace = "default";
+  target.ca_file = args.get_or("ca-file", "");
+  TG_CHECK(find_token(io, args, login, local, target));
+  return target;
+}
+
+}  // namespace tidegate::cli
