@@ -57,7 +57,8 @@ std::string values(FieldId id, const Field& field, std::string_view last = "and"
   std::vector<std::string> parts;
   for (const Term& t : field.terms) {
     if (single(t)) {
-      parts.push_back(value_name(id, t.a));
+      std::string text = value_name(id, t.a);
+      if (std::ranges::find(parts, text) == parts.end()) parts.push_back(std::move(text));
     } else if (t.step == 1) {
       parts.push_back(fmt::format("{} through {}", value_name(id, t.a), value_name(id, t.b)));
     } else {
@@ -128,7 +129,8 @@ std::string time_part(const Syntax& s) {
   }
   const std::string hours = clock_unit(FieldId::Hour, hour);
   if (!hour.every()) {
-    out += begins_with_every(hours) ? " of " + hours : " during " + hours;
+    const bool nested = begins_with_every(hours) || out.find(" during ") != std::string::npos;
+    out += (nested ? " of " : " during ") + hours;
   } else if (!begins_with_every(out)) {
     out += " of every hour";
   }
@@ -150,11 +152,15 @@ std::string month_day(const Term& t) {
   }
 }
 
+// `days 1 and 15 of the month`, `every 2nd day of the month`.
 std::string month_days(const Field& field) {
   Field plain = field;
   std::erase_if(plain.terms, [](const Term& t) { return !month_day(t).empty(); });
   std::vector<std::string> parts;
-  if (!plain.terms.empty()) {
+  if (plain.terms.size() == 1 && plain.terms[0].kind == Term::Kind::Any) {
+    parts.push_back(
+        fmt::format("every {} day of the month from day 1", ordinal(plain.terms[0].step)));
+  } else if (!plain.terms.empty()) {
     parts.push_back(fmt::format("{} {} of the month", is_single(plain) ? "day" : "days",
                                 values(FieldId::DayOfMonth, plain)));
   }
@@ -188,13 +194,13 @@ std::string date_part(const Syntax& s) {
   const Field& month = s[FieldId::Month];
   std::string out;
   if (dom.every() && dow.every()) {
-    out = month.every() ? "every day" : "every day";
+    out = "every day";
   } else if (dow.every()) {
     out = "on " + month_days(dom);
   } else if (dom.every()) {
     out = "on " + week_days(dow);
   } else if (dom.star || dow.star) {
-    out = fmt::format("on {} that are {}", month_days(dom), week_days(dow));
+    out = fmt::format("on {} when it is {}", month_days(dom), week_days(dow));
   } else {
     out = fmt::format("on {} or on {}", month_days(dom), week_days(dow));
   }
@@ -210,9 +216,8 @@ std::string Expression::explain() const {
   const Syntax& s = *parsed;
   const std::string time = time_part(s);
   const std::string date = date_part(s);
-  // "Every 5 minutes every day" says nothing more than "Every 5 minutes".
-  if (date == "every day" && !time.starts_with("At ")) return time + ".";
-  if (date == "every day" && time.ends_with("of every hour")) return time + ".";
+  // "Every 5 minutes, every day" says nothing more than "Every 5 minutes".
+  if (date == "every day" && s[FieldId::Hour].every()) return time + ".";
   return fmt::format("{}, {}.", time, date);
 }
 
