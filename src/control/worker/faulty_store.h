@@ -1,0 +1,119 @@
+#pragma once
+// Test only: a Store before which every call passes a gate that may fail it before its effect, or
+// after it (committed, but the answer was lost).
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "control/store/store.h"
+
+namespace tidegate::worker::testing {
+
+enum class Fault : std::uint8_t { None, Before, After };
+
+class FaultyStore final : public store::Store {
+ public:
+  using Gate = std::function<Fault(std::string_view method)>;
+  explicit FaultyStore(std::unique_ptr<store::Store> inner) : inner_(std::move(inner)) {}
+  void set_gate(Gate gate) { gate_ = std::move(gate); }
+  store::Store& inner() { return *inner_; }
+
+  store::Capabilities capabilities() const override { return inner_->capabilities(); }
+  std::unique_ptr<store::Subscription> watch(store::ChangeHandler handler) override {
+    return inner_->watch(std::move(handler));
+  }
+
+#define TG_FORWARD(type, name, params, ...)                              \
+  type name params override {                                            \
+    return call<type>(#name, [&] { return inner_->name(__VA_ARGS__); }); \
+  }
+  using Ws = WorkspaceId;
+  using Once = std::optional<store::Idempotency>;
+  using If = store::IfRevision;
+  using Kind = model::ConnectionKind;
+  template <class T>
+  using List = Result<std::vector<T>>;
+  TG_FORWARD(Result<Instant>, now, ())
+  TG_FORWARD(Status, ping, ())
+  // jobs
+  TG_FORWARD(Result<store::Created<JobId>>, create_job, (const model::SyncJob& j, const Once& o), j,
+             o)
+  TG_FORWARD(Result<model::SyncJob>, get_job, (const Ws& w, const JobId& i), w, i)
+  TG_FORWARD(Result<store::Listing<model::SyncJob>>, list_jobs, (const store::JobQuery& q), q)
+  TG_FORWARD(Result<model::SyncJob>, update_job, (const UpdateJob& u), u)
+  TG_FORWARD(Result<model::SyncJob>, set_pause,
+             (const Ws& w, const JobId& i, If r, const std::optional<model::Pause>& p), w, i, r, p)
+  TG_FORWARD(Result<model::SyncJob>, reset_job, (const Ws& w, const JobId& i, If r), w, i, r)
+  TG_FORWARD(Status, delete_job, (const Ws& w, const JobId& i, If r), w, i, r)
+  // queue
+  TG_FORWARD(Result<std::optional<store::LeaderLease>>, acquire_leader,
+             (const OwnerId& o, Millis t), o, t)
+  TG_FORWARD(Status, renew_leader, (const store::LeaderLease& l), l)
+  TG_FORWARD(Status, release_leader, (const store::LeaderLease& l), l)
+  TG_FORWARD(Result<Due>, due_jobs, (Instant n, std::size_t l), n, l)
+  TG_FORWARD(List<store::PlanResult>, apply_plan,
+             (const store::LeaderLease& l, std::span<const store::PlanStep> s), l, s)
+  TG_FORWARD(Result<Claim>, claim_runs, (const store::ClaimParams& p), p)
+  TG_FORWARD(List<store::RenewOutcome>, renew_runs,
+             (const OwnerId& o, Millis t, std::span<const store::Renewal> r), o, t, r)
+  TG_FORWARD(List<Status>, finish_attempts, (std::span<const store::AttemptEnd> e), e)
+  TG_FORWARD(List<store::ClaimedRun>, expired_runs, (std::size_t l), l)
+  TG_FORWARD(Result<std::size_t>, release_orphans,
+             (const store::LeaderLease& l, std::span<const store::OrphanDecision> d), l, d)
+  TG_FORWARD(Result<store::Created<RunId>>, trigger_run, (const store::TriggerRun& t), t)
+  TG_FORWARD(Result<model::Run>, request_cancel, (const Ws& w, const RunId& r), w, r)
+  // history
+  TG_FORWARD(Result<model::Run>, get_run, (const Ws& w, const RunId& r), w, r)
+  TG_FORWARD(Result<store::Listing<model::Run>>, list_runs, (const store::RunQuery& q), q)
+  TG_FORWARD(Result<store::Listing<model::LedgerEntry>>, list_slots, (const store::LedgerQuery& q),
+             q)
+  TG_FORWARD(Status, append_log,
+             (const store::HeldRun& h, std::span<const model::RunLogLine> l, std::size_t m), h, l,
+             m)
+  TG_FORWARD(List<model::RunLogLine>, read_log, (const RunId& r, std::int64_t a, std::size_t l), r,
+             a, l)
+  TG_FORWARD(Result<std::size_t>, prune, (const store::Retention& r, Instant n), r, n)
+  // registry
+  TG_FORWARD(Result<store::Created<ConnectionId>>, create_connection,
+             (const model::Connection& c, const Once& o), c, o)
+  TG_FORWARD(Result<model::Connection>, get_connection,
+             (const Ws& w, Kind k, const ConnectionId& i), w, k, i)
+  TG_FORWARD(Result<store::Listing<model::Connection>>, list_connections,
+             (const store::ConnectionQuery& q), q)
+  TG_FORWARD(Result<model::Connection>, update_connection, (const model::Connection& c, If r), c, r)
+  TG_FORWARD(Status, delete_connection, (const Ws& w, Kind k, const ConnectionId& i, If r), w, k, i,
+             r)
+  TG_FORWARD(Result<store::Created<WorkspaceId>>, create_workspace,
+             (const model::Workspace& w, const Once& o), w, o)
+  TG_FORWARD(Result<model::Workspace>, find_workspace, (const std::string& n), n)
+  TG_FORWARD(List<model::Workspace>, list_workspaces, ())
+  TG_FORWARD(Status, delete_workspace, (const Ws& w, If r), w, r)
+  TG_FORWARD(Status, create_token, (const model::Token& t), t)
+  TG_FORWARD(Result<std::optional<model::Token>>, find_token, (const std::string& h), h)
+  TG_FORWARD(List<model::Token>, list_tokens, ())
+  TG_FORWARD(Status, delete_token, (const TokenId& i), i)
+  TG_FORWARD(Status, heartbeat, (const model::WorkerInfo& w), w)
+  TG_FORWARD(Status, forget_worker, (const OwnerId& i), i)
+  TG_FORWARD(List<model::WorkerInfo>, list_workers, (Millis s), s)
+#undef TG_FORWARD
+
+ private:
+  template <class T, class F>
+  T call(std::string_view method, F&& run) {
+    const Fault fault = gate_ ? gate_(method) : Fault::None;
+    if (fault == Fault::Before) return fail(Code::Unavailable, "the store is away");
+    T result = run();
+    if (fault == Fault::After) return fail(Code::Unavailable, "the answer was lost");
+    return result;
+  }
+
+  std::unique_ptr<store::Store> inner_;
+  Gate gate_;
+};
+
+}  // namespace tidegate::worker::testing

@@ -1,0 +1,145 @@
+#include "control/worker/finisher.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "base/log.h"
+
+namespace tidegate::worker {
+namespace {
+
+constexpr std::size_t kEndsAtOnce = 256;
+constexpr std::size_t kRunsAtOnce = 16;     // whose logs are written in one step
+constexpr std::size_t kLinesAtOnce = 1000;  // of one run in one write
+constexpr std::size_t kManyLines = 200;     // not gathered any longer
+
+bool log_is_written(const ActiveRun& run) { return run.log.empty() && !run.writing_log; }
+
+}  // namespace
+
+Finisher::Finisher(store::Store& store, RunTable& table, const Clock& clock,
+                   const WorkerOptions& options)
+    : store_(store), table_(table), clock_(clock), options_(options) {}
+
+// ---- ends
+
+std::vector<store::AttemptEnd> Finisher::collect_ends() {
+  std::vector<store::AttemptEnd> ends;
+  const std::lock_guard lock(table_.mutex);
+  for (auto& [id, run] : table_.runs) {
+    if (!run.end || run.lost || run.finishing || !log_is_written(run)) continue;
+    run.finishing = true;
+    ends.push_back(*run.end);
+    ends.back().committed = run.committed;
+    if (ends.size() == kEndsAtOnce) break;
+  }
+  return ends;
+}
+
+Finisher::Step Finisher::finish_step() {
+  const BootInstant now = clock_.boot_now();
+  if (now < finish_at_) return {.wait = finish_at_ - now};
+  const std::vector<store::AttemptEnd> ends = collect_ends();
+  if (ends.empty()) return {.wait = options_.reread};
+  auto statuses = store_.finish_attempts(ends);
+
+  const std::lock_guard lock(table_.mutex);
+  bool again = false;
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    const Status status = !statuses              ? Status(fail(statuses.error()))
+                          : i < statuses->size() ? (*statuses)[i]
+                                                 : Status(fail(Code::Internal, "no answer"));
+    if (!status && status.error().code == Code::Unavailable) {
+      // Its effect is unknown; a repeated one is harmless. The lease is renewed meanwhile.
+      if (ActiveRun* run = table_.find(ends[i].held.run)) run->finishing = false;
+      again = true;
+      continue;
+    }
+    if (!status) {
+      log::warn("the end of a run was not taken",
+                {{"run", ends[i].held.run.str()}, {"error", describe(status.error())}});
+    }
+    table_.remove(ends[i].held.run);
+  }
+  if (again) finish_at_ = clock_.boot_now() + options_.retry_store;
+  return {.wait = again ? options_.retry_store : kAtOnce, .changed = true};
+}
+
+// ---- logs
+
+std::vector<Finisher::Lines> Finisher::collect_lines(Millis& wait) {
+  const BootInstant now = clock_.boot_now();
+  std::vector<Lines> found;
+  const std::lock_guard lock(table_.mutex);
+  for (const bool ended : {true, false}) {
+    for (auto& [id, run] : table_.runs) {
+      if (run.end.has_value() != ended || run.lost || run.writing_log || run.log.empty()) continue;
+      const Millis age = now - run.log_since.value_or(now);
+      if (!ended && age < options_.log_delay && run.log.size() < kManyLines) {
+        wait = std::min(wait, options_.log_delay - age);
+        continue;
+      }
+      if (found.size() == kRunsAtOnce) {
+        wait = kAtOnce;
+        return found;
+      }
+      const auto end =
+          run.log.begin() + static_cast<std::ptrdiff_t>(std::min(run.log.size(), kLinesAtOnce));
+      found.push_back(
+          {run.held(), {std::make_move_iterator(run.log.begin()), std::make_move_iterator(end)}});
+      run.log.erase(run.log.begin(), end);
+      if (run.log.empty()) run.log_since.reset();
+      if (const std::size_t dropped = std::exchange(run.log_dropped, 0); dropped > 0) {
+        found.back().lines.push_back(
+            {.seq = 0,
+             .at = clock_.now(),
+             .attempt = run.claimed.run.attempt,
+             .level = LogLevel::Warn,
+             .entity = {},
+             .message = fmt::format("{} lines were dropped: they came faster than they could be "
+                                    "stored",
+                                    dropped)});
+      }
+      run.writing_log = true;
+    }
+  }
+  return found;
+}
+
+Finisher::Step Finisher::log_step() {
+  const BootInstant now = clock_.boot_now();
+  if (now < log_at_) return {.wait = log_at_ - now};
+  Step step{.wait = options_.reread};
+  const std::vector<Lines> found = collect_lines(step.wait);
+  for (const Lines& lines : found) {
+    after_log(lines, store_.append_log(lines.held, lines.lines, options_.max_log_bytes));
+    step.changed = true;
+  }
+  if (clock_.boot_now() < log_at_) step.wait = std::max(step.wait, log_at_ - clock_.boot_now());
+  return step;
+}
+
+void Finisher::after_log(const Lines& written, const Status& status) {
+  const std::lock_guard lock(table_.mutex);
+  ActiveRun* run = table_.find(written.held.run);
+  if (run == nullptr) return;
+  run->writing_log = false;
+  if (status) return;
+  if (status.error().code == Code::Fenced) {
+    if (run->finishing) return;
+    run->lost = true;
+    table_.changed.push_back(written.held.run);
+  } else if (status.error().code == Code::Unavailable) {
+    run->log.insert(run->log.begin(), written.lines.begin(), written.lines.end());
+    run->log_since = clock_.boot_now();
+    log_at_ = clock_.boot_now() + options_.retry_store;
+  } else {
+    log::warn("log lines of a run were not taken",
+              {{"run", written.held.run.str()}, {"error", describe(status.error())}});
+  }
+}
+
+}  // namespace tidegate::worker

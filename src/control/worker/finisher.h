@@ -1,0 +1,46 @@
+#pragma once
+// Writes what runs leave behind: their logs, then their ends, each many at once. Steps over Store
+// and Clock: no thread, no sleep.
+
+#include <cstdint>
+#include <vector>
+
+#include "base/time.h"
+#include "control/store/store.h"
+#include "control/worker/options.h"
+#include "control/worker/run_table.h"
+
+namespace tidegate::worker {
+
+// log_step() and finish_step() each from one thread.
+class Finisher {
+ public:
+  // REQUIRES: everything outlives this.
+  Finisher(store::Store& store, RunTable& table, const Clock& clock, const WorkerOptions& options);
+
+  struct Step {
+    Millis wait{0};
+    bool changed = false;  // something for the other steps: a place is free, a log is written
+  };
+  // Writes the ends of runs whose log is written: logs carry the fence that the end gives up.
+  Step finish_step();
+  // Writes gathered log lines, those of ended runs first.
+  Step log_step();
+
+ private:
+  struct Lines {
+    store::HeldRun held;
+    std::vector<model::RunLogLine> lines;
+  };
+  std::vector<store::AttemptEnd> collect_ends();
+  std::vector<Lines> collect_lines(Millis& wait);
+  void after_log(const Lines& written, const Status& status);
+
+  store::Store& store_;
+  RunTable& table_;
+  const Clock& clock_;
+  const WorkerOptions& options_;
+  BootInstant finish_at_, log_at_;  // not before: the store failed
+};
+
+}  // namespace tidegate::worker
