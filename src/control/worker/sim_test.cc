@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "control/worker/sim.h"
+#include "control/worker/sim_fixture.h"
 
 namespace tidegate::worker::testing {
 namespace {

@@ -1,4 +1,4 @@
-#include "control/worker/sim.h"
+#include "control/worker/sim_fixture.h"
 
 #include <fmt/format.h>
 
