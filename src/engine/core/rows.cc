@@ -107,6 +107,11 @@ std::string row_hash(const arrow::RecordBatch& batch, std::int64_t row,
   return hex;
 }
 
+std::optional<std::string> value_text(const arrow::Array& array, std::int64_t row) {
+  if (array.IsNull(row)) return std::nullopt;
+  return canonical(array, row);
+}
+
 boost::json::object row_json(const arrow::RecordBatch& batch, std::int64_t row,
                              std::size_t max_bytes) {
   boost::json::object o;

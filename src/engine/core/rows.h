@@ -6,6 +6,7 @@
 #include <boost/json/object.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,9 @@ namespace tidegate::engine {
 // was widened meanwhile (1 and 1.0, decimal 1.5 and 1.50); a column that is missing counts as NULL.
 std::string row_hash(const arrow::RecordBatch& batch, std::int64_t row,
                      const std::vector<std::string>& columns);
+
+// One value as text that is equal for equal values across widened types; nullopt for NULL.
+std::optional<std::string> value_text(const arrow::Array& array, std::int64_t row);
 
 // For previews and rejected rows; at most `max_bytes` of text in a value.
 boost::json::object row_json(const arrow::RecordBatch& batch, std::int64_t row,
