@@ -1,5 +1,5 @@
 #pragma once
-// Private to the module: helpers shared by the codecs.
+// Helpers shared by the codecs and by other readers of JSON bodies.
 
 #include <boost/json/object.hpp>
 #include <optional>

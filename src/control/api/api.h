@@ -1,0 +1,70 @@
+#pragma once
+// The REST API: a Router over a Store. Contract: api/openapi.yaml.
+//
+//   api::Api api({store, engine, keys, clock, rng}, options);
+//   TG_TRY(http::Router router, api.router());     // REQUIRES: api outlives the router
+//   …  server.stop(); api.stop();
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "base/time.h"
+#include "control/api/engine.h"
+#include "control/http/router.h"
+#include "control/secrets/key_ring.h"
+#include "control/store/store.h"
+
+namespace tidegate::api {
+
+// All outlive the Api and are thread-safe.
+struct ApiDeps {
+  store::Store& store;
+  Engine& engine;
+  const secrets::KeyRing& keys;
+  const Clock& clock;
+  Rng& rng;
+};
+
+struct ApiOptions {
+  // Absolute folders that local paths of connections must lie in; empty: unrestricted.
+  std::vector<std::string> path_roots;
+  // Absolute paths that no connection may name: the control store's files and its key.
+  std::vector<std::string> forbidden_paths;
+  std::string version;
+  // Why the server is not ready, for /readyz; called per request, must be quick. Empty: always
+  // ready (when the store answers).
+  std::function<std::optional<std::string>()> not_ready;
+  // Largest body that is parsed as JSON, in bytes.
+  std::size_t max_body_bytes = 1 << 20;
+};
+
+// Thread-safe.
+class Api {
+ public:
+  Api(ApiDeps deps, ApiOptions options);
+  ~Api();  // stop()
+
+  // Every route of the API, with authentication and authorisation in front.
+  Result<http::Router> router();
+  // Ends open log streams and the thread that feeds them. Idempotent.
+  void stop();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The first admin token: kept when the store has it already. `text` is hashed. Conflict: another
+// token has that name.
+Status ensure_admin_token(store::Store& store, std::string_view text, const Clock& clock, Rng& rng);
+
+// The OpenAPI document, as served at /api/openapi.json.
+std::string_view openapi_json();
+
+}  // namespace tidegate::api

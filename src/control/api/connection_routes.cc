@@ -1,0 +1,210 @@
+// Data sources and destinations: one resource in two lists.
+#include <fmt/format.h>
+
+#include "base/json.h"
+#include "control/api/answer.h"
+#include "control/api/config_check.h"
+#include "control/api/input.h"
+#include "control/api/merge_patch.h"
+#include "control/api/path_guard.h"
+#include "control/api/route.h"
+#include "control/model/connection_json.h"
+#include "control/model/text_field.h"
+#include "control/secrets/config_seal.h"
+
+namespace tidegate::api {
+namespace {
+
+using boost::json::object;
+using http::Method;
+using http::Response;
+using model::Connection;
+using model::ConnectionKind;
+
+constexpr std::string_view kReadOnly[] = {"id", "revision", "createdBy", "createdAt", "updatedAt"};
+constexpr std::string_view kConfig = "config";
+
+// Connectors that write one local file which no two runs may hold at once.
+bool one_writer(std::string_view type) {
+  return type == "sqlite" || type == "duckdb" || type == "file";
+}
+
+Status invalid(std::vector<FieldError> errors) {
+  return refuse(std::move(errors), "the connection is not valid; see details",
+                "invalid_connection");
+}
+
+// Judges config.path, and names what only one run may hold at a time.
+void check_path(const Call& call, const object& plain, Connection& c,
+                std::vector<FieldError>& errors) {
+  c.exclusive_key.clear();
+  const auto* path = plain.if_contains("path");
+  if (path == nullptr || !path->is_string() || !one_writer(c.type)) return;
+  const PathGuard guard(call.services.options.path_roots, call.services.options.forbidden_paths);
+  auto resolved = guard.resolve(path->get_string());
+  if (!resolved) {
+    errors.push_back({"config.path", resolved.error().message, std::nullopt});
+  } else if (c.kind == ConnectionKind::Destination) {
+    c.exclusive_key = fmt::format("{}:{}", c.type, *resolved);
+  }
+}
+
+// The body's name, type and config into `c`, whose id and kind are set. `previous`: what is stored,
+// for secrets sent back as "***"; null for a new one.
+Status read_connection(const Call& call, const object& body, const Connection* previous,
+                       Connection& c) {
+  std::vector<FieldError> errors;
+  json::Reader r(body, "", errors);
+  c.name = model::read_text(r, "name", {.required = true}).value_or("");
+  c.type = model::read_text(r, "type", {.max_chars = 100, .required = true}).value_or("");
+  const object* config = r.child(kConfig);
+  if (!r.has(kConfig) || body.at(kConfig).is_null()) r.error(kConfig, "is missing");
+  for (const std::string_view name : kReadOnly) r.ignore(name);
+  r.finish();
+  if (c.type.empty() || config == nullptr) return invalid(std::move(errors));
+
+  auto spec = connector_spec(call.services.engine, c.type, c.kind);
+  if (!spec && spec.error().code != Code::Invalid) return std::unexpected(std::move(spec).error());
+  if (!spec) {
+    for (auto& d : spec.error().details) errors.push_back(std::move(d));
+    return invalid(std::move(errors));
+  }
+  // Another connector must not get the secrets of this one unseen.
+  const bool same_type = previous != nullptr && previous->type == c.type;
+  c.config = secrets::seal_config(call.services.keys, call.services.rng, c.id, *spec, *config,
+                                  same_type ? &previous->config : nullptr, errors);
+  TG_CHECK(invalid(errors));
+  TG_TRY(const object plain, secrets::open_config(call.services.keys, c.id, c.config));
+  check_config(*spec, plain, std::string(kConfig), errors);
+  check_path(call, plain, c, errors);
+  return invalid(std::move(errors));
+}
+
+// The handlers of one kind.
+struct Connections {
+  ConnectionKind kind;
+  std::string_view base;  // "data-sources" or "destinations"
+
+  std::string location(const Connection& c) const {
+    return fmt::format("/api/workspaces/{}/{}/{}", c.workspace.str(), base, c.id.str());
+  }
+  Result<Connection> find(const Call& call) const {
+    return call.store().get_connection(call.workspace, kind, ConnectionId(call.id()));
+  }
+
+  Result<Response> list(const Call& call) const {
+    Query query(call.request);
+    store::ConnectionQuery q;
+    q.workspace = call.workspace;
+    q.kind = kind;
+    q.page = query.page();
+    q.name_contains = query.text("name");
+    query.fields();
+    TG_CHECK(query.finish());
+    TG_TRY(const auto found, call.store().list_connections(q));
+    boost::json::array items;
+    for (const Connection& c : found.items) items.push_back(model::to_json(c));
+    return answer_list(std::move(items), query.wanted(), found.next_cursor, found.total);
+  }
+
+  Result<Response> create(const Call& call) const {
+    TG_TRY(const object body, body_object(call));
+    Connection c;
+    c.id = new_id<ConnectionId>(call.services.clock, call.services.rng);
+    c.workspace = call.workspace;
+    c.kind = kind;
+    TG_CHECK(read_connection(call, body, nullptr, c));
+    TG_TRY(const auto once, idempotency(call));
+    c.created_at = c.updated_at = call.services.clock.now();
+    c.created_by = call.principal.name;
+    TG_TRY(const auto created, call.store().create_connection(c, once));
+    TG_TRY(c, call.store().get_connection(call.workspace, kind, created.id));
+    return answer_created(model::to_json(c), c.revision, location(c), created.replayed);
+  }
+
+  Result<Response> get(const Call& call) const {
+    TG_TRY(const Connection c, find(call));
+    return answer_resource(model::to_json(c), c.revision);
+  }
+
+  // Without If-Match a write that lost a race is made again on top of the newer connection, so that
+  // "***" always stands for the newest secret.
+  Result<Response> write(const Call& call, bool patch) const {
+    constexpr int kTries = 5;
+    TG_TRY(const object body, body_object(call));
+    TG_TRY(const auto revision, if_match(call.request));
+    for (int n = 1;; ++n) {
+      TG_TRY(const Connection old, find(call));
+      object wanted = body;
+      if (patch) {
+        wanted = {
+            {"name", old.name}, {"type", old.type}, {kConfig, model::mask_config(old.config)}};
+        merge_patch(wanted, body);
+      }
+      Connection c = old;
+      TG_CHECK(read_connection(call, wanted, &old, c));
+      c.updated_at = call.services.clock.now();
+      auto done = call.store().update_connection(c, revision.value_or(old.revision));
+      if (done) return answer_resource(model::to_json(*done), done->revision);
+      const bool lost_race = done.error().code == Code::PreconditionFailed && !revision;
+      if (!lost_race || n == kTries) return std::unexpected(std::move(done).error());
+    }
+  }
+
+  Result<Response> remove(const Call& call) const {
+    TG_TRY(const auto revision, if_match(call.request));
+    TG_CHECK(
+        call.store().delete_connection(call.workspace, kind, ConnectionId(call.id()), revision));
+    return answer(object{{"id", call.id()}});
+  }
+
+  Result<Response> ask(const Call& call, bool check) const {
+    TG_TRY(const object body, optional_body(call));
+    std::vector<FieldError> errors;
+    json::Reader(body, "", errors).finish();
+    TG_CHECK(refuse(std::move(errors), "the body is not valid; see details", "invalid_body"));
+    TG_TRY(const Connection c, find(call));
+    TG_TRY(auto endpoint, secrets::EndpointResolver(call.services.keys).open(c));
+    const bool source = kind == ConnectionKind::Source;
+    Engine& engine = call.services.engine;
+    // What a destination holds is found by reading it.
+    TG_TRY(auto data, check ? engine.check(std::move(endpoint), source)
+                            : engine.discover(std::move(endpoint), true));
+    return answer(std::move(data));
+  }
+};
+
+void add_routes(std::vector<ApiRoute>& routes, ConnectionKind kind, std::string_view base,
+                std::string_view all, std::string_view one, std::string_view check,
+                std::string_view discover) {
+  const Connections c{kind, base};
+  const auto add = [&](Method method, std::string_view pattern, Access access, Action action) {
+    routes.push_back({method, pattern, access, Scope::Workspace, std::move(action)});
+  };
+  add(Method::Get, all, Access::Viewer, [c](const Call& call) { return c.list(call); });
+  add(Method::Post, all, Access::Admin, [c](const Call& call) { return c.create(call); });
+  add(Method::Get, one, Access::Viewer, [c](const Call& call) { return c.get(call); });
+  add(Method::Put, one, Access::Admin, [c](const Call& call) { return c.write(call, false); });
+  add(Method::Patch, one, Access::Admin, [c](const Call& call) { return c.write(call, true); });
+  add(Method::Delete, one, Access::Admin, [c](const Call& call) { return c.remove(call); });
+  add(Method::Post, check, Access::Operator, [c](const Call& call) { return c.ask(call, true); });
+  add(Method::Post, discover, Access::Operator,
+      [c](const Call& call) { return c.ask(call, false); });
+}
+
+}  // namespace
+
+std::vector<ApiRoute> connection_routes() {
+  std::vector<ApiRoute> routes;
+#define TG_WS "/api/workspaces/{ws}/"
+  add_routes(routes, ConnectionKind::Source, "data-sources", TG_WS "data-sources",
+             TG_WS "data-sources/{id}", TG_WS "data-sources/{id}/check",
+             TG_WS "data-sources/{id}/discover");
+  add_routes(routes, ConnectionKind::Destination, "destinations", TG_WS "destinations",
+             TG_WS "destinations/{id}", TG_WS "destinations/{id}/check",
+             TG_WS "destinations/{id}/discover");
+#undef TG_WS
+  return routes;
+}
+
+}  // namespace tidegate::api

@@ -1,0 +1,109 @@
+#include "control/api/gate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace tidegate::api {
+namespace {
+
+constexpr std::string_view kScheme = "bearer";
+
+std::unexpected<Error> unauthorized(std::string message) {
+  return fail(Code::Unauthorized, std::move(message), "unauthorized");
+}
+
+// The token of `Authorization: Bearer TOKEN` (RFC 6750 §2.1); the scheme compares without case.
+Result<std::string_view> bearer(const http::Request& request) {
+  const auto header = request.header("authorization");
+  if (!header)
+    return unauthorized("no token was sent; add the header: Authorization: Bearer TOKEN");
+  const std::size_t space = header->find(' ');
+  std::string scheme(header->substr(0, space));
+  std::ranges::transform(scheme, scheme.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  });
+  if (scheme != kScheme || space == std::string_view::npos) {
+    return unauthorized("the Authorization header is not of the form: Bearer TOKEN");
+  }
+  const std::size_t first = header->find_first_not_of(' ', space);
+  if (first == std::string_view::npos) return unauthorized("the Authorization header has no token");
+  return header->substr(first);
+}
+
+Result<Principal> authenticate(Services& s, const http::Request& request) {
+  TG_TRY(const std::string_view text, bearer(request));
+  TG_TRY(const auto token, s.directory.token(text));
+  if (!token) return unauthorized("the token is not known; ask an admin for a new one");
+  if (token->expires_at && *token->expires_at <= s.clock.now()) {
+    return unauthorized("the token has expired; ask an admin for a new one");
+  }
+  return Principal{token->id, token->name, token->role, token->workspaces};
+}
+
+// Access::Viewer is Role::Viewer, and so on.
+model::Role least_role(Access access) {
+  return static_cast<model::Role>(static_cast<int>(access) - static_cast<int>(Access::Viewer));
+}
+
+std::string_view role_name(model::Role role) {
+  return model::kRoleNames[static_cast<std::size_t>(role)];
+}
+
+Status check_role(const Principal& p, Access access) {
+  const model::Role least = least_role(access);
+  if (p.role >= least) return {};
+  return fail(Code::Forbidden,
+              fmt::format("token '{}' has the role {}; this needs {}", p.name, role_name(p.role),
+                          role_name(least)),
+              "role_too_low");
+}
+
+// A limited token gets one answer for a workspace of others and for one that does not exist.
+Result<WorkspaceId> find_workspace(Services& s, const Principal& p, std::string_view id_or_name) {
+  auto found = s.directory.workspace(id_or_name);
+  if (found && p.reaches((*found)->id)) return (*found)->id;
+  if (!found && (p.workspaces.empty() || found.error().code != Code::NotFound)) {
+    return std::unexpected(std::move(found).error());
+  }
+  return fail(
+      Code::Forbidden,
+      fmt::format("token '{}' is limited to other workspaces than '{}'", p.name, id_or_name),
+      "workspace_forbidden");
+}
+
+Result<http::Response> serve(const ApiRoute& route, Services& s, const http::Request& request) {
+  if (route.access == Access::Public) {
+    const Principal nobody;
+    const WorkspaceId none;
+    return route.action(Call{s, request, nobody, none});
+  }
+  TG_TRY(const Principal principal, authenticate(s, request));
+  TG_CHECK(check_role(principal, route.access));
+  WorkspaceId workspace;
+  if (route.scope == Scope::Workspace) {
+    TG_TRY(workspace, find_workspace(s, principal, request.param("ws")));
+  }
+  if (route.scope == Scope::Instance && !principal.workspaces.empty()) {
+    return fail(Code::Forbidden,
+                fmt::format("token '{}' is limited to some workspaces; this needs a token for all",
+                            principal.name),
+                "workspace_forbidden");
+  }
+  return route.action(Call{s, request, principal, workspace});
+}
+
+}  // namespace
+
+bool Principal::reaches(const WorkspaceId& ws) const {
+  return workspaces.empty() || std::ranges::find(workspaces, ws) != workspaces.end();
+}
+
+http::Route guarded(const ApiRoute& route, Services& services) {
+  return {
+      route.method, std::string(route.pattern),
+      [route, &services](const http::Request& request) { return serve(route, services, request); },
+      route.run};
+}
+
+}  // namespace tidegate::api

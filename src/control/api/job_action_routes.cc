@@ -1,0 +1,202 @@
+// What can be done with one job, and what is known of it.
+#include <fmt/format.h>
+
+#include "base/json.h"
+#include "control/api/answer.h"
+#include "control/api/input.h"
+#include "control/api/job_io.h"
+#include "control/api/job_status.h"
+#include "control/api/route.h"
+#include "control/cron/time_zone.h"
+#include "control/model/job_json.h"
+#include "control/model/run_json.h"
+#include "control/model/text_field.h"
+#include "control/plan/slots.h"
+#include "control/plan/why.h"
+
+namespace tidegate::api {
+namespace {
+
+using http::Method;
+using http::Response;
+using model::SyncJob;
+
+constexpr std::int64_t kMaxNext = 1000;
+
+Result<SyncJob> find_job(const Call& call) {
+  return call.store().get_job(call.workspace, JobId(call.id()));
+}
+
+Result<Response> job_answer(const Result<SyncJob>& job) {
+  if (!job) return std::unexpected(job.error());
+  return answer_resource(model::to_json(*job), job->revision);
+}
+
+// A body that takes no field at all.
+Status read_empty_body(const Call& call) {
+  TG_TRY(const auto body, optional_body(call));
+  std::vector<FieldError> errors;
+  json::Reader r(body, "", errors);
+  r.finish();
+  return refuse(std::move(errors), "the body is not valid; see details", "invalid_body");
+}
+
+Result<Response> toggle(const Call& call) {
+  TG_TRY(const auto body, optional_body(call));
+  std::vector<FieldError> errors;
+  json::Reader r(body, "", errors);
+  const auto enabled = r.boolean("enabled");
+  r.finish();
+  TG_CHECK(refuse(std::move(errors), "the body is not valid; see details", "invalid_body"));
+  return job_answer(change_job(call, [&](const SyncJob& job) -> Result<model::JobSpec> {
+    model::JobSpec spec = job.spec;
+    spec.enabled = enabled.value_or(!spec.enabled);
+    return spec;
+  }));
+}
+
+Result<Response> run_now(const Call& call) {
+  TG_TRY(const auto body, optional_body(call));
+  std::vector<FieldError> errors;
+  json::Reader r(body, "", errors);
+  store::TriggerRun trigger;
+  trigger.only_entities =
+      r.texts("entities", 1000, {.min = 1, .max = 800}).value_or(std::vector<std::string>{});
+  r.finish();
+  TG_CHECK(refuse(std::move(errors), "the body is not valid; see details", "invalid_body"));
+  TG_TRY(trigger.once, idempotency(call));
+  trigger.workspace = call.workspace;
+  trigger.job = JobId(call.id());
+  trigger.run = new_id<RunId>(call.services.clock, call.services.rng);
+  trigger.triggered_by = call.principal.name;
+  TG_TRY(const auto created, call.store().trigger_run(trigger));
+  Response response = answer(boost::json::object{{"runId", created.id.str()}}, 202);
+  response.headers.push_back({"Location", fmt::format("/api/workspaces/{}/runs/{}",
+                                                      call.workspace.str(), created.id.str())});
+  if (created.replayed) response.headers.push_back({"Idempotency-Replayed", "true"});
+  return response;
+}
+
+Result<Response> pause_job(const Call& call) {
+  TG_TRY(const auto body, optional_body(call));
+  std::vector<FieldError> errors;
+  json::Reader r(body, "", errors);
+  model::Pause pause;
+  pause.note = model::read_text(r, "note", {.max_chars = 1000, .one_line = false}).value_or("");
+  pause.until = r.time("until");
+  TG_TRY(const Instant now, call.store().now());
+  if (pause.until && *pause.until <= now)
+    r.error("until", "is in the past; leave it out for no end");
+  r.finish();
+  TG_CHECK(refuse(std::move(errors), "the body is not valid; see details", "invalid_body"));
+  pause.since = now;
+  pause.by = call.principal.name;
+  TG_TRY(const auto revision, if_match(call.request));
+  return job_answer(call.store().set_pause(call.workspace, JobId(call.id()), revision, pause));
+}
+
+Result<Response> resume_job(const Call& call) {
+  TG_CHECK(read_empty_body(call));
+  TG_TRY(const auto revision, if_match(call.request));
+  return job_answer(
+      call.store().set_pause(call.workspace, JobId(call.id()), revision, std::nullopt));
+}
+
+Result<Response> reset_job(const Call& call) {
+  TG_CHECK(read_empty_body(call));
+  TG_TRY(const auto revision, if_match(call.request));
+  return job_answer(call.store().reset_job(call.workspace, JobId(call.id()), revision));
+}
+
+Result<Response> get_status(const Call& call) {
+  Query query(call.request);
+  TG_CHECK(query.finish());
+  TG_TRY(const SyncJob job, find_job(call));
+  TG_TRY(auto status, job_status_json(call.store(), job));
+  return answer_resource(std::move(status), job.revision);
+}
+
+Result<Response> get_history(const Call& call) {
+  Query query(call.request);
+  store::RunQuery q;
+  q.page = query.page();
+  if (const auto i = query.one_of("state", model::kRunStateNames)) {
+    q.state = static_cast<model::RunState>(*i);
+  }
+  q.since = query.time("since");
+  query.fields();
+  TG_CHECK(query.finish());
+  TG_TRY(const SyncJob job, find_job(call));
+  q.workspace = call.workspace;
+  q.job = job.id;
+  TG_TRY(const auto list, call.store().list_runs(q));
+  boost::json::array items;
+  for (const auto& run : list.items) items.push_back(model::to_json(run));
+  return answer_list(std::move(items), query.wanted(), list.next_cursor, list.total);
+}
+
+Result<Response> get_slots(const Call& call) {
+  Query query(call.request);
+  store::LedgerQuery q;
+  q.page = query.page();
+  q.since = query.time("since");
+  q.until = query.time("until");
+  query.fields();
+  TG_CHECK(query.finish());
+  TG_TRY(const SyncJob job, find_job(call));
+  q.workspace = call.workspace;
+  q.job = job.id;
+  TG_TRY(const auto list, call.store().list_slots(q));
+  boost::json::array items;
+  for (const auto& entry : list.items) {
+    auto item = model::to_json(entry);
+    item["why"] = model::text_or_null(plan::why_not_run(entry).text);
+    items.push_back(std::move(item));
+  }
+  return answer_list(std::move(items), query.wanted(), list.next_cursor, list.total);
+}
+
+// In the zone of the job's cron schedule; others count elapsed time and have none.
+cron::TimeZone zone_of(const SyncJob& job) {
+  if (const auto* c = std::get_if<model::CronSchedule>(&job.spec.schedule)) {
+    if (auto zone = cron::TimeZone::load(c->timezone)) return *zone;
+  }
+  return cron::TimeZone::utc();
+}
+
+Result<Response> get_next(const Call& call) {
+  Query query(call.request);
+  const auto count = static_cast<std::size_t>(query.integer("count", 1, kMaxNext).value_or(10));
+  TG_CHECK(query.finish());
+  TG_TRY(const SyncJob job, find_job(call));
+  TG_TRY(const Instant now, call.store().now());
+  TG_TRY(const auto slots, plan::next_slots(job, now, count));
+  const cron::TimeZone zone = zone_of(job);
+  boost::json::array items;
+  for (const Instant t : slots) {
+    items.push_back(
+        boost::json::object{{"at", format_utc(t)}, {"local", cron::format_local(t, zone)}});
+  }
+  const auto total = static_cast<std::int64_t>(items.size());
+  return answer_list(std::move(items), {}, std::nullopt, total);
+}
+
+}  // namespace
+
+std::vector<ApiRoute> job_action_routes() {
+#define TG_JOB "/api/workspaces/{ws}/sync-jobs/{id}"
+  return {
+      {Method::Post, TG_JOB "/toggle", Access::Operator, Scope::Workspace, toggle},
+      {Method::Post, TG_JOB "/run", Access::Operator, Scope::Workspace, run_now},
+      {Method::Post, TG_JOB "/pause", Access::Operator, Scope::Workspace, pause_job},
+      {Method::Post, TG_JOB "/resume", Access::Operator, Scope::Workspace, resume_job},
+      {Method::Post, TG_JOB "/reset", Access::Operator, Scope::Workspace, reset_job},
+      {Method::Get, TG_JOB "/status", Access::Viewer, Scope::Workspace, get_status},
+      {Method::Get, TG_JOB "/history", Access::Viewer, Scope::Workspace, get_history},
+      {Method::Get, TG_JOB "/slots", Access::Viewer, Scope::Workspace, get_slots},
+      {Method::Get, TG_JOB "/next", Access::Viewer, Scope::Workspace, get_next},
+  };
+#undef TG_JOB
+}
+
+}  // namespace tidegate::api

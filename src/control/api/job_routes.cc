@@ -1,0 +1,130 @@
+#include "base/json.h"
+#include "control/api/answer.h"
+#include "control/api/input.h"
+#include "control/api/job_io.h"
+#include "control/api/merge_patch.h"
+#include "control/api/route.h"
+#include "control/cron/cron.h"
+#include "control/model/job_json.h"
+#include "control/plan/plan.h"
+#include "control/plan/slots.h"
+
+namespace tidegate::api {
+namespace {
+
+using http::Method;
+using http::Response;
+using model::JobSpec;
+using model::SyncJob;
+
+Result<Response> list_jobs(const Call& call) {
+  Query query(call.request);
+  store::JobQuery q;
+  q.workspace = call.workspace;
+  q.page = query.page();
+  q.name_contains = query.text("name");
+  q.enabled = query.boolean("enabled");
+  if (auto id = query.text("connectionId")) q.connection = ConnectionId(std::move(*id));
+  query.fields();
+  TG_CHECK(query.finish());
+  TG_TRY(const auto list, call.store().list_jobs(q));
+  boost::json::array items;
+  items.reserve(list.items.size());
+  for (const SyncJob& job : list.items) items.push_back(model::to_json(job));
+  return answer_list(std::move(items), query.wanted(), list.next_cursor, list.total);
+}
+
+Result<Response> create_job(const Call& call) {
+  TG_TRY(const auto body, body_object(call));
+  SyncJob job;
+  job.id = new_id<JobId>(call.services.clock, call.services.rng);
+  TG_TRY(job.spec, model::job_spec_from_json(body, cron::hash_seed(job.id.str())));
+  TG_TRY(const auto once, idempotency(call));
+  TG_TRY(const Instant now, call.store().now());
+  job.workspace = call.workspace;
+  job.created_by = call.principal.name;
+  job.created_at = job.updated_at = now;
+  TG_TRY(job.next_slot, plan::first_slot(job.spec.schedule, job.id, now));
+  TG_TRY(const auto created, call.store().create_job(job, once));
+  TG_TRY(job, call.store().get_job(call.workspace, created.id));
+  return answer_created(model::to_json(job), job.revision, job_location(job), created.replayed);
+}
+
+Result<Response> get_job(const Call& call) {
+  Query query(call.request);
+  query.fields();
+  TG_CHECK(query.finish());
+  TG_TRY(const SyncJob job, call.store().get_job(call.workspace, JobId(call.id())));
+  auto data = model::to_json(job);
+  TG_CHECK(project(data, query.wanted()));
+  return answer_resource(std::move(data), job.revision);
+}
+
+Result<Response> changed(const Result<SyncJob>& job) {
+  if (!job) return std::unexpected(job.error());
+  return answer_resource(model::to_json(*job), job->revision);
+}
+
+Result<Response> replace_job(const Call& call) {
+  TG_TRY(const auto body, body_object(call));
+  return changed(change_job(call, [&](const SyncJob& job) {
+    return model::job_spec_from_json(body, cron::hash_seed(job.id.str()));
+  }));
+}
+
+Result<Response> patch_job(const Call& call) {
+  TG_TRY(const auto body, body_object(call));
+  return changed(change_job(call, [&](const SyncJob& job) {
+    boost::json::object merged = model::to_json(job.spec);
+    merge_patch(merged, body);
+    return model::job_spec_from_json(merged, cron::hash_seed(job.id.str()));
+  }));
+}
+
+Result<Response> delete_job(const Call& call) {
+  TG_TRY(const auto revision, if_match(call.request));
+  TG_CHECK(call.store().delete_job(call.workspace, JobId(call.id()), revision));
+  return answer(boost::json::object{{"id", call.id()}});
+}
+
+}  // namespace
+
+std::string job_location(const SyncJob& job) {
+  return "/api/workspaces/" + job.workspace.str() + "/sync-jobs/" + job.id.str();
+}
+
+Result<SyncJob> change_job(const Call& call,
+                           const std::function<Result<JobSpec>(const SyncJob&)>& change) {
+  constexpr int kTries = 5;
+  TG_TRY(const auto revision, if_match(call.request));
+  for (int n = 1;; ++n) {
+    TG_TRY(const SyncJob job, call.store().get_job(call.workspace, JobId(call.id())));
+    store::JobStore::UpdateJob update;
+    update.workspace = call.workspace;
+    update.id = job.id;
+    update.if_revision = revision.value_or(job.revision);
+    TG_TRY(update.spec, change(job));
+    TG_TRY(update.at, call.store().now());
+    if (plan::needs_reschedule(job, update.spec)) {
+      TG_TRY(update.reschedule, plan::reschedule(job, update.spec, update.at));
+    }
+    auto done = call.store().update_job(update);
+    const bool lost_race = !done && done.error().code == Code::PreconditionFailed && !revision;
+    if (!lost_race || n == kTries) return done;
+  }
+}
+
+std::vector<ApiRoute> job_routes() {
+  constexpr std::string_view kJobs = "/api/workspaces/{ws}/sync-jobs";
+  constexpr std::string_view kJob = "/api/workspaces/{ws}/sync-jobs/{id}";
+  return {
+      {Method::Get, kJobs, Access::Viewer, Scope::Workspace, list_jobs},
+      {Method::Post, kJobs, Access::Operator, Scope::Workspace, create_job},
+      {Method::Get, kJob, Access::Viewer, Scope::Workspace, get_job, http::Run::Inline},
+      {Method::Put, kJob, Access::Operator, Scope::Workspace, replace_job},
+      {Method::Patch, kJob, Access::Operator, Scope::Workspace, patch_job},
+      {Method::Delete, kJob, Access::Operator, Scope::Workspace, delete_job},
+  };
+}
+
+}  // namespace tidegate::api

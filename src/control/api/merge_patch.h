@@ -1,0 +1,12 @@
+#pragma once
+// JSON Merge Patch (RFC 7396).
+
+#include <boost/json/object.hpp>
+
+namespace tidegate::api {
+
+// Applies `patch` to `target`: null removes a member, objects merge, everything else replaces.
+// REQUIRES: bounded depth, which json::parse sees to.
+void merge_patch(boost::json::object& target, const boost::json::object& patch);
+
+}  // namespace tidegate::api

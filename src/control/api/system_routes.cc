@@ -1,0 +1,39 @@
+#include "control/api/answer.h"
+#include "control/api/route.h"
+
+namespace tidegate::api {
+namespace {
+
+using http::Method;
+using http::Response;
+
+// The process runs and answers; says nothing of what it depends on.
+Result<Response> healthz(const Call& call) {
+  return answer(boost::json::object{{"status", "ok"}, {"version", call.services.options.version}});
+}
+
+Result<Response> readyz(const Call& call) {
+  TG_CHECK(call.store().ping());
+  if (const auto& not_ready = call.services.options.not_ready) {
+    if (auto why = not_ready()) return fail(Code::Unavailable, std::move(*why), "not_ready");
+  }
+  return answer(boost::json::object{{"status", "ready"}});
+}
+
+Result<Response> openapi(const Call&) {
+  Response response;
+  response.body = openapi_json();
+  return response;
+}
+
+}  // namespace
+
+std::vector<ApiRoute> system_routes() {
+  return {
+      {Method::Get, "/healthz", Access::Public, Scope::Any, healthz, http::Run::Inline},
+      {Method::Get, "/readyz", Access::Public, Scope::Any, readyz},
+      {Method::Get, "/api/openapi.json", Access::Public, Scope::Any, openapi, http::Run::Inline},
+  };
+}
+
+}  // namespace tidegate::api

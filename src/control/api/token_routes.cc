@@ -1,0 +1,135 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/json.h"
+#include "control/api/answer.h"
+#include "control/api/directory.h"
+#include "control/api/input.h"
+#include "control/api/route.h"
+#include "control/model/connection_json.h"
+#include "control/model/text_field.h"
+#include "control/secrets/tokens.h"
+
+namespace tidegate::api {
+namespace {
+
+using http::Method;
+using http::Response;
+
+constexpr std::size_t kMaxWorkspaces = 1000;
+// Who made the token of TIDEGATE_ADMIN_TOKEN or DIR/admin-token.
+constexpr std::string_view kBootstrap = "bootstrap";
+
+Result<Response> list_tokens(const Call& call) {
+  Query query(call.request);
+  const store::Page page = query.page();
+  query.fields();
+  TG_CHECK(query.finish());
+  TG_TRY(auto all, call.store().list_tokens());
+  return answer_page(all, page, "tokens", query.wanted());
+}
+
+// Names or ids become ids.
+void read_workspaces(const Call& call, json::Reader& r, model::Token& token) {
+  const auto names = r.texts("workspaces", kMaxWorkspaces, {.min = 1, .max = 200});
+  if (!names) return;
+  for (std::size_t i = 0; i < names->size(); ++i) {
+    const auto found = call.services.directory.workspace((*names)[i]);
+    if (found) {
+      token.workspaces.push_back((*found)->id);
+    } else {
+      r.error(fmt::format("workspaces[{}]", i), found.error().message);
+    }
+  }
+}
+
+Result<Response> create_token(const Call& call) {
+  TG_TRY(const auto body, body_object(call));
+  std::vector<FieldError> errors;
+  json::Reader r(body, "", errors);
+  model::Token token;
+  token.name = model::read_text(r, "name", {.required = true}).value_or("");
+  const auto role = r.one_of("role", model::kRoleNames);
+  if (!role && (!r.has("role") || body.at("role").is_null())) {
+    r.error("role", "is missing; must be " + json::list_of(model::kRoleNames));
+  }
+  token.role = static_cast<model::Role>(role.value_or(0));
+  read_workspaces(call, r, token);
+  token.expires_at = r.time("expiresAt");
+  const Instant now = call.services.clock.now();
+  if (token.expires_at && *token.expires_at <= now) r.error("expiresAt", "is in the past");
+  r.finish();
+  TG_CHECK(refuse(std::move(errors), "the token is not valid; see details", "invalid_token"));
+
+  const Secret text = secrets::new_token(call.services.rng);
+  token.id = new_id<TokenId>(call.services.clock, call.services.rng);
+  token.hash = secrets::hash_token(text.reveal());
+  token.created_at = now;
+  token.created_by = call.principal.name;
+  TG_CHECK(call.store().create_token(token));
+  boost::json::object data = model::to_json(token);
+  data["token"] = text.reveal();  // shown this once; only its hash is kept
+  return answer_created(std::move(data), token.revision, "/api/tokens/" + token.id.str(), false);
+}
+
+Result<model::Token> find(const Call& call) {
+  TG_TRY(auto all, call.store().list_tokens());
+  const auto it = std::ranges::find(all, call.id(), [](const auto& t) { return t.id.str(); });
+  if (it != all.end()) return std::move(*it);
+  return fail(Code::NotFound, fmt::format("there is no token '{}'", call.id()), "token_not_found");
+}
+
+Result<Response> get_token(const Call& call) {
+  TG_TRY(const auto token, find(call));
+  return answer_resource(model::to_json(token), token.revision);
+}
+
+Result<Response> delete_token(const Call& call) {
+  const TokenId id(call.id());
+  if (id == call.principal.token) {
+    return fail(Code::Conflict, "this request is made with that token; delete it with another one",
+                "token_in_use");
+  }
+  TG_TRY(const auto revision, if_match(call.request));
+  TG_TRY(const auto token, find(call));
+  if (revision && *revision != token.revision) {
+    return fail(Code::PreconditionFailed, "the token changed meanwhile; read it again",
+                "revision_mismatch");
+  }
+  TG_CHECK(call.store().delete_token(id));
+  return answer(boost::json::object{{"id", id.str()}});
+}
+
+}  // namespace
+
+Status ensure_admin_token(store::Store& store, std::string_view text, const Clock& clock,
+                          Rng& rng) {
+  const std::string hash = secrets::hash_token(text);
+  TG_TRY(const auto known, store.find_token(hash));
+  if (known) return {};
+  // Another one of an earlier start is not what the operator has now: it must not go on working.
+  TG_TRY(const auto all, store.list_tokens());
+  for (const auto& t : all) {
+    if (t.created_by == kBootstrap) TG_CHECK(store.delete_token(t.id));
+  }
+  model::Token token;
+  token.id = new_id<TokenId>(clock, rng);
+  token.name = "admin";
+  token.hash = hash;
+  token.role = model::Role::Admin;
+  token.created_at = clock.now();
+  token.created_by = kBootstrap;
+  return store.create_token(token);
+}
+
+std::vector<ApiRoute> token_routes() {
+  return {
+      {Method::Get, "/api/tokens", Access::Admin, Scope::Instance, list_tokens},
+      {Method::Post, "/api/tokens", Access::Admin, Scope::Instance, create_token},
+      {Method::Get, "/api/tokens/{id}", Access::Admin, Scope::Instance, get_token},
+      {Method::Delete, "/api/tokens/{id}", Access::Admin, Scope::Instance, delete_token},
+  };
+}
+
+}  // namespace tidegate::api
