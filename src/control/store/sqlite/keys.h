@@ -1,0 +1,16 @@
+#pragma once
+// Repeated POSTs.
+
+#include <optional>
+#include <string>
+
+#include "control/store/sqlite/writer.h"
+#include "control/store/types.h"
+
+namespace tidegate::store::sqlite {
+
+// The id made by an earlier request with this key; Conflict `idempotency_mismatch`.
+Result<std::optional<std::string>> replay(Tx& tx, const std::optional<Idempotency>& once);
+Status remember(Tx& tx, const std::optional<Idempotency>& once, const std::string& id);
+
+}  // namespace tidegate::store::sqlite

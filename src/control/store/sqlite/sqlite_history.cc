@@ -1,0 +1,193 @@
+#include <fmt/format.h>
+
+#include <boost/json/array.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "control/store/sqlite/ledger.h"
+#include "control/store/sqlite/sqlite_state.h"
+
+namespace tidegate::store::sqlite {
+
+namespace bj = boost::json;
+using model::LedgerEntry;
+using model::Run;
+
+Result<Run> SqliteStore::get_run(const WorkspaceId& ws, const RunId& id) {
+  return readers_.read([&](Db& db) -> Result<Run> {
+    TG_TRY(auto run, find_run(db, id));
+    if (!run || (!ws.empty() && run->workspace != ws)) return rules::run_not_found(id);
+    return std::move(*run);
+  });
+}
+
+namespace {
+
+// Only the conditions that the query has: a general one would keep SQLite from using an index.
+std::string run_conditions(const RunQuery& q) {
+  std::string where = " FROM sync_runs WHERE 1";
+  if (!q.workspace.empty()) where += " AND workspace_id = ?1";
+  if (!q.job.empty()) where += " AND job_id = ?2";
+  if (q.state) where += " AND state = ?3";
+  if (q.since) where += " AND created_at >= ?4";
+  return where;
+}
+
+}  // namespace
+
+Result<Listing<Run>> SqliteStore::list_runs(const RunQuery& query) {
+  TG_TRY(const auto cursor, rules::decode_cursor(query.page, "runs", 2));
+  std::int64_t at = 0;
+  if (cursor) {
+    TG_TRY(at, rules::cursor_int((*cursor)[0]));
+  }
+  const std::string after = cursor ? (*cursor)[1] : "";
+  std::optional<std::string_view> state;
+  if (query.state) state = name_of(*query.state, model::kRunStateNames);
+  const std::string where = run_conditions(query);
+  const std::string_view order = query.oldest_first ? "ASC" : "DESC";
+  const std::string page =
+      cursor ? fmt::format(" AND (created_at, id) {} (?5, ?6)", query.oldest_first ? ">" : "<")
+             : "";
+  return readers_.snapshot([&](Db& db) -> Result<Listing<Run>> {
+    Listing<Run> list;
+    TG_TRY(list.total,
+           db.number("SELECT count(*)" + where, query.workspace, query.job, state, query.since));
+    const std::size_t limit = rules::page_limit(query.page);
+    TG_CHECK(db.each(
+        fmt::format("SELECT " TG_RUN_COLUMNS "{}{} ORDER BY created_at {}, id {} LIMIT ?7", where,
+                    page, order, order),
+        [&](Row r) -> Status {
+          TG_TRY(auto run, run_from(r));
+          list.items.push_back(std::move(run));
+          return {};
+        },
+        query.workspace, query.job, state, query.since, at, after, limit + 1));
+    if (list.items.size() > limit) {
+      list.items.pop_back();
+      const Run& last = list.items.back();
+      list.next_cursor =
+          rules::encode_cursor("runs", {std::to_string(to_ms(last.created_at)), last.id.str()});
+    }
+    return list;
+  });
+}
+
+Result<Listing<LedgerEntry>> SqliteStore::list_slots(const LedgerQuery& query) {
+  TG_TRY(const auto cursor, rules::decode_cursor(query.page, "slots", 1));
+  std::optional<std::int64_t> before;
+  if (cursor) {
+    TG_TRY(before, rules::cursor_int((*cursor)[0]));
+  }
+  return readers_.snapshot([&](Db& db) -> Result<Listing<LedgerEntry>> {
+    TG_TRY(const auto job, find_job_head(db, query.job));
+    if (!job || (!query.workspace.empty() && job->job.workspace != query.workspace)) {
+      return rules::job_not_found(query.job);
+    }
+    constexpr std::string_view kWhere =
+        " FROM slots WHERE job_id = ?1 AND (?2 IS NULL OR last_slot >= ?2) AND (?3 IS NULL OR "
+        "first_slot < ?3)";
+    Listing<LedgerEntry> list;
+    TG_TRY(list.total, db.number(fmt::format("SELECT count(*){}", kWhere), query.job, query.since,
+                                 query.until));
+    const std::size_t limit = rules::page_limit(query.page);
+    TG_CHECK(db.each(
+        fmt::format("SELECT first_slot, last_slot, slots, outcome, reason, run_id{} AND "
+                    "(?4 IS NULL OR first_slot < ?4) ORDER BY first_slot DESC LIMIT ?5",
+                    kWhere),
+        [&](Row r) {
+          list.items.push_back(
+              {r.time(0), r.time(1), r.integer(2), r.text(3), r.text(4), RunId(r.text(5))});
+        },
+        query.job, query.since, query.until, before, limit + 1));
+    if (list.items.size() > limit) {
+      list.items.pop_back();
+      list.next_cursor =
+          rules::encode_cursor("slots", {std::to_string(to_ms(list.items.back().first))});
+    }
+    return list;
+  });
+}
+
+// ---- logs
+
+namespace {
+
+// One line: [at, attempt, level, entity, message]; its number follows from the row's first.
+std::string lines_text(const std::vector<model::RunLogLine>& lines) {
+  bj::array all;
+  for (const auto& l : lines) {
+    all.push_back(
+        bj::array{to_ms(l.at), l.attempt, static_cast<int>(l.level), l.entity, l.message});
+  }
+  return bj::serialize(all);
+}
+
+Status read_lines(Row row, std::int64_t after, std::size_t limit,
+                  std::vector<model::RunLogLine>& out) {
+  boost::system::error_code ec;
+  const auto text = row.view(1);
+  const bj::value v = bj::parse(bj::string_view(text.data(), text.size()), ec);
+  const auto broken = [] {
+    return fail(Code::Internal, "a log of the store cannot be read: the store is damaged");
+  };
+  if (ec || !v.is_array()) return broken();
+  std::int64_t seq = row.integer(0);
+  for (const auto& item : v.get_array()) {
+    const auto* l = item.if_array();
+    if (l == nullptr || l->size() != 5 || !(*l)[0].is_int64() || !(*l)[1].is_int64() ||
+        !(*l)[2].is_int64() || !(*l)[3].is_string() || !(*l)[4].is_string()) {
+      return broken();
+    }
+    if (seq > after && out.size() < limit) {
+      out.push_back({.seq = seq,
+                     .at = from_ms((*l)[0].get_int64()),
+                     .attempt = static_cast<int>((*l)[1].get_int64()),
+                     .level = static_cast<LogLevel>((*l)[2].get_int64()),
+                     .entity = std::string((*l)[3].get_string()),
+                     .message = std::string((*l)[4].get_string())});
+    }
+    ++seq;
+  }
+  return {};
+}
+
+}  // namespace
+
+Status SqliteStore::append_log(const HeldRun& held, std::span<const model::RunLogLine> lines,
+                               std::size_t max_bytes) {
+  return writer_.run([&](Tx& tx) -> Status {
+    TG_TRY(const bool mine,
+           tx.db.exists("SELECT 1 FROM sync_runs WHERE id = ? AND state = 'running' "
+                        "AND fence = ?",
+                        held.run, held.fence));
+    if (!mine) return rules::run_fenced(held.run);
+    rules::LogTail tail;
+    TG_CHECK(tx.db.maybe(
+        "SELECT last_seq, total_bytes, full FROM run_logs WHERE run_id = ? ORDER BY "
+        "first_seq DESC LIMIT 1",
+        [&](Row r) { tail = {r.integer(0), r.integer(1), r.flag(2)}; }, held.run));
+    const auto kept = rules::fit_log(tail, lines, max_bytes, tx.now);
+    if (kept.empty()) return {};
+    return tx.db.exec("INSERT INTO run_logs VALUES (?, ?, ?, ?, ?, ?)", held.run, kept.front().seq,
+                      tail.seq, tail.bytes, tail.full, lines_text(kept));
+  });
+}
+
+Result<std::vector<model::RunLogLine>> SqliteStore::read_log(const RunId& run, std::int64_t after,
+                                                             std::size_t limit) {
+  return readers_.snapshot([&](Db& db) -> Result<std::vector<model::RunLogLine>> {
+    TG_TRY(const bool known, db.exists("SELECT 1 FROM sync_runs WHERE id = ?", run));
+    if (!known) return rules::run_not_found(run);
+    std::vector<model::RunLogLine> lines;
+    // From the row that holds `after` + 1; a row has at least one line, so `limit` rows are enough.
+    TG_CHECK(db.each(
+        "SELECT first_seq, lines FROM run_logs WHERE run_id = ?1 AND first_seq >= "
+        "coalesce((SELECT max(first_seq) FROM run_logs WHERE run_id = ?1 AND first_seq "
+        "<= ?2 + 1), 0) ORDER BY first_seq LIMIT ?3",
+        [&](Row r) { return read_lines(r, after, limit, lines); }, run, after, limit + 1));
+    return lines;
+  });
+}
+
+}  // namespace tidegate::store::sqlite

@@ -1,0 +1,264 @@
+#include <set>
+
+#include "control/store/sqlite/keys.h"
+#include "control/store/sqlite/ledger.h"
+#include "control/store/sqlite/sqlite_state.h"
+
+namespace tidegate::store::sqlite {
+
+using model::Run;
+using model::RunState;
+
+// ---- leader lease
+
+Result<std::optional<LeaderLease>> SqliteStore::acquire_leader(const OwnerId& owner, Millis ttl) {
+  using Answer = std::optional<LeaderLease>;
+  return writer_.run([&](Tx& tx) -> Result<Answer> {
+    OwnerId holder;
+    Fence fence{};
+    bool expired = true;
+    TG_CHECK(
+        tx.db.maybe("SELECT owner, fence, boot_id, boot_until FROM worker_locks WHERE id = "
+                    "'scheduler'",
+                    [&](Row r) {
+                      holder = OwnerId(r.text(0));
+                      fence = Fence{r.integer(1)};
+                      expired = holder.empty() || r.view(2) != options_.boot_id ||
+                                r.integer(3) <= tx.boot_now.time_since_epoch().count();
+                    }));
+    if (holder != owner && !expired) return Answer();
+    const bool takes_over = holder != owner;
+    if (takes_over) fence = rules::next_fence(fence, tx.now);
+    TG_CHECK(tx.db.exec(
+        "INSERT INTO worker_locks VALUES ('scheduler', ?1, ?2, ?3, ?3, ?4, ?5, ?6) ON CONFLICT "
+        "(id) "
+        "DO UPDATE SET owner = ?1, fence = ?2, acquired_at = CASE WHEN ?7 THEN ?3 ELSE acquired_at "
+        "END, renewed_at = ?3, expires_at = ?4, boot_id = ?5, boot_until = ?6",
+        owner, fence, tx.now, tx.now + ttl, options_.boot_id,
+        (tx.boot_now + ttl).time_since_epoch().count(), takes_over));
+    return LeaderLease{owner, fence, ttl};
+  });
+}
+
+Status SqliteStore::renew_leader(const LeaderLease& lease) {
+  return writer_.run([&](Tx& tx) -> Status {
+    TG_TRY(
+        const int changed,
+        tx.db.run("UPDATE worker_locks SET renewed_at = ?, expires_at = ?, boot_id = ?, "
+                  "boot_until = ? WHERE id = 'scheduler' AND owner = ? AND fence = ?",
+                  tx.now, tx.now + lease.ttl, options_.boot_id,
+                  (tx.boot_now + lease.ttl).time_since_epoch().count(), lease.owner, lease.fence));
+    if (changed == 0) return rules::leader_fenced();
+    return {};
+  });
+}
+
+Status SqliteStore::release_leader(const LeaderLease& lease) {
+  return writer_.run([&](Tx& tx) -> Status {
+    return tx.db.exec(
+        "UPDATE worker_locks SET owner = '', expires_at = ? WHERE id = "
+        "'scheduler' AND owner = ? AND fence = ?",
+        tx.now, lease.owner, lease.fence);
+  });
+}
+
+// ---- planning
+
+Result<QueueStore::Due> SqliteStore::due_jobs(Instant now, std::size_t limit) {
+  return readers_.snapshot([&](Db& db) -> Result<Due> {
+    Due due;
+    TG_CHECK(db.each(
+        "SELECT " TG_JOB_COLUMNS
+        " FROM sync_jobs WHERE next_slot <= ? ORDER BY "
+        "next_slot, id LIMIT ?",
+        [&](Row r) -> Status {
+          TG_TRY(auto head, job_head_from(r));
+          due.jobs.push_back({std::move(head.job), {}});
+          return {};
+        },
+        now, limit));
+    for (PlanView& view : due.jobs) {
+      TG_TRY(view.job.spec, load_spec(db, view.job.id, view.job.revision));
+      TG_TRY(view.active, active_runs(db, view.job.id));
+    }
+    TG_CHECK(db.maybe(
+        "SELECT next_slot FROM sync_jobs WHERE next_slot > ? ORDER BY next_slot LIMIT "
+        "1",
+        [&](Row r) { due.next = r.time(0); }, now));
+    return due;
+  });
+}
+
+namespace {
+
+// What planning a job needs of its row, without parsing its spec.
+struct PlannedJob {
+  WorkspaceId workspace;
+  std::int64_t revision = 0;
+  std::optional<Instant> next_slot;
+  ConnectionId source, destination;
+  bool allow_overlap = false;
+};
+
+Result<std::optional<PlannedJob>> find_planned(Db& db, const JobId& id) {
+  std::optional<PlannedJob> job;
+  TG_CHECK(db.maybe(
+      "SELECT workspace_id, revision, next_slot, source_id, destination_id, overlap "
+      "FROM sync_jobs WHERE id = ? AND deleted_at IS NULL",
+      [&](Row r) {
+        job = PlannedJob{WorkspaceId(r.text(0)),
+                         r.integer(1),
+                         r.maybe_time(2),
+                         ConnectionId(r.text(3)),
+                         ConnectionId(r.text(4)),
+                         r.view(5) == name_of(model::Overlap::Allow, model::kOverlapNames)};
+      },
+      id));
+  return job;
+}
+
+Result<bool> in_state(Db& db, const std::vector<RunId>& runs, RunState state) {
+  for (const RunId& id : runs) {
+    TG_TRY(const bool found, db.exists("SELECT 1 FROM sync_runs WHERE id = ? AND state = ?", id,
+                                       name_of(state, model::kRunStateNames)));
+    if (found) return true;
+  }
+  return false;
+}
+
+// True when the step was decided on what is still so, and doubles no slot.
+Result<bool> step_applies(Db& db, const std::optional<PlannedJob>& job, const PlanStep& step) {
+  if (!job || job->revision != step.expected_revision ||
+      job->next_slot != step.expected_next_slot) {
+    return false;
+  }
+  std::set<Instant> slots;
+  for (const NewRun& run : step.runs) {
+    TG_TRY(const bool known, db.exists("SELECT 1 FROM sync_runs WHERE id = ?", run.id));
+    if (known) return false;
+    if (!run.slot) continue;
+    TG_TRY(const bool doubled, slot_known(db, step.job, *run.slot));
+    if (doubled || !slots.insert(*run.slot).second) return false;
+  }
+  for (const auto& record : step.records) {
+    TG_TRY(const bool doubled, slot_known(db, step.job, record.first));
+    if (doubled || !slots.insert(record.first).second) return false;
+  }
+  TG_TRY(const bool started, in_state(db, step.supersede, RunState::Running));
+  TG_TRY(const bool requeued, in_state(db, step.cancel, RunState::Queued));
+  return !started && !requeued;
+}
+
+Status supersede_runs(Tx& tx, const PlanStep& step) {
+  for (const RunId& id : step.supersede) {
+    TG_TRY(auto run, find_run(tx.db, id));
+    if (!run || run->state != RunState::Queued) continue;
+    TG_TRY(auto head, find_job_head(tx.db, run->job));
+    rules::cancel_queued(*run, model::error_kind::kSuperseded,
+                         "a newer slot of the job took its place", tx.now);
+    rules::account(head->job, *run);
+    TG_CHECK(update_run(tx.db, *run));
+    TG_CHECK(update_job_progress(tx.db, *head));
+    tx.note(ChangeKind::Run, id.str());
+  }
+  return {};
+}
+
+Status ask_to_cancel(Tx& tx, const PlanStep& step) {
+  for (const RunId& id : step.cancel) {
+    TG_TRY(const int changed,
+           tx.db.run("UPDATE sync_runs SET cancel_requested = 1 WHERE id = ? AND "
+                     "state = 'running'",
+                     id));
+    if (changed > 0) tx.note(ChangeKind::Run, id.str());
+  }
+  return {};
+}
+
+Run new_run(const PlannedJob& job, const JobId& id, const NewRun& added, Instant now) {
+  Run run;
+  run.id = added.id;
+  run.workspace = job.workspace;
+  run.job = id;
+  run.job_revision = job.revision;
+  run.scheduled_for = added.slot;
+  run.trigger = added.trigger;
+  run.created_at = now;
+  run.not_before = added.not_before;
+  return run;
+}
+
+Status apply_step(Tx& tx, const PlannedJob& job, const PlanStep& step) {
+  TG_CHECK(supersede_runs(tx, step));
+  TG_CHECK(ask_to_cancel(tx, step));
+  for (const NewRun& added : step.runs) {
+    TG_CHECK(insert_run(tx.db, new_run(job, step.job, added, tx.now), job.allow_overlap, job.source,
+                        job.destination));
+    tx.note(ChangeKind::Run, added.id.str());
+  }
+  for (const auto& record : step.records) TG_CHECK(add_record(tx.db, step.job, record));
+  return tx.db.exec(
+      "UPDATE sync_jobs SET next_slot = ?2, runs_kept = runs_kept + ?3, pause_note = CASE WHEN ?4 "
+      "THEN NULL ELSE pause_note END, pause_until = CASE WHEN ?4 THEN NULL ELSE pause_until END, "
+      "pause_since = CASE WHEN ?4 THEN NULL ELSE pause_since END, pause_by = CASE WHEN ?4 THEN "
+      "NULL "
+      "ELSE pause_by END WHERE id = ?1",
+      step.job, step.next_slot, step.runs.size(), step.clear_pause);
+}
+
+}  // namespace
+
+Result<std::vector<PlanResult>> SqliteStore::apply_plan(const LeaderLease& lease,
+                                                        std::span<const PlanStep> steps) {
+  return writer_.run([&](Tx& tx) -> Result<std::vector<PlanResult>> {
+    TG_CHECK(check_leader(tx.db, lease));
+    std::vector<PlanResult> results;
+    for (const PlanStep& step : steps) {
+      TG_TRY(const auto job, find_planned(tx.db, step.job));
+      TG_TRY(const bool applies, step_applies(tx.db, job, step));
+      if (applies) TG_CHECK(apply_step(tx, *job, step));
+      results.push_back(applies ? PlanResult::Applied : PlanResult::Stale);
+    }
+    return results;
+  });
+}
+
+// ---- triggers by people
+
+Result<Created<RunId>> SqliteStore::trigger_run(const TriggerRun& trigger) {
+  return writer_.run([&](Tx& tx) -> Result<Created<RunId>> {
+    TG_TRY(const auto earlier, replay(tx, trigger.once));
+    if (earlier) return Created<RunId>{RunId(*earlier), true};
+    TG_TRY(const bool known, tx.db.exists("SELECT 1 FROM sync_runs WHERE id = ?", trigger.run));
+    if (known) return Created<RunId>{trigger.run, true};
+    TG_TRY(const auto job, find_planned(tx.db, trigger.job));
+    if (!job || (!trigger.workspace.empty() && job->workspace != trigger.workspace)) {
+      return rules::job_not_found(trigger.job);
+    }
+    TG_TRY(const auto active, active_runs(tx.db, trigger.job));
+    if (!active.empty() && !job->allow_overlap) return rules::run_active(active.front().id);
+    Run run = new_run(*job, trigger.job, {trigger.run, {}, trigger.trigger, tx.now}, tx.now);
+    run.triggered_by = trigger.triggered_by;
+    run.only_entities = trigger.only_entities;
+    TG_CHECK(insert_run(tx.db, run, job->allow_overlap, job->source, job->destination));
+    TG_CHECK(
+        tx.db.exec("UPDATE sync_jobs SET runs_kept = runs_kept + 1 WHERE id = ?", trigger.job));
+    TG_CHECK(remember(tx, trigger.once, trigger.run.str()));
+    tx.note(ChangeKind::Run, trigger.run.str());
+    return Created<RunId>{trigger.run};
+  });
+}
+
+Result<Run> SqliteStore::request_cancel(const WorkspaceId& ws, const RunId& id) {
+  return writer_.run([&](Tx& tx) -> Result<Run> {
+    TG_TRY(auto run, find_run(tx.db, id));
+    if (!run || (!ws.empty() && run->workspace != ws)) return rules::run_not_found(id);
+    if (model::is_terminal(run->state)) return rules::run_ended(*run);
+    TG_TRY(auto head, find_job_head(tx.db, run->job));
+    TG_CHECK(cancel_run(tx, *run, *head));
+    TG_CHECK(update_job_progress(tx.db, *head));
+    return std::move(*run);
+  });
+}
+
+}  // namespace tidegate::store::sqlite

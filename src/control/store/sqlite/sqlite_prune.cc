@@ -1,0 +1,139 @@
+#include <set>
+
+#include "control/store/sqlite/ledger.h"
+#include "control/store/sqlite/sqlite_state.h"
+
+namespace tidegate::store::sqlite {
+namespace {
+
+using Ids = std::vector<std::string>;
+
+// Ended runs older than the limit, by workspace because that is how they are indexed by time.
+Status old_runs(Db& db, Instant oldest, std::size_t batch, std::set<std::string>& found) {
+  std::string workspace;
+  for (;;) {
+    TG_TRY(const bool more,
+           db.first(
+               "SELECT workspace_id FROM sync_runs WHERE workspace_id > ? ORDER BY "
+               "workspace_id LIMIT 1",
+               [&](Row r) { workspace = r.text(0); }, workspace));
+    if (!more || found.size() >= batch) return {};
+    TG_CHECK(db.each(
+        "SELECT id FROM sync_runs WHERE workspace_id = ?1 AND created_at < ?2 AND "
+        "finished_at < ?2 ORDER BY created_at LIMIT ?3",
+        [&](Row r) { found.insert(r.text(0)); }, workspace, oldest, batch - found.size()));
+  }
+}
+
+// Ended runs beyond the newest `kept` of each job.
+Status surplus_runs(Db& db, std::int64_t kept, std::size_t batch, std::set<std::string>& found) {
+  Ids jobs;
+  TG_CHECK(db.each(
+      "SELECT id FROM sync_jobs WHERE runs_kept > ? LIMIT ?",
+      [&](Row r) { jobs.push_back(r.text(0)); }, kept, batch));
+  for (const auto& job : jobs) {
+    if (found.size() >= batch) return {};
+    Ids surplus;
+    TG_CHECK(db.each(
+        "SELECT id FROM sync_runs WHERE job_id = ? AND state NOT IN ('queued', "
+        "'running') ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?",
+        [&](Row r) { surplus.push_back(r.text(0)); }, job, kept));
+    // The oldest come last.
+    for (auto it = surplus.rbegin(); it != surplus.rend() && found.size() < batch; ++it) {
+      found.insert(*it);
+    }
+  }
+  return {};
+}
+
+Result<std::size_t> remove_runs(Db& db, const std::set<std::string>& ids) {
+  std::size_t removed = 0;
+  for (const auto& id : ids) {
+    std::string job;
+    TG_TRY(const bool gone, db.first(
+                                "DELETE FROM sync_runs WHERE id = ? AND state NOT IN ('queued', "
+                                "'running') RETURNING job_id",
+                                [&](Row r) { job = r.text(0); }, id));
+    if (!gone) continue;
+    TG_CHECK(db.exec("DELETE FROM run_logs WHERE run_id = ?", id));
+    TG_CHECK(db.exec("UPDATE sync_jobs SET runs_kept = runs_kept - 1 WHERE id = ?", job));
+    ++removed;
+  }
+  return removed;
+}
+
+// Slot records and keys; few, so they are found where they are removed.
+Result<std::size_t> remove_small(Tx& tx, const Retention& retention, Instant now,
+                                 std::size_t budget) {
+  std::size_t removed = 0;
+  const auto remove = [&](std::string_view sql, auto... args) -> Status {
+    if (removed >= budget) return {};
+    TG_TRY(const int n, tx.db.run(sql, args..., budget - removed));
+    removed += static_cast<std::size_t>(n);
+    return {};
+  };
+  TG_CHECK(
+      remove("DELETE FROM slot_records WHERE (job_id, first_slot) IN (SELECT job_id, first_slot "
+             "FROM slot_records WHERE last_slot < ? ORDER BY last_slot LIMIT ?)",
+             now - retention.max_age));
+  TG_CHECK(
+      remove("DELETE FROM slot_records WHERE (job_id, first_slot) IN (SELECT r.job_id, "
+             "r.first_slot FROM slot_records r JOIN (SELECT job_id FROM slot_records GROUP BY "
+             "job_id HAVING count(*) > ?1) j USING (job_id) WHERE (SELECT count(*) FROM "
+             "slot_records n WHERE n.job_id = r.job_id AND n.first_slot > r.first_slot) >= ?1 "
+             "LIMIT ?2)",
+             retention.runs_per_job));
+  TG_CHECK(
+      remove("DELETE FROM idempotency_keys WHERE (scope, key) IN (SELECT scope, key FROM "
+             "idempotency_keys WHERE created_at <= ? LIMIT ?)",
+             now - rules::kIdempotencyKept));
+  return removed;
+}
+
+Result<std::size_t> remove_deleted_jobs(Db& db, std::size_t budget) {
+  Ids jobs;
+  TG_CHECK(db.each(
+      "SELECT id FROM sync_jobs j WHERE deleted_at IS NOT NULL AND NOT EXISTS (SELECT 1 "
+      "FROM sync_runs WHERE job_id = j.id) AND NOT EXISTS (SELECT 1 FROM slot_records "
+      "WHERE job_id = j.id) LIMIT ?",
+      [&](Row r) { jobs.push_back(r.text(0)); }, budget));
+  for (const auto& job : jobs) {
+    TG_CHECK(db.exec("DELETE FROM job_revisions WHERE job_id = ?", job));
+    TG_CHECK(db.exec("DELETE FROM job_states WHERE job_id = ?", job));
+    TG_CHECK(db.exec("DELETE FROM sync_jobs WHERE id = ?", job));
+  }
+  return jobs.size();
+}
+
+}  // namespace
+
+// The search runs beside the writers; only the removal, bounded by the batch, takes the lock.
+Result<std::size_t> SqliteStore::prune(const Retention& retention, Instant now) {
+  std::set<std::string> runs;
+  TG_TRY(const bool small_work, readers_.snapshot([&](Db& db) -> Result<bool> {
+    TG_CHECK(old_runs(db, now - retention.max_age, retention.batch, runs));
+    TG_CHECK(surplus_runs(db, retention.runs_per_job, retention.batch, runs));
+    return db.exists(
+        "SELECT 1 FROM slot_records WHERE last_slot < ?1 UNION ALL SELECT 1 FROM (SELECT 1 FROM "
+        "slot_records GROUP BY job_id HAVING count(*) > ?2) UNION ALL SELECT 1 FROM "
+        "idempotency_keys WHERE created_at <= ?3 UNION ALL SELECT 1 FROM sync_jobs WHERE "
+        "deleted_at "
+        "IS NOT NULL",
+        now - retention.max_age, retention.runs_per_job, now - rules::kIdempotencyKept);
+  }));
+  if (runs.empty() && !small_work) return std::size_t{0};
+  return writer_.run([&](Tx& tx) -> Result<std::size_t> {
+    TG_TRY(std::size_t removed, remove_runs(tx.db, runs));
+    if (removed < retention.batch) {
+      TG_TRY(const auto small, remove_small(tx, retention, now, retention.batch - removed));
+      removed += small;
+    }
+    if (removed < retention.batch) {
+      TG_TRY(const auto jobs, remove_deleted_jobs(tx.db, retention.batch - removed));
+      removed += jobs;
+    }
+    return removed;
+  });
+}
+
+}  // namespace tidegate::store::sqlite

@@ -1,0 +1,327 @@
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "control/store/sqlite/ledger.h"
+#include "control/store/sqlite/sqlite_state.h"
+
+namespace tidegate::store::sqlite {
+
+using model::Run;
+using model::RunState;
+
+namespace {
+
+// A queued run as the claim's index shows it.
+struct Candidate {
+  std::int64_t row = 0;
+  JobId job;
+  ConnectionId destination;
+  bool allow_overlap = false;
+};
+
+// Chooses the runs of one claim: what runs already and what was chosen before excludes.
+class Chooser {
+ public:
+  explicit Chooser(Db& db) : db_(db) {}
+
+  // The exclusive key of the run when it may start; nullopt when something holds it up.
+  Result<std::optional<std::string>> admit(const Candidate& c) {
+    if (blocked_jobs_.contains(c.job) || (!c.allow_overlap && chosen_.contains(c.job)) ||
+        exclusive_jobs_.contains(c.job)) {
+      return std::nullopt;
+    }
+    TG_TRY(const std::string* key, exclusive_key(c.destination));
+    if (busy_keys_.contains(*key)) return std::nullopt;
+    TG_TRY(const bool busy_job, db_.exists("SELECT 1 FROM sync_runs WHERE state = 'running' AND "
+                                           "job_id = ? AND NOT (allow_overlap AND ?) LIMIT 1",
+                                           c.job, c.allow_overlap));
+    if (busy_job) {
+      if (!c.allow_overlap) blocked_jobs_.insert(c.job);
+      return std::nullopt;
+    }
+    if (!key->empty()) {
+      TG_TRY(
+          const bool busy_key,
+          db_.exists("SELECT 1 FROM sync_runs WHERE state = 'running' AND exclusive_key <> '' AND "
+                     "exclusive_key = ?",
+                     *key));
+      busy_keys_.insert(*key);  // by another run, or by this one from now on
+      if (busy_key) return std::nullopt;
+    }
+    chosen_.insert(c.job);
+    if (!c.allow_overlap) exclusive_jobs_.insert(c.job);
+    return *key;
+  }
+
+ private:
+  Result<const std::string*> exclusive_key(const ConnectionId& destination) {
+    const auto [it, fresh] = keys_.try_emplace(destination);
+    if (fresh) {
+      TG_CHECK(db_.maybe(
+          "SELECT exclusive_key FROM connections WHERE id = ?",
+          [&](Row r) { it->second = r.text(0); }, destination));
+    }
+    return &it->second;
+  }
+
+  Db& db_;
+  std::map<ConnectionId, std::string> keys_;
+  std::set<JobId> chosen_, exclusive_jobs_, blocked_jobs_;
+  std::set<std::string> busy_keys_;
+};
+
+// Reads jobs and connections for claimed runs; a connection is read once.
+class ClaimLoader {
+ public:
+  explicit ClaimLoader(Db& db) : db_(db) {}
+
+  Result<ClaimedRun> load(Run run, JobHead head) {
+    ClaimedRun out;
+    out.job = std::move(head.job);
+    TG_TRY(out.job.spec, load_spec(db_, run.job, run.job_revision));
+    TG_TRY(out.job.known_state, load_states(db_, run.job));
+    out.job.revision = run.job_revision;
+    TG_TRY(out.source, connection(out.job.spec.source_id));
+    TG_TRY(out.destination, connection(out.job.spec.destination_id));
+    out.run = std::move(run);
+    return out;
+  }
+
+ private:
+  Result<model::Connection> connection(const ConnectionId& id) {
+    if (const auto it = known_.find(id); it != known_.end()) return it->second;
+    TG_TRY(const auto found, find_connection(db_, id));
+    if (!found) {
+      return fail(Code::Internal, "a run refers to the connection '" + id.str() +
+                                      "', which the store does not hold; this is a defect");
+    }
+    return known_.emplace(id, *found).first->second;
+  }
+
+  Db& db_;
+  std::map<ConnectionId, model::Connection> known_;
+};
+
+struct Chosen {
+  std::int64_t row;
+  std::string exclusive_key;
+};
+
+Result<std::vector<Chosen>> choose(Db& db, Instant now, std::size_t max) {
+  std::vector<Chosen> chosen;
+  if (max == 0) return chosen;
+  Chooser chooser(db);
+  // The walk ends when enough are found; the writes come after it, as they move its index.
+  bool enough = false;
+  const auto look = [&](Row r) -> Status {
+    const Candidate c{r.integer(0), JobId(r.text(1)), ConnectionId(r.text(2)), r.flag(3)};
+    TG_TRY(auto key, chooser.admit(c));
+    if (key) chosen.push_back({c.row, std::move(*key)});
+    enough = chosen.size() >= max;
+    return enough ? fail(Code::Cancelled, "") : Status();
+  };
+  auto walked = db.each(
+      "SELECT rowid, job_id, destination_id, allow_overlap FROM sync_runs WHERE "
+      "state = 'queued' AND not_before <= ? ORDER BY sort_at",
+      look, now);
+  if (!walked && !enough) return fail(walked.error());
+  return chosen;
+}
+
+Result<std::optional<Instant>> next_start(Db& db, Instant now) {
+  std::optional<Instant> next;
+  TG_CHECK(db.maybe(
+      "SELECT not_before FROM sync_runs WHERE state = 'queued' AND not_before > ? "
+      "ORDER BY not_before LIMIT 1",
+      [&](Row r) { next = r.time(0); }, now));
+  return next;
+}
+
+}  // namespace
+
+Result<QueueStore::Claim> SqliteStore::claim_runs(const ClaimParams& params) {
+  Claim claim;
+  // Most claims find nothing: that costs no write lock.
+  TG_TRY(const bool waiting, readers_.read([&](Db& db) -> Result<bool> {
+    const Instant now = clock_.now();
+    TG_TRY(claim.next, next_start(db, now));
+    if (params.max == 0) return false;
+    return db.exists("SELECT 1 FROM sync_runs WHERE state = 'queued' AND not_before <= ? LIMIT 1",
+                     now);
+  }));
+  if (!waiting) return claim;
+  return writer_.run([&](Tx& tx) -> Result<Claim> {
+    Claim taken;
+    TG_TRY(const auto chosen, choose(tx.db, tx.now, params.max));
+    ClaimLoader loader(tx.db);
+    for (const Chosen& c : chosen) {
+      Run run;
+      TG_CHECK(tx.db.maybe(
+          "SELECT " TG_RUN_COLUMNS " FROM sync_runs WHERE rowid = ?",
+          [&](Row r) -> Status {
+            TG_TRY(run, run_from(r));
+            return {};
+          },
+          c.row));
+      TG_TRY(auto head, find_job_head(tx.db, run.job));
+      head->fence = rules::next_fence(head->fence, tx.now);
+      head->job.last_run_at = tx.now;
+      rules::begin_attempt(run, params.owner, head->fence, c.exclusive_key, tx.now);
+      TG_CHECK(tx.db.exec(
+          "UPDATE sync_runs SET state = 'running', attempt = ?, started_at = ?, owner = ?, fence = "
+          "?, lease_boot_id = ?, lease_until = ?, lease_expires_at = ?, error_kind = '', error = "
+          "'', exclusive_key = ?, detail = ? WHERE rowid = ? AND state = 'queued'",
+          run.attempt, run.started_at, run.owner, run.fence, options_.boot_id,
+          (tx.boot_now + params.lease_ttl).time_since_epoch().count(), tx.now + params.lease_ttl,
+          run.exclusive_key, run_detail(run), c.row));
+      TG_CHECK(tx.db.exec("UPDATE sync_jobs SET fence = ?, last_run_at = ? WHERE id = ?",
+                          head->fence, tx.now, run.job));
+      tx.note(ChangeKind::Run, run.id.str());
+      TG_TRY(auto loaded, loader.load(std::move(run), std::move(*head)));
+      taken.runs.push_back(std::move(loaded));
+    }
+    TG_TRY(taken.next, next_start(tx.db, tx.now));
+    return taken;
+  });
+}
+
+// ---- renewal
+
+namespace {
+
+Status save_committed(Tx& tx, const JobId& job, const rules::Committed& committed) {
+  if (committed.empty()) return {};
+  TG_TRY(auto head, find_job_head(tx.db, job));
+  TG_TRY(head->job.known_state, load_states(tx.db, job));
+  rules::keep_states(head->job, committed);
+  return save_states(tx.db, job, head->job.known_state);
+}
+
+Status save_progress(Tx& tx, const Renewal& renewal) {
+  if (renewal.progress.empty() && renewal.committed.empty()) return {};
+  TG_TRY(auto run, find_run(tx.db, renewal.held.run));
+  if (!renewal.progress.empty()) {
+    run->progress = renewal.progress;
+    tx.note(ChangeKind::Run, run->id.str());
+  }
+  if (!renewal.committed.empty()) run->lost_in_row = 0;
+  TG_CHECK(tx.db.exec("UPDATE sync_runs SET lost_in_row = ?, detail = ? WHERE id = ?",
+                      run->lost_in_row, run_detail(*run), run->id));
+  return save_committed(tx, run->job, renewal.committed);
+}
+
+}  // namespace
+
+Result<std::vector<RenewOutcome>> SqliteStore::renew_runs(const OwnerId& owner, Millis lease_ttl,
+                                                          std::span<const Renewal> renewals) {
+  return writer_.run([&](Tx& tx) -> Result<std::vector<RenewOutcome>> {
+    std::vector<RenewOutcome> outcomes;
+    for (const Renewal& renewal : renewals) {
+      RenewOutcome out{.run = renewal.held.run};
+      TG_CHECK(tx.db.maybe(
+          "UPDATE sync_runs SET lease_boot_id = ?, lease_until = ?, "
+          "lease_expires_at = ? WHERE id = ? AND state = 'running' AND fence = ? "
+          "AND owner = ? RETURNING cancel_requested",
+          [&](Row r) {
+            out.held = true;
+            out.cancel_requested = r.flag(0);
+          },
+          options_.boot_id, (tx.boot_now + lease_ttl).time_since_epoch().count(),
+          tx.now + lease_ttl, renewal.held.run, renewal.held.fence, owner));
+      if (out.held) TG_CHECK(save_progress(tx, renewal));
+      outcomes.push_back(std::move(out));
+    }
+    return outcomes;
+  });
+}
+
+// ---- the end of an attempt
+
+namespace {
+
+// Fenced unless the run is held under that fence; success for a repetition.
+Status finish(Tx& tx, const AttemptEnd& end) {
+  TG_TRY(auto run, find_run(tx.db, end.held.run));
+  if (run && rules::is_repeat(*run, end)) return {};
+  if (!run || run->state != RunState::Running || run->fence != end.held.fence) {
+    return rules::run_fenced(end.held.run);
+  }
+  TG_CHECK(rules::check_move(run->state, end.next));
+  rules::end_attempt(*run, end, tx.now);
+  TG_CHECK(update_run(tx.db, *run));
+  TG_CHECK(save_committed(tx, run->job, end.committed));
+  tx.note(ChangeKind::Run, run->id.str());
+  if (!model::is_terminal(run->state)) return {};
+  TG_TRY(auto head, find_job_head(tx.db, run->job));
+  rules::account(head->job, *run);
+  return update_job_progress(tx.db, *head);
+}
+
+}  // namespace
+
+Result<std::vector<Status>> SqliteStore::finish_attempts(std::span<const AttemptEnd> ends) {
+  return writer_.run([&](Tx& tx) -> Result<std::vector<Status>> {
+    std::vector<Status> results;
+    for (const AttemptEnd& end : ends) {
+      Status status = finish(tx, end);
+      // A refusal is this attempt's answer; a failing store undoes them all.
+      if (!status && status.error().code != Code::Fenced &&
+          rules::check_move(RunState::Running, end.next)) {
+        return fail(status.error());
+      }
+      results.push_back(std::move(status));
+    }
+    return results;
+  });
+}
+
+// ---- orphans
+
+Result<std::vector<ClaimedRun>> SqliteStore::expired_runs(std::size_t limit) {
+  return readers_.snapshot([&](Db& db) -> Result<std::vector<ClaimedRun>> {
+    std::vector<Run> runs;
+    TG_CHECK(db.each(
+        "SELECT " TG_RUN_COLUMNS
+        " FROM sync_runs WHERE state = 'running' AND "
+        "(lease_boot_id <> ? OR lease_until <= ?) LIMIT ?",
+        [&](Row r) -> Status {
+          TG_TRY(auto run, run_from(r));
+          runs.push_back(std::move(run));
+          return {};
+        },
+        options_.boot_id, clock_.boot_now().time_since_epoch().count(), limit));
+    ClaimLoader loader(db);
+    std::vector<ClaimedRun> expired;
+    for (Run& run : runs) {
+      TG_TRY(auto head, find_job_head(db, run.job));
+      TG_TRY(auto loaded, loader.load(std::move(run), std::move(*head)));
+      expired.push_back(std::move(loaded));
+    }
+    return expired;
+  });
+}
+
+Result<std::size_t> SqliteStore::release_orphans(const LeaderLease& lease,
+                                                 std::span<const OrphanDecision> decisions) {
+  return writer_.run([&](Tx& tx) -> Result<std::size_t> {
+    TG_CHECK(check_leader(tx.db, lease));
+    std::size_t released = 0;
+    for (const OrphanDecision& d : decisions) {
+      TG_TRY(
+          const bool orphan,
+          tx.db.exists("SELECT 1 FROM sync_runs WHERE id = ? AND state = 'running' AND fence = ? "
+                       "AND (lease_boot_id <> ? OR lease_until <= ?)",
+                       d.held.run, d.held.fence, options_.boot_id,
+                       tx.boot_now.time_since_epoch().count()));
+      if (!orphan) continue;
+      AttemptEnd end = d.end;
+      end.held = d.held;
+      TG_CHECK(finish(tx, end));
+      ++released;
+    }
+    return released;
+  });
+}
+
+}  // namespace tidegate::store::sqlite

@@ -1,0 +1,115 @@
+#pragma once
+// The SQLite store's class; its methods are spread over sqlite_*.cc by noun.
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "control/store/change_hub.h"
+#include "control/store/rules.h"
+#include "control/store/sqlite/read_cache.h"
+#include "control/store/sqlite/readers.h"
+#include "control/store/sqlite/rows.h"
+#include "control/store/sqlite/sqlite_store.h"
+#include "control/store/sqlite/wal_index.h"
+#include "control/store/sqlite/writer.h"
+
+namespace tidegate::store::sqlite {
+
+class SqliteStore final : public Store {
+ public:
+  // REQUIRES: the schema is current.
+  SqliteStore(const SqliteOptions& options, const Clock& clock, Db writer,
+              std::unique_ptr<WalIndex> index);
+  ~SqliteStore() override;
+
+  Capabilities capabilities() const override;
+  Result<Instant> now() override { return clock_.now(); }
+  Status ping() override;
+  std::unique_ptr<Subscription> watch(ChangeHandler handler) override;
+
+  // jobs
+  Result<Created<JobId>> create_job(const model::SyncJob& job,
+                                    const std::optional<Idempotency>& once) override;
+  Result<model::SyncJob> get_job(const WorkspaceId& ws, const JobId& id) override;
+  Result<Listing<model::SyncJob>> list_jobs(const JobQuery& query) override;
+  Result<model::SyncJob> update_job(const UpdateJob& update) override;
+  Result<model::SyncJob> set_pause(const WorkspaceId& ws, const JobId& id, IfRevision if_revision,
+                                   const std::optional<model::Pause>& pause) override;
+  Result<model::SyncJob> reset_job(const WorkspaceId& ws, const JobId& id,
+                                   IfRevision if_revision) override;
+  Status delete_job(const WorkspaceId& ws, const JobId& id, IfRevision if_revision) override;
+
+  // queue
+  Result<std::optional<LeaderLease>> acquire_leader(const OwnerId& owner, Millis ttl) override;
+  Status renew_leader(const LeaderLease& lease) override;
+  Status release_leader(const LeaderLease& lease) override;
+  Result<Due> due_jobs(Instant now, std::size_t limit) override;
+  Result<std::vector<PlanResult>> apply_plan(const LeaderLease& lease,
+                                             std::span<const PlanStep> steps) override;
+  Result<Claim> claim_runs(const ClaimParams& params) override;
+  Result<std::vector<RenewOutcome>> renew_runs(const OwnerId& owner, Millis lease_ttl,
+                                               std::span<const Renewal> renewals) override;
+  Result<std::vector<Status>> finish_attempts(std::span<const AttemptEnd> ends) override;
+  Result<std::vector<ClaimedRun>> expired_runs(std::size_t limit) override;
+  Result<std::size_t> release_orphans(const LeaderLease& lease,
+                                      std::span<const OrphanDecision> decisions) override;
+  Result<Created<RunId>> trigger_run(const TriggerRun& trigger) override;
+  Result<model::Run> request_cancel(const WorkspaceId& ws, const RunId& run) override;
+
+  // history
+  Result<model::Run> get_run(const WorkspaceId& ws, const RunId& id) override;
+  Result<Listing<model::Run>> list_runs(const RunQuery& query) override;
+  Result<Listing<model::LedgerEntry>> list_slots(const LedgerQuery& query) override;
+  Status append_log(const HeldRun& held, std::span<const model::RunLogLine> lines,
+                    std::size_t max_bytes) override;
+  Result<std::vector<model::RunLogLine>> read_log(const RunId& run, std::int64_t after,
+                                                  std::size_t limit) override;
+  Result<std::size_t> prune(const Retention& retention, Instant now) override;
+
+  // registry
+  Result<Created<ConnectionId>> create_connection(const model::Connection& connection,
+                                                  const std::optional<Idempotency>& once) override;
+  Result<model::Connection> get_connection(const WorkspaceId& ws, model::ConnectionKind kind,
+                                           const ConnectionId& id) override;
+  Result<Listing<model::Connection>> list_connections(const ConnectionQuery& query) override;
+  Result<model::Connection> update_connection(const model::Connection& connection,
+                                              IfRevision if_revision) override;
+  Status delete_connection(const WorkspaceId& ws, model::ConnectionKind kind,
+                           const ConnectionId& id, IfRevision if_revision) override;
+  Result<Created<WorkspaceId>> create_workspace(const model::Workspace& workspace,
+                                                const std::optional<Idempotency>& once) override;
+  Result<model::Workspace> find_workspace(const std::string& id_or_name) override;
+  Result<std::vector<model::Workspace>> list_workspaces() override;
+  Status delete_workspace(const WorkspaceId& id, IfRevision if_revision) override;
+  Status create_token(const model::Token& token) override;
+  Result<std::optional<model::Token>> find_token(const std::string& hash) override;
+  Result<std::vector<model::Token>> list_tokens() override;
+  Status delete_token(const TokenId& id) override;
+  Status heartbeat(const model::WorkerInfo& worker) override;
+  Status forget_worker(const OwnerId& id) override;
+  Result<std::vector<model::WorkerInfo>> list_workers(Millis seen_within) override;
+
+ private:
+  void poll_changes(const std::stop_token& stop);
+  void tell_foreign_changes(Counters& foreign);
+  Result<model::SyncJob> change_job(const WorkspaceId& ws, const JobId& id, IfRevision if_revision,
+                                    const std::function<Status(Tx&, model::SyncJob&)>& change);
+
+  const SqliteOptions options_;
+  const Clock& clock_;
+  ChangeHub hub_;
+  std::unique_ptr<WalIndex> index_;
+  ReadCache cache_;
+  Readers readers_;
+  Writer writer_;
+  std::mutex poller_mutex_;
+  std::jthread poller_;  // started by the first watch()
+};
+
+}  // namespace tidegate::store::sqlite
