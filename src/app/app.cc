@@ -10,9 +10,11 @@
 #include <exception>
 
 #include "app/commands/commands.h"
+#include "app/sync/scrub.h"
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "httpclient/http_client.h"
 
 namespace tidegate::app {
 namespace {
@@ -42,12 +44,11 @@ std::string own_path() {
   return n > 0 ? std::string(path.data(), static_cast<std::size_t>(n)) : "tidegate";
 }
 
-Result<int> dispatch(cli::Context& context) {
+Result<int> dispatch(cli::Context& context, const std::vector<std::string>& words) {
   std::vector<cli::Command> commands = local_commands();
   for (cli::Command& c : cli::server_commands()) commands.push_back(std::move(c));
   std::vector<cli::Group> groups = local_groups();
   for (cli::Group& g : cli::server_groups()) groups.push_back(std::move(g));
-  const std::vector<std::string> words(context.argv.begin() + 1, context.argv.end());
   TG_TRY(cli::Invocation invocation, cli::parse(commands, groups, words));
   if (!invocation.command) {
     context.io.out(invocation.help);
@@ -68,13 +69,16 @@ void print_error(const cli::Io& io, const Error& error) {
 int run(std::span<char*> argv) {
   forbid_core_dumps();
   std::setlocale(LC_ALL, "C");
+  const std::vector<std::string> words(argv.begin() + (argv.empty() ? 0 : 1), argv.end());
+  httpclient::Client client;
   cli::Context context{.io = cli::Io::standard(),
+                       .transport = &client,
                        .interrupted = &g_interrupted,
                        .catch_interrupts = catch_interrupts,
-                       .argv = argv,
+                       .password_in_argv = scrub_passwords(argv),
                        .program = own_path()};
   try {
-    const Result<int> code = dispatch(context);
+    const Result<int> code = dispatch(context, words);
     if (code) return *code;
     print_error(context.io, code.error());
     return traits(code.error().code).exit_code;

@@ -4,8 +4,11 @@ namespace tidegate::app {
 
 std::vector<cli::Command> local_commands() {
   std::vector<cli::Command> out;
+  for (cli::Command& c : serve_commands()) out.push_back(std::move(c));
+  out.push_back(sync_command());
   for (cli::Command& c : cron_commands()) out.push_back(std::move(c));
   out.push_back(config_command());
+  out.push_back(doctor_command());
   out.push_back(version_command());
   return out;
 }

@@ -15,6 +15,9 @@ std::vector<cli::Group> local_groups();
 cli::Command version_command();
 cli::Command config_command();
 std::vector<cli::Command> cron_commands();
+cli::Command sync_command();
+cli::Command doctor_command();
+std::vector<cli::Command> serve_commands();
 
 // --config FILE and one flag for each configuration key that has one.
 std::vector<cli::Option> config_options();

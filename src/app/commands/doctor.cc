@@ -1,0 +1,187 @@
+// `tidegate doctor`: what a server needs, one line each, with the remedy.
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+
+#include "app/commands/commands.h"
+#include "app/serve/data_dir.h"
+#include "base/json.h"
+#include "cli/api_client.h"
+#include "cli/output.h"
+#include "control/cron/time_zone.h"
+#include "control/launch/engine_client.h"
+#include "control/store/sqlite/sqlite_store.h"
+
+namespace tidegate::app {
+namespace {
+
+class Report {
+ public:
+  void ok(std::string_view check, std::string detail) { add(check, "ok", std::move(detail), ""); }
+  void warn(std::string_view check, std::string detail, std::string remedy) {
+    add(check, "warning", std::move(detail), std::move(remedy));
+  }
+  void bad(std::string_view check, std::string detail, std::string remedy) {
+    failed = true;
+    add(check, "failed", std::move(detail), std::move(remedy));
+  }
+  boost::json::array rows;
+  bool failed = false;
+
+ private:
+  void add(std::string_view check, std::string_view status, std::string detail,
+           std::string remedy) {
+    rows.push_back(boost::json::object{
+        {"check", check}, {"status", status}, {"detail", detail}, {"remedy", remedy}});
+  }
+};
+
+void check_data_dir(const Config& config, Report& report) {
+  struct stat info{};
+  if (::stat(config.data_dir.c_str(), &info) != 0) {
+    report.warn("data folder", config.data_dir + " does not exist", "`tidegate serve` makes it");
+    return;
+  }
+  if (!S_ISDIR(info.st_mode) || ::access(config.data_dir.c_str(), R_OK | W_OK | X_OK) != 0) {
+    report.bad("data folder", config.data_dir + " cannot be written by this user",
+               "choose another with --data, or chown it");
+    return;
+  }
+  if ((info.st_mode & 077) != 0) {
+    report.warn(
+        "data folder",
+        fmt::format("{} is open to other users (mode {:o})", config.data_dir, info.st_mode & 0777U),
+        "chmod 700 " + config.data_dir);
+  } else {
+    report.ok("data folder", config.data_dir);
+  }
+  struct statvfs space{};
+  if (::statvfs(config.data_dir.c_str(), &space) == 0) {
+    const std::uint64_t free_mib = space.f_bavail * space.f_frsize >> 20;
+    if (free_mib < 512) {
+      report.warn("disk space", fmt::format("{} MiB free", free_mib),
+                  "make room; the store cannot grow on a full disk");
+    } else {
+      report.ok("disk space", fmt::format("{} MiB free", free_mib));
+    }
+  }
+  for (const char* name : {"admin-token", "secret-key"}) {
+    const std::string path = config.data_dir + "/" + name;
+    if (::stat(path.c_str(), &info) == 0 && (info.st_mode & 077) != 0) {
+      report.bad(name, fmt::format("other users may read {}", path),
+                 "chmod 600 " + path + " and replace it: it may be known");
+    }
+  }
+}
+
+void check_store(const Config& config, Report& report) {
+  const auto path = sqlite_path(config.store_url);
+  if (!path) {
+    report.bad("store", path.error().message, "set --store or TIDEGATE_STORE");
+    return;
+  }
+  if (::access(path->c_str(), F_OK) != 0) {
+    report.warn("store", *path + " does not exist", "`tidegate serve` makes it");
+    return;
+  }
+  const SystemClock clock;
+  const auto store = store::open_sqlite_store({.path = *path}, clock);
+  const Status ping = store ? (*store)->ping() : std::unexpected(store.error());
+  if (ping) {
+    report.ok("store", *path);
+  } else {
+    report.bad("store", ping.error().message,
+               "the message says what to do; a backup restores a damaged file");
+  }
+}
+
+void check_engine(const Config& config, Report& report) {
+  launch::ChildHost host(config.engine);
+  const Status started = host.start();
+  const auto answer =
+      started ? launch::EngineClient(host).spec() : std::unexpected(started.error());
+  host.stop();
+  if (!answer) {
+    report.bad("sync engine", answer.error().message,
+               "put tidegate-sync beside this binary or set --engine");
+    return;
+  }
+  std::string names;
+  if (const auto* list = cli::at_path(**answer, "connectors").if_array()) {
+    for (const auto& c : *list) names += (names.empty() ? "" : ", ") + cli::text_at(c, "name");
+  }
+  report.ok("sync engine", fmt::format("{} ({})", config.engine, names));
+}
+
+void check_time(Report& report) {
+  const SystemClock clock;
+  const auto zone = cron::TimeZone::load("America/New_York");
+  if (!zone) {
+    report.bad("time zones", zone.error().message, "install the package tzdata");
+  } else {
+    report.ok("time zones", "tzdata is there");
+  }
+  if (clock.now() < from_ms(1'767'225'600'000)) {  // 2026-01-01
+    report.bad("clock", format_utc(clock.now()), "set the clock; schedules follow it");
+  } else {
+    report.ok("clock", format_utc(clock.now()));
+  }
+}
+
+void check_limits(const Config& config, Report& report) {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  const auto need = static_cast<rlim_t>(256 + 5 * config.max_concurrent_runs);
+  if (limit.rlim_max < need) {
+    report.warn("open files",
+                fmt::format("limit {}, {} runs at once need {}", limit.rlim_max,
+                            config.max_concurrent_runs, need),
+                fmt::format("ulimit -n {}", need));
+  } else {
+    report.ok("open files", fmt::format("limit {}", limit.rlim_max));
+  }
+}
+
+void check_server(cli::Context& context, const cli::Args& args, Report& report) {
+  auto api = cli::ApiClient::connect(context, args);
+  if (!api) {
+    report.warn("server", "none is running on this data folder", "start one with `tidegate serve`");
+    return;
+  }
+  const auto ready = api->call({.path = "/readyz", .body = nullptr});
+  if (ready) {
+    report.ok("server", api->target().url + " is ready");
+  } else {
+    report.bad("server", ready.error().message, "look at its log");
+  }
+}
+
+Result<int> doctor(cli::Context& context, const cli::Args& args) {
+  TG_TRY(const Config config, read_config(context, args));
+  Report report;
+  check_data_dir(config, report);
+  check_store(config, report);
+  check_engine(config, report);
+  check_time(report);
+  check_limits(config, report);
+  check_server(context, args, report);
+  cli::print(
+      context.io, args, report.rows,
+      {{"CHECK", "check"}, {"STATUS", "status"}, {"DETAIL", "detail"}, {"REMEDY", "remedy"}});
+  return report.failed ? 1 : 0;
+}
+
+}  // namespace
+
+cli::Command doctor_command() {
+  std::vector<cli::Option> options = config_options();
+  options.push_back(cli::output_option());
+  return {"doctor", "Check what a server needs and say how to mend it", std::move(options), doctor};
+}
+
+}  // namespace tidegate::app

@@ -1,0 +1,122 @@
+// `tidegate serve | api | worker`.
+#include <fmt/format.h>
+#include <malloc.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "app/commands/commands.h"
+#include "app/serve/server_process.h"
+#include "base/log.h"
+#include "base/subprocess.h"
+#include "base/version.h"
+
+extern char** environ;
+
+namespace tidegate::app {
+namespace {
+
+void configure_log(const cli::Context& context, const Config& config) {
+  const bool text =
+      config.log_format == "text" || (config.log_format == "auto" && context.io.err_is_terminal);
+  log::configure(config.log_level, text ? log::Format::Text : log::Format::Json);
+}
+
+void warn_of_unknown_variables() {
+  std::vector<std::string> names;
+  for (char** e = environ; *e; ++e) {
+    const std::string_view entry(*e);
+    names.emplace_back(entry.substr(0, entry.find('=')));
+  }
+  for (const auto& [name, near] : unknown_variables(names)) {
+    log::warn("an environment variable means nothing to this version",
+              {{"name", name}, {"didYouMean", near.empty() ? "-" : std::string_view(near)}});
+  }
+}
+
+// Blocked in every thread started after this; wait_for_end() takes them.
+sigset_t block_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int s : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, s);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return set;
+}
+
+// Until SIGINT or SIGTERM. SIGHUP reads the configuration again, for the keys that need no restart.
+int wait_for_end(const sigset_t& set, const cli::Context& context, const cli::Args& args) {
+  while (true) {
+    int signal = 0;
+    if (sigwait(&set, &signal) != 0) continue;
+    if (signal != SIGHUP) return signal;
+    const auto config = read_config(context, args);
+    if (config) {
+      configure_log(context, *config);
+      log::info("configuration read again",
+                {{"log.level", config->settings.at("log.level").value}});
+    } else {
+      log::error("the configuration is wrong and was not read again: " + describe(config.error()));
+    }
+  }
+}
+
+// A server mostly waits: a few arenas and early trimming keep it small.
+void keep_memory_small() {
+  mallopt(M_ARENA_MAX, 2);
+  mallopt(M_TRIM_THRESHOLD, 256 << 10);
+  mallopt(M_MMAP_THRESHOLD, 256 << 10);
+}
+
+void greet(const cli::Io& io, const Config& config, const ServerProcess& server, Parts parts) {
+  if (!io.err_is_terminal) return;
+  std::string text = fmt::format("Tidegate {}\n  address  {}\n  data     {}\n", version(),
+                                 server.url(), config.data_dir);
+  const AdminToken& token = server.token();
+  if (parts != Parts::Worker && token.generated)
+    text += fmt::format("  token    {}\n", token.text.reveal());
+  if (parts != Parts::Worker && !token.file.empty())
+    text += fmt::format("           kept in {}\n", token.file);
+  io.err(text + "Ctrl-C stops it.\n");
+}
+
+Result<int> serve(cli::Context& context, const cli::Args& args, Parts parts) {
+  TG_TRY(const Config config, read_config(context, args));
+  configure_log(context, config);
+  keep_memory_small();
+  ::umask(077);
+  warn_of_unknown_variables();
+  raise_descriptor_limit();
+  const sigset_t signals = block_signals();
+  ServerProcess server(config, parts);
+  TG_CHECK(server.start());
+  log::info("listening",
+            {{"url", server.url()}, {"version", version()}, {"pid", std::int64_t{::getpid()}}});
+  greet(context.io, config, server, parts);
+  const int signal = wait_for_end(signals, context, args);
+  log::info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"},
+                         {"drain", format_duration(config.drain)}});
+  // From here on a second signal ends the process at once.
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  server.stop();
+  log::info("stopped");
+  return 0;
+}
+
+cli::Command command(const char* name, const char* summary, Parts parts) {
+  return {name, summary, config_options(), [parts](cli::Context& context, const cli::Args& args) {
+            return serve(context, args, parts);
+          }};
+}
+
+}  // namespace
+
+std::vector<cli::Command> serve_commands() {
+  return {command("serve", "Run the server: API, scheduler and worker in one process", Parts::All),
+          command("api", "Run only the API, beside workers on the same store", Parts::Api),
+          command("worker", "Run only the scheduler and worker; answers /healthz and /readyz",
+                  Parts::Worker)};
+}
+
+}  // namespace tidegate::app

@@ -1,0 +1,287 @@
+// `tidegate sync`: one run without a server.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <filesystem>
+
+#include "app/commands/commands.h"
+#include "app/sync/endpoint.h"
+#include "app/sync/reporter.h"
+#include "base/json.h"
+#include "base/rng.h"
+#include "cli/yaml.h"
+#include "control/launch/child_host.h"
+#include "control/launch/engine_launcher.h"
+#include "control/secrets/tokens.h"
+
+namespace tidegate::app {
+namespace {
+
+struct Plan {
+  SyncEndpoint source, destination;
+  protocol::RunSpec run;
+};
+
+// `sources:` and `destinations:` of the file, ${ENV} replaced.
+Result<boost::json::object> named_connections(const cli::Context& context,
+                                              const std::string& file) {
+  if (file.empty()) return boost::json::object();
+  TG_TRY(const std::string text, read_text_file(file));
+  TG_TRY(boost::json::value document, cli::read_yaml(text, file));
+  if (!document.is_object()) return boost::json::object();
+  boost::json::object kept;
+  for (const char* section : {"sources", "destinations"}) {
+    auto* items = document.get_object().if_contains(section);
+    if (!items || items->is_null()) continue;
+    if (!items->is_object())
+      return fail(Code::Invalid, fmt::format("{}: {} must be a map of names", file, section));
+    kept[section] = std::move(*items);
+  }
+  TG_TRY(document, cli::expand_env(std::move(kept), context.io.env));
+  return std::move(document.get_object());
+}
+
+// What -i asks for: only what is missing.
+Status ask(cli::Context& context, cli::Args& args) {
+  const auto question = [&](const char* name, std::string_view text,
+                            std::string_view fallback) -> Status {
+    if (args.has(name)) return {};
+    context.io.err(
+        fmt::format("{}{}: ", text, fallback.empty() ? "" : fmt::format(" [{}]", fallback)));
+    auto answer = context.io.read_line();
+    if (!answer) return fail(Code::Cancelled, "no answer; nothing was done");
+    if (answer->empty()) answer = std::string(fallback);
+    if (!answer->empty()) args.set(name, {*answer});
+    return {};
+  };
+  if (!context.io.in_is_terminal) {
+    return fail(Code::Invalid,
+                "-i asks questions and needs a terminal; give SOURCE and DESTINATION instead",
+                "usage");
+  }
+  TG_CHECK(question("SOURCE", "Copy from (path, URL or name)", ""));
+  TG_CHECK(question("DESTINATION", "Copy to (path, URL or name)", ""));
+  if (!args.has("incremental")) {
+    TG_CHECK(question("mode", "Mode (full, full_append, incremental, incremental_append)", "full"));
+  }
+  if (args.has("incremental") || args.get_or("mode", "").starts_with("incremental")) {
+    TG_CHECK(question("cursor", "Cursor column, such as updated_at (empty: the source's own)", ""));
+    TG_CHECK(
+        question("key", "Primary key columns, separated by commas (empty: the source's own)", ""));
+  }
+  return {};
+}
+
+Result<protocol::SyncMode> mode_of(const cli::Args& args) {
+  const std::string name = args.get_or("mode", args.has("incremental") ? "incremental" : "full");
+  if (args.has("incremental") && !name.starts_with("incremental")) {
+    return fail(Code::Invalid,
+                fmt::format("--incremental and --mode {} contradict each other; give one", name),
+                "usage");
+  }
+  for (std::size_t i = 0; i < std::size(protocol::kSyncModeNames); ++i) {
+    if (protocol::kSyncModeNames[i] == name) return static_cast<protocol::SyncMode>(i);
+  }
+  return fail(
+      Code::Invalid,
+      fmt::format("the mode must be {}, not \"{}\"", json::list_of(protocol::kSyncModeNames), name),
+      "usage");
+}
+
+Result<protocol::RunSpec> run_spec(const cli::Args& args, const SyncEndpoint& source,
+                                   const SyncEndpoint& destination) {
+  protocol::RunSpec run;
+  TG_TRY(run.mode, mode_of(args));
+  SystemRng rng;
+  run.run_id = new_id<RunId>(SystemClock(), rng);
+  run.entity_filter = args.all("ENTITY");
+  TG_TRY(run.limit, args.integer("limit", 1, std::int64_t{1} << 53));
+  TG_TRY(const auto rejected, args.integer("max-rejected", 0, std::int64_t{1} << 53));
+  run.max_rejected = rejected.value_or(0);
+  run.dry_run = args.has("dry-run");
+  run.take_over = args.has("take-over");
+  protocol::EntityOptions options;
+  options.cursor = args.get("cursor");
+  options.primary_key = args.all("key", true);
+  options.where = args.get("where");
+  if (options != protocol::EntityOptions{}) run.entities["*"] = std::move(options);
+  const auto mode = protocol::kSyncModeNames[static_cast<std::size_t>(run.mode)];
+  // The same command tomorrow is the same job, so that its tables and its state are found again.
+  const std::string hash =
+      secrets::sha256_hex(fmt::format("{}\n{}\n{}", source.identity, destination.identity, mode));
+  run.job = args.get_or("job", "cli-" + hash.substr(0, 16));
+  return run;
+}
+
+Result<Plan> make_plan(cli::Context& context, const cli::Args& args) {
+  std::string file = args.get_or("config", context.io.env("TIDEGATE_CONFIG").value_or(""));
+  if (file.empty() && ::access("tidegate.yaml", F_OK) == 0) file = "tidegate.yaml";
+  TG_TRY(const boost::json::object named, named_connections(context, file));
+  std::error_code ec;
+  Plan plan;
+  for (const auto& [role, word, section, out] :
+       {std::tuple{Role::Source, "SOURCE", "sources", &plan.source},
+        {Role::Destination, "DESTINATION", "destinations", &plan.destination}}) {
+    const auto text = args.get(word);
+    if (!text)
+      return fail(Code::Invalid,
+                  fmt::format("{} is required; -i asks for it (see `tidegate sync --help`)", word),
+                  "usage");
+    EndpointParams params{
+        .named_in = file, .cwd = std::filesystem::current_path(ec).string(), .look = look_at};
+    if (const auto* items = named.if_contains(section)) params.named = items->get_object();
+    TG_TRY(const boost::json::value expanded,
+           cli::expand_env(boost::json::value(*text), context.io.env));
+    TG_TRY(*out, parse_endpoint(std::string_view(expanded.get_string()), role, params));
+  }
+  TG_TRY(plan.run, run_spec(args, plan.source, plan.destination));
+  return plan;
+}
+
+// Waits for the engine's events, the clock of the bars and Ctrl-C.
+protocol::RunResult follow(cli::Context& context, launch::Launcher& launcher,
+                           const protocol::Request& request, SyncReporter& reporter) {
+  std::mutex mutex;
+  std::condition_variable ready;
+  bool has_events = false;
+  launcher.on_ready([&] {
+    const std::lock_guard lock(mutex);
+    has_events = true;
+    ready.notify_one();
+  });
+  const launch::LaunchId id = launcher.start(request);
+  std::optional<protocol::RunResult> result;
+  bool cancelled = false;
+  while (true) {
+    {
+      std::unique_lock lock(mutex);
+      ready.wait_for(lock, std::chrono::milliseconds(100), [&] { return has_events; });
+      has_events = false;
+    }
+    if (context.interrupted && context.interrupted->load() && !std::exchange(cancelled, true)) {
+      context.io.err("stopping at the next checkpoint; Ctrl-C again ends it at once\n");
+      launcher.cancel(id);
+    }
+    for (launch::LaunchEvent& event : launcher.poll()) {
+      if (auto* said = std::get_if<protocol::Event>(&event.what)) {
+        if (auto* r = std::get_if<protocol::RunResult>(said)) {
+          result = std::move(*r);
+        } else {
+          reporter.on_event(*said);
+        }
+        continue;
+      }
+      launcher.on_ready({});
+      const auto& exit = std::get<launch::Exit>(event.what);
+      if (result && !exit.not_started) return std::move(*result);
+      protocol::RunResult lost{.code = protocol::ExitCode::Failed, .error_kind = "internal"};
+      lost.error =
+          exit.not_started ? exit.not_started->message
+          : exit.signal != 0
+              ? fmt::format(
+                    "the engine was ended by signal {}; what it had committed is kept, run the "
+                    "command again",
+                    exit.signal)
+              : fmt::format("the engine ended with code {} and no result; run the command again",
+                            exit.code);
+      return lost;
+    }
+    reporter.tick();
+  }
+}
+
+int exit_code(protocol::ExitCode code) {
+  switch (code) {
+    case protocol::ExitCode::Done:
+      return 0;
+    case protocol::ExitCode::Configuration:
+      return traits(Code::Invalid).exit_code;
+    case protocol::ExitCode::Cancelled:
+      return traits(Code::Cancelled).exit_code;
+    default:
+      return 1;
+  }
+}
+
+Result<int> sync(cli::Context& context, const cli::Args& given) {
+  cli::Args args = given;
+  if (context.password_in_argv) {
+    context.io.err(
+        "warning: a password on the command line can be read by others and stays in the shell's "
+        "history; write "
+        "'${NAME}' in quotes to take it from the environment, or name a connection of a file "
+        "(--config)\n");
+  }
+  if (args.has("interactive")) TG_CHECK(ask(context, args));
+  TG_TRY(Plan plan, make_plan(context, args));
+  TG_TRY(const Config config, read_config(context, args));
+  context.io.err(fmt::format("from {}\nto   {}\n", plan.source.shown, plan.destination.shown));
+
+  context.catch_interrupts();
+  launch::ChildHost host(config.engine);
+  TG_CHECK(host.start());
+  launch::EngineLauncher launcher(host);
+  const bool json = args.get_or("output", context.io.out_is_terminal ? "table" : "json") == "json";
+  SyncReporter reporter(context.io, json);
+  protocol::Request request;
+  request.kind = protocol::RequestKind::Run;
+  request.source = std::move(plan.source.endpoint);
+  request.destination = std::move(plan.destination.endpoint);
+  request.run = std::move(plan.run);
+  const protocol::RunResult result = follow(context, launcher, request, reporter);
+  host.stop();
+  reporter.finish(result);
+  if (result.error) context.io.err(fmt::format("tidegate: {}\n", *result.error));
+  return exit_code(result.code);
+}
+
+}  // namespace
+
+cli::Command sync_command() {
+  using enum cli::Arity;
+  return {
+      "sync",
+      "Copy from SOURCE to DESTINATION now, without a server\n\n"
+      "SOURCE and DESTINATION are paths (data/*.csv, out.db), URLs (sqlite:out.db, "
+      "sqlite:///abs/out.db)\n"
+      "or names from a file given with --config. In a pipe each event is one line of JSON, the "
+      "last one\n"
+      "the result.",
+      {{"SOURCE", "Where to copy from", One},
+       {"DESTINATION", "Where to copy to", One},
+       {"ENTITY", "Names or globs of what to copy (default: everything)", Many},
+       {"--mode",
+        "full, full_append, incremental or incremental_append (default: full)",
+        One,
+        false,
+        "MODE",
+        {"full", "full_append", "incremental", "incremental_append"}},
+       {"--incremental", "Short for --mode incremental", Flag},
+       {"--cursor", "Column that grows with every change", One, false, "COL"},
+       {"--key", "Primary key, columns separated by commas", Many, false, "COL,COL"},
+       {"--where", "Only rows that match, in the source's language; never advances state", One,
+        false, "COND"},
+       {"--limit", "At most so many rows of each entity; never advances state", One, false, "N"},
+       {"--max-rejected", "Rows that may be rejected before an entity fails (default: 0)", One,
+        false, "N"},
+       {"--dry-run", "Read and check, write nothing", Flag},
+       {"--job", "Owner of tables and state (default: made from source, destination and mode)", One,
+        false, "NAME"},
+       {"--take-over", "Take tables that another job owns", Flag},
+       {"--config",
+        "YAML with sources: and destinations: (TIDEGATE_CONFIG; default: ./tidegate.yaml)", One,
+        false, "FILE"},
+       {"--engine", "Path of the sync engine (default: tidegate-sync beside this binary)", One,
+        false, "FILE"},
+       {"-i,--interactive", "Ask for what is missing", Flag},
+       {"-o,--output",
+        "table or json (default: table on a terminal, else json)",
+        One,
+        false,
+        "FORMAT",
+        {"table", "json"}}},
+      sync};
+}
+
+}  // namespace tidegate::app

@@ -1,0 +1,145 @@
+#include "app/serve/data_dir.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/json/object.hpp>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "app/commands/commands.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "cli/locate.h"
+#include "control/secrets/tokens.h"
+
+namespace tidegate::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+Status make_private_dir(const std::string& path) {
+  std::error_code ec;
+  const fs::path folder(path);
+  if (folder.has_parent_path()) fs::create_directories(folder.parent_path(), ec);
+  if (::mkdir(path.c_str(), 0700) == 0) return {};
+  const int cause = errno;
+  if (cause == EEXIST && fs::is_directory(path, ec)) return {};
+  return fail(Code::Invalid,
+              fmt::format("cannot make the folder {}: {}; choose another with --data or give this "
+                          "user the right to",
+                          path, cause == EEXIST ? "a file has that name" : std::strerror(cause)),
+              "data_dir");
+}
+
+std::string server_file(const Config& config) { return config.data_dir + "/server.json"; }
+
+}  // namespace
+
+Status prepare_data_dir(const Config& config) {
+  TG_CHECK(make_private_dir(config.data_dir));
+  if (::access(config.data_dir.c_str(), R_OK | W_OK | X_OK) != 0) {
+    return fail(Code::Invalid,
+                fmt::format("the data folder {} cannot be written: {}; give this user the right "
+                            "to, or choose another "
+                            "with --data",
+                            config.data_dir, std::strerror(errno)),
+                "data_dir");
+  }
+  struct stat info{};
+  if (::stat(config.data_dir.c_str(), &info) == 0 && (info.st_mode & 077) != 0) {
+    log::warn("other users may look into the data folder; run: chmod 700 " + config.data_dir);
+  }
+  for (const std::string& root : config.path_roots) {
+    std::error_code ec;
+    if (root == config.data_dir + "/files") {
+      TG_CHECK(make_private_dir(root));
+    } else if (!fs::is_directory(root, ec)) {
+      log::warn("a folder of paths.roots does not exist; jobs cannot use it", {{"path", root}});
+    }
+  }
+  return {};
+}
+
+Result<AdminToken> admin_token(const Config& config, Rng& rng) {
+  if (!config.admin_token.empty()) return AdminToken{config.admin_token, false, ""};
+  const std::string path = config.data_dir + "/admin-token";
+  if (::access(path.c_str(), F_OK) == 0) {
+    TG_TRY(std::string text, read_text_file(path, 4096));
+    while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
+      text.pop_back();
+    if (text.size() < 16) {
+      return fail(Code::Invalid,
+                  fmt::format("{} holds no token; delete it and a new one is made", path),
+                  "admin_token");
+    }
+    return AdminToken{Secret(std::move(text)), false, path};
+  }
+  Secret token = secrets::new_token(rng);
+  TG_CHECK(cli::write_private_file(path, fmt::format("{}\n", token.reveal())));
+  return AdminToken{std::move(token), true, path};
+}
+
+Result<secrets::KeyRing> key_ring(const Config& config, Rng& rng) {
+  if (!config.secret_key.empty()) return secrets::KeyRing::from_text(config.secret_key.reveal());
+  return secrets::KeyRing::from_file(config.data_dir + "/secret-key", rng);
+}
+
+Result<std::string> sqlite_path(const std::string& url) {
+  const std::size_t colon = url.find(':');
+  const std::string scheme = url.substr(0, colon);
+  if (colon == std::string::npos || colon == 0) {
+    return fail(Code::Invalid,
+                "store: must be a URL such as sqlite:///var/lib/tidegate/tidegate.db", "bad_store");
+  }
+  if (scheme == "postgres" || scheme == "postgresql" || scheme.starts_with("mongodb")) {
+    // Only the scheme: the rest may hold a password.
+    return fail(
+        Code::Unsupported,
+        fmt::format("store: {}:// is not available in this build yet; use sqlite:///path", scheme),
+        "bad_store");
+  }
+  std::string path = url.substr(colon + 1);
+  if (scheme != "sqlite") {
+    return fail(Code::Invalid,
+                fmt::format("store: {}: is no known kind of store; use sqlite:///path", scheme),
+                "bad_store");
+  }
+  if (path.starts_with("//")) path.erase(0, 2);
+  if (path.empty() || path.ends_with('/') ||
+      (url.starts_with("sqlite://") && !path.starts_with('/'))) {
+    return fail(
+        Code::Invalid,
+        fmt::format(
+            "store: {} names no file; write sqlite:///absolute/path or sqlite:relative/path", url),
+        "bad_store");
+  }
+  std::error_code ec;
+  return fs::absolute(path, ec).lexically_normal().string();
+}
+
+std::vector<std::string> forbidden_paths(const Config& config, const std::string& store_path) {
+  std::vector<std::string> out = {store_path, store_path + "-wal", store_path + "-shm"};
+  for (const char* name : {"secret-key", "admin-token", "server.json"})
+    out.push_back(config.data_dir + "/" + name);
+  return out;
+}
+
+Status write_server_file(const Config& config, const std::string& url) {
+  const boost::json::object content{{"url", url}, {"pid", ::getpid()}, {"version", version()}};
+  return cli::write_private_file(server_file(config), json::write(content) + "\n");
+}
+
+void remove_server_file(const Config& config) {
+  const auto text = read_text_file(server_file(config), 4096);
+  if (!text) return;
+  const auto v = json::parse(*text);
+  const auto* pid = v && v->is_object() ? v->get_object().if_contains("pid") : nullptr;
+  if (pid && pid->is_int64() && pid->get_int64() == ::getpid())
+    ::unlink(server_file(config).c_str());
+}
+
+}  // namespace tidegate::app

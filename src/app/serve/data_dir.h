@@ -1,0 +1,40 @@
+#pragma once
+// The data folder: who may see it, and the files in it that are not the store.
+
+#include <optional>
+#include <string>
+
+#include "app/config/config.h"
+#include "base/rng.h"
+#include "base/secret.h"
+#include "control/secrets/key_ring.h"
+
+namespace tidegate::app {
+
+// Makes the folder (0700) with the default root of files below it. Forbidden: it cannot be used,
+// with what to do. Warns when other users may look into it.
+Status prepare_data_dir(const Config& config);
+
+struct AdminToken {
+  Secret text;
+  bool generated = false;  // now, by this call
+  std::string file;        // where it is kept; empty when it came from the configuration
+};
+// The configured one, else the one of DATA/admin-token, else a new one kept there (0600).
+Result<AdminToken> admin_token(const Config& config, Rng& rng);
+
+// The configured key, else the one of DATA/secret-key, which is made when it is missing.
+Result<secrets::KeyRing> key_ring(const Config& config, Rng& rng);
+
+// The path in a store URL: `sqlite:///abs`, `sqlite:rel`. Unsupported: another scheme, which this
+// build has no store for. Invalid: no URL.
+Result<std::string> sqlite_path(const std::string& url);
+
+// What no job may read or write: the store, the keys and the token.
+std::vector<std::string> forbidden_paths(const Config& config, const std::string& store_path);
+
+// DATA/server.json: where this process listens, for the CLI.
+Status write_server_file(const Config& config, const std::string& url);
+void remove_server_file(const Config& config);  // when it is this process's
+
+}  // namespace tidegate::app

@@ -1,0 +1,126 @@
+#include "app/serve/data_dir.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "app/serve/server_process.h"
+
+namespace tidegate::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+class DataDir : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "/dataXXXXXX";
+    base_ = ::mkdtemp(pattern.data());
+    config_.data_dir = base_ + "/a/b";
+    config_.path_roots = {config_.data_dir + "/files"};
+  }
+  void TearDown() override { fs::remove_all(base_); }
+
+  std::string base_;
+  Config config_;
+  SystemRng rng_;
+};
+
+TEST_F(DataDir, IsMadeForItsOwnerOnly) {
+  ASSERT_TRUE(prepare_data_dir(config_));
+  EXPECT_EQ(fs::status(config_.data_dir).permissions(), fs::perms::owner_all);
+  EXPECT_TRUE(fs::is_directory(config_.data_dir + "/files"));
+  EXPECT_TRUE(prepare_data_dir(config_)) << "a second start";
+}
+
+TEST_F(DataDir, AFileInItsPlaceIsAnErrorThatNamesIt) {
+  fs::create_directories(base_ + "/a");
+  std::ofstream(config_.data_dir) << "x";
+  const Status s = prepare_data_dir(config_);
+  ASSERT_FALSE(s);
+  EXPECT_EQ(traits(s.error().code).exit_code, 2);
+  EXPECT_NE(s.error().message.find(config_.data_dir), std::string::npos);
+  EXPECT_NE(s.error().message.find("--data"), std::string::npos);
+}
+
+TEST_F(DataDir, TheAdminTokenIsGeneratedOnceAndKept) {
+  ASSERT_TRUE(prepare_data_dir(config_));
+  const auto first = admin_token(config_, rng_);
+  ASSERT_TRUE(first);
+  EXPECT_TRUE(first->generated);
+  EXPECT_EQ(fs::status(first->file).permissions(), fs::perms::owner_read | fs::perms::owner_write);
+  const auto second = admin_token(config_, rng_);
+  ASSERT_TRUE(second);
+  EXPECT_FALSE(second->generated);
+  EXPECT_EQ(second->text, first->text);
+  config_.admin_token = Secret("configured-token-1");
+  EXPECT_EQ(admin_token(config_, rng_)->text.reveal(), "configured-token-1");
+}
+
+TEST_F(DataDir, AnEmptyTokenFileIsAnError) {
+  ASSERT_TRUE(prepare_data_dir(config_));
+  std::ofstream(config_.data_dir + "/admin-token") << "\n";
+  const auto t = admin_token(config_, rng_);
+  ASSERT_FALSE(t);
+  EXPECT_NE(t.error().message.find("delete it"), std::string::npos);
+}
+
+TEST_F(DataDir, TheServerFileIsRemovedByItsOwnerOnly) {
+  ASSERT_TRUE(prepare_data_dir(config_));
+  const std::string path = config_.data_dir + "/server.json";
+  ASSERT_TRUE(write_server_file(config_, "http://127.0.0.1:1"));
+  remove_server_file(config_);
+  EXPECT_FALSE(fs::exists(path));
+  std::ofstream(path) << R"({"url":"http://x","pid":1})";
+  remove_server_file(config_);
+  EXPECT_TRUE(fs::exists(path)) << "of another process";
+}
+
+TEST(StoreUrl, PathsAndWhatIsRefused) {
+  EXPECT_EQ(sqlite_path("sqlite:///var/x.db").value(), "/var/x.db");
+  EXPECT_EQ(sqlite_path("sqlite:/var/../x.db").value(), "/x.db");
+  EXPECT_EQ(sqlite_path("sqlite:x.db").value(), fs::current_path().string() + "/x.db");
+  struct Case {
+    const char* url;
+    const char* expected;
+  };
+  for (const Case& c : std::initializer_list<Case>{
+           {"postgres://u:s3cret@h/d", "postgres:// is not available in this build yet"},
+           {"mongodb://h/d", "mongodb:// is not available in this build yet"},
+           {"mysql://h/d", "no known kind of store"},
+           {"/var/x.db", "must be a URL"},
+           {"sqlite:", "names no file"},
+           {"sqlite://x.db", "names no file"},
+           {"sqlite:///var/", "names no file"}}) {
+    const auto path = sqlite_path(c.url);
+    ASSERT_FALSE(path) << c.url;
+    EXPECT_EQ(traits(path.error().code).exit_code, 2);
+    EXPECT_NE(path.error().message.find(c.expected), std::string::npos) << path.error().message;
+    EXPECT_EQ(path.error().message.find("s3cret"), std::string::npos);
+  }
+}
+
+TEST(WorkerOptions, IntervalsScaleWithTheLeases) {
+  Config config;
+  config.scheduler_ttl = Millis(800);
+  config.run_ttl = Millis(1200);
+  config.max_concurrent_runs = 3;
+  const worker::WorkerOptions o = worker_options(config);
+  EXPECT_EQ(o.leader_renew, Millis(200));
+  EXPECT_EQ(o.run_renew, Millis(300));
+  EXPECT_LT(o.lease_margin + o.leader_renew, o.leader_ttl);
+  EXPECT_LT(o.lease_margin + o.run_renew, o.run_ttl);
+  EXPECT_LE(o.standby_poll, o.leader_ttl / 4);
+  EXPECT_EQ(o.max_concurrent_runs, 3);
+  config.scheduler_ttl = Millis(8000);
+  config.run_ttl = Millis(12'000);
+  EXPECT_EQ(worker_options(config).leader_renew, Millis(2000));
+  EXPECT_EQ(worker_options(config).run_renew, Millis(3000));
+  EXPECT_EQ(worker_options(config).lease_margin, Millis(1000));
+}
+
+}  // namespace
+}  // namespace tidegate::app

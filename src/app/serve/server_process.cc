@@ -1,0 +1,186 @@
+#include "app/serve/server_process.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+
+#include "base/log.h"
+#include "base/version.h"
+#include "control/store/sqlite/sqlite_store.h"
+
+namespace tidegate::app {
+namespace {
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
+}
+
+std::vector<std::string> absolute(const std::vector<std::string>& paths) {
+  std::vector<std::string> out;
+  std::error_code ec;
+  for (const std::string& p : paths)
+    out.push_back(std::filesystem::absolute(p, ec).lexically_normal().string());
+  return out;
+}
+
+// One line of JSON for probes of a process that has no API.
+Result<http::Response> small_answer(std::string_view status) {
+  http::Response response;
+  response.body = fmt::format(R"({{"success":true,"data":{{"status":"{}","version":"{}"}}}})",
+                              status, version());
+  return response;
+}
+
+}  // namespace
+
+worker::WorkerOptions worker_options(const Config& config) {
+  worker::WorkerOptions o;
+  o.leader_ttl = config.scheduler_ttl;
+  o.leader_renew = config.scheduler_ttl / 4;
+  o.standby_poll = std::min(o.standby_poll, config.scheduler_ttl / 8);
+  o.run_ttl = config.run_ttl;
+  o.run_renew = config.run_ttl / 4;
+  o.orphan_poll = std::min(o.orphan_poll, config.run_ttl / 6);
+  // What is left of a lease for the answer to a renewal to come late.
+  o.lease_margin = std::min(o.lease_margin, std::min(config.scheduler_ttl, config.run_ttl) / 8);
+  o.max_concurrent_runs = config.max_concurrent_runs;
+  o.drain = config.drain;
+  o.max_log_bytes = static_cast<std::size_t>(config.run_log_bytes);
+  o.retention.max_age = config.retention_age;
+  o.retention.runs_per_job = config.retention_runs;
+  o.host = host_name();
+  o.version = version();
+  return o;
+}
+
+ServerProcess::ServerProcess(Config config, Parts parts)
+    : config_(std::move(config)), parts_(parts) {}
+ServerProcess::~ServerProcess() { stop(); }
+
+Status ServerProcess::open_store() {
+  TG_TRY(const std::string path, sqlite_path(config_.store_url));
+  TG_CHECK(prepare_data_dir(config_));
+  roots_ = absolute(config_.path_roots);
+  forbidden_ = absolute(forbidden_paths(config_, path));
+  TG_TRY(keys_, key_ring(config_, rng_));
+  TG_TRY(store_,
+         store::open_sqlite_store({.path = path, .lock_patience = config_.scheduler_ttl}, clock_));
+  if (parts_ == Parts::Worker) return {};
+  TG_TRY(token_, admin_token(config_, rng_));
+  return api::ensure_admin_token(*store_, token_.text.reveal(), clock_, rng_);
+}
+
+Status ServerProcess::start_engine() {
+  if (::access(config_.engine.c_str(), X_OK) != 0) {
+    log::warn(
+        "the sync engine is missing; runs will fail until it is there (set --engine, see `tidegate "
+        "doctor`)",
+        {{"path", config_.engine}});
+  }
+  children_ = std::make_unique<launch::ChildHost>(config_.engine);
+  TG_CHECK(children_->start());
+  launch::EngineClientOptions options;
+  options.path_roots = roots_;
+  options.forbidden_paths = forbidden_;
+  engine_client_ = std::make_unique<launch::EngineClient>(*children_, std::move(options));
+  return {};
+}
+
+void ServerProcess::make_worker() {
+  worker::WorkerOptions options = worker_options(config_);
+  options.path_roots = roots_;
+  options.forbidden_paths = forbidden_;
+  launcher_ = std::make_unique<launch::EngineLauncher>(*children_);
+  endpoints_ = std::make_unique<secrets::EndpointResolver>(*keys_);
+  worker_ = std::make_unique<worker::Worker>(
+      *store_, clock_, rng_, *launcher_,
+      [this](const model::Connection& connection) { return endpoints_->open(connection); },
+      std::move(options));
+}
+
+std::optional<std::string> ServerProcess::not_ready() const {
+  if (!worker_) return std::nullopt;
+  const worker::WorkerHealth health = worker_->health();
+  if (health.draining) return "the server is stopping";
+  return health.ready ? std::nullopt : std::optional(health.reason);
+}
+
+Result<http::Router> ServerProcess::router() {
+  if (parts_ != Parts::Worker) {
+    engine_ = api::make_launch_engine(*engine_client_);
+    api::ApiOptions options;
+    options.path_roots = roots_;
+    options.forbidden_paths = forbidden_;
+    options.version = version();
+    options.not_ready = [this] { return not_ready(); };
+    api_ = std::make_unique<api::Api>(api::ApiDeps{*store_, *engine_, *keys_, clock_, rng_},
+                                      std::move(options));
+    return api_->router();
+  }
+  const auto ready = [this](const http::Request&) -> Result<http::Response> {
+    TG_CHECK(store_->ping());
+    if (auto why = not_ready()) return fail(Code::Unavailable, std::move(*why), "not_ready");
+    return small_answer("ready");
+  };
+  std::vector<http::Route> routes;
+  routes.push_back({http::Method::Get, "/healthz",
+                    [](const http::Request&) { return small_answer("ok"); }, http::Run::Inline});
+  routes.push_back({http::Method::Get, "/readyz", ready, http::Run::Pool});
+  return http::Router::create(std::move(routes));
+}
+
+Status ServerProcess::listen() {
+  TG_TRY(http::Router routes, router());
+  http::ServerOptions options;
+  options.listen = config_.listen;
+  options.tls_cert_file = config_.tls_cert;
+  options.tls_key_file = config_.tls_key;
+  options.on_access = [](const http::Access& a) {
+    log::debug("request", {{"method", http::method_name(a.method)},
+                           {"route", a.route},
+                           {"status", std::int64_t{a.status}},
+                           {"micros", static_cast<std::int64_t>(a.duration.count())},
+                           {"requestId", a.request_id}});
+  };
+  http_ = std::make_unique<http::Server>(std::move(options), std::move(routes), clock_, rng_);
+  const Status started = http_->start();
+  if (!started && started.error().code == Code::Unavailable) {
+    // The user's to solve, and no retry helps.
+    return fail(Code::Invalid,
+                fmt::format("{} is in use: {}. Another server may run there already (`tidegate "
+                            "doctor`); stop it, or "
+                            "listen elsewhere with --listen HOST:PORT (port 0 takes a free one)",
+                            config_.listen, started.error().message),
+                "address_in_use");
+  }
+  return started;
+}
+
+Status ServerProcess::start() {
+  const Status started = [&]() -> Status {
+    TG_CHECK(open_store());
+    TG_CHECK(start_engine());
+    if (parts_ != Parts::Api) make_worker();
+    // The address first: a second server on it must not lead, not even for a moment.
+    TG_CHECK(listen());
+    if (worker_) TG_CHECK(worker_->start());
+    if (parts_ != Parts::Worker) TG_CHECK(write_server_file(config_, url()));
+    return {};
+  }();
+  if (!started) stop();
+  return started;
+}
+
+void ServerProcess::stop() {
+  // The API answers while runs are being finished.
+  if (worker_) worker_->stop();
+  if (http_) http_->stop();
+  if (api_) api_->stop();
+  if (children_) children_->stop();
+  if (http_ && parts_ != Parts::Worker) remove_server_file(config_);
+}
+
+}  // namespace tidegate::app

@@ -1,0 +1,160 @@
+#include "app/sync/endpoint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <vector>
+
+#include "base/json.h"
+#include "base/secret.h"
+
+namespace tidegate::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string absolute(std::string_view path, const std::string& cwd) {
+  return (fs::path(cwd) / fs::path(path)).lexically_normal().string();
+}
+
+SyncEndpoint local(std::string_view type, std::string path) {
+  SyncEndpoint e;
+  e.shown = fmt::format("{} {}", type, path);
+  e.identity = fmt::format("{}:{}", type, path);
+  e.endpoint = {std::string(type), {{"path", std::move(path)}}};
+  return e;
+}
+
+// `scheme://user:***@host/…`
+std::string without_password(std::string_view url) {
+  const std::size_t from = url.find("://") + 3;
+  const std::size_t at = url.substr(0, url.find_first_of("/?#", from)).rfind('@');
+  if (at == std::string_view::npos || at < from) return std::string(url);
+  const std::size_t colon = url.find(':', from);
+  if (colon == std::string_view::npos || colon > at) return std::string(url);
+  return std::string(url.substr(0, colon + 1)) + std::string(kMasked) + std::string(url.substr(at));
+}
+
+Result<SyncEndpoint> from_file(std::string_view name, const boost::json::value& item, Role role,
+                               const EndpointParams& params) {
+  const auto problem = [&](std::string_view what) {
+    return fail(Code::Invalid,
+                fmt::format("{} \"{}\" in {} {}", kRoleNames[static_cast<std::size_t>(role)], name,
+                            params.named_in, what));
+  };
+  const auto* object = item.if_object();
+  const auto* type = object ? object->if_contains("type") : nullptr;
+  if (!type || !type->is_string()) return problem("must be a map with type and config");
+  SyncEndpoint e;
+  e.endpoint.type = std::string_view(type->get_string());
+  if (const auto* config = object->if_contains("config")) {
+    if (!config->is_object()) return problem("has a config that is not a map");
+    e.endpoint.config = config->get_object();
+  }
+  // A path of the file is relative to the working directory, as on the command line.
+  std::string path;
+  if (auto* p = e.endpoint.config.if_contains("path"); p && p->is_string()) {
+    path = absolute(std::string_view(p->get_string()), params.cwd);
+    *p = path;
+  }
+  e.shown = fmt::format("{} {} ({} in {})", e.endpoint.type, path, name, params.named_in);
+  e.identity = path.empty() ? fmt::format("named:{}:{}", e.endpoint.type, name)
+                            : fmt::format("{}:{}", e.endpoint.type, path);
+  return e;
+}
+
+constexpr std::string_view kSqlite[] = {".db", ".sqlite", ".sqlite3", ".db3"};
+constexpr std::string_view kFile[] = {".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"};
+
+bool ends_with_any(std::string_view path, std::span<const std::string_view> endings) {
+  if (path.ends_with(".gz")) path.remove_suffix(3);
+  return std::ranges::any_of(endings, [&](std::string_view e) { return path.ends_with(e); });
+}
+
+Result<SyncEndpoint> from_path(std::string_view text, Role role, const EndpointParams& params) {
+  const std::string path = absolute(text, params.cwd);
+  if (ends_with_any(path, kSqlite)) return local("sqlite", path);
+  if (text.find_first_of("*?[") != std::string_view::npos || ends_with_any(path, kFile))
+    return local("file", path);
+  switch (params.look(path)) {
+    case PathKind::SqliteFile:
+      return local("sqlite", path);
+    case PathKind::Folder:
+      return local("file", path);
+    case PathKind::File:
+      return fail(Code::Invalid, fmt::format("cannot tell what {} is; write file:{} or sqlite:{}",
+                                             path, text, text));
+    case PathKind::Missing:
+      break;
+  }
+  if (text.ends_with('/')) return local("file", path);
+  return fail(
+      Code::Invalid,
+      fmt::format("\"{}\" is no known {}: there is no file {}{}. Write a path such as data/*.csv "
+                  "or out.db, a URL "
+                  "such as sqlite:out.db, or a name from a file given with --config",
+                  text, kRoleNames[static_cast<std::size_t>(role)], path,
+                  params.named_in.empty() ? "" : " and no such name in " + params.named_in));
+}
+
+// `sqlite:out.db` is relative, `sqlite:/a` and `sqlite:///a` are absolute.
+Result<SyncEndpoint> from_local_url(std::string_view type, std::string_view rest,
+                                    const EndpointParams& params) {
+  if (rest.starts_with("//")) {
+    rest.remove_prefix(2);
+    if (!rest.starts_with('/')) {
+      return fail(
+          Code::Invalid,
+          fmt::format(
+              "{0}://{1} has a host; write {0}:{1} for a relative path or {0}:///{1} for an "
+              "absolute one",
+              type, rest));
+    }
+  }
+  if (rest.empty())
+    return fail(Code::Invalid, fmt::format("{}: has no path; write {}:PATH", type, type));
+  return local(type, absolute(rest, params.cwd));
+}
+
+}  // namespace
+
+PathKind look_at(const std::string& path) {
+  std::error_code ec;
+  if (fs::is_directory(path, ec)) return PathKind::Folder;
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return PathKind::Missing;
+  char magic[16] = "";
+  in.read(magic, sizeof magic);
+  return std::string_view(magic, static_cast<std::size_t>(in.gcount()))
+                 .starts_with("SQLite format 3")
+             ? PathKind::SqliteFile
+             : PathKind::File;
+}
+
+Result<SyncEndpoint> parse_endpoint(std::string_view text, Role role,
+                                    const EndpointParams& params) {
+  if (text.empty()) {
+    return fail(Code::Invalid,
+                fmt::format("the {} is empty", kRoleNames[static_cast<std::size_t>(role)]));
+  }
+  if (const auto* item = params.named.if_contains(text))
+    return from_file(text, *item, role, params);
+  for (const std::string_view type : {"sqlite", "file"}) {
+    if (text.starts_with(type) && text.substr(type.size()).starts_with(':')) {
+      return from_local_url(type, text.substr(type.size() + 1), params);
+    }
+  }
+  const std::size_t scheme = text.find("://");
+  if (scheme == std::string_view::npos) return from_path(text, role, params);
+  std::string type(text.substr(0, text.find_first_of("+:")));
+  if (type == "postgresql") type = "postgres";
+  SyncEndpoint e;
+  e.shown = without_password(text);
+  e.identity = e.shown;
+  e.endpoint = {std::move(type), {{"url", text}}};
+  return e;
+}
+
+}  // namespace tidegate::app

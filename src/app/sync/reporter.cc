@@ -1,0 +1,79 @@
+#include "app/sync/reporter.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+
+#include "cli/output.h"
+
+namespace tidegate::app {
+
+SyncReporter::SyncReporter(const cli::Io& io, bool json)
+    : io_(io), json_(json), view_(io), start_(std::chrono::steady_clock::now()) {}
+
+cli::ProgressRow& SyncReporter::row(const std::string& entity) {
+  const auto it = std::ranges::find(rows_, entity, &cli::ProgressRow::entity);
+  if (it != rows_.end()) return *it;
+  return rows_.emplace_back(cli::ProgressRow{.entity = entity});
+}
+
+std::chrono::milliseconds SyncReporter::elapsed() const {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
+                                                               start_);
+}
+
+void SyncReporter::on_event(const protocol::Event& event) {
+  if (const auto* e = std::get_if<protocol::EntityPlanned>(&event)) {
+    row(e->entity).total = e->total_rows;
+  } else if (const auto* p = std::get_if<protocol::Progress>(&event)) {
+    row(p->entity).rows = p->rows_written;
+  } else if (const auto* l = std::get_if<protocol::LogLine>(&event)) {
+    if (!json_ && l->level >= LogLevel::Warn) {
+      view_.print_above(fmt::format("{}{}{}\n",
+                                    l->level == LogLevel::Warn ? "warning: " : "error: ",
+                                    l->entity.empty() ? "" : l->entity + ": ", l->message));
+    }
+  } else {
+    return;  // started and committed states are between the engine and its parent
+  }
+  if (json_) io_.out(protocol::encode(event) + "\n");
+}
+
+void SyncReporter::tick() { view_.draw(rows_, elapsed()); }
+
+void SyncReporter::finish(const protocol::RunResult& result) {
+  boost::json::array table;
+  for (const protocol::EntityResult& e : result.entities) {
+    cli::ProgressRow& r = row(e.entity);
+    r.rows = e.rows_written;
+    r.outcome = protocol::kEntityOutcomeNames[static_cast<std::size_t>(e.outcome)];
+    boost::json::object o = protocol::to_json(e);
+    o["duration"] = format_duration(e.duration);
+    table.push_back(std::move(o));
+  }
+  tick();
+  view_.finish();
+  if (json_) {
+    io_.out(protocol::encode(protocol::Event(result)) + "\n");
+    return;
+  }
+  for (const std::string& w : result.warnings) io_.err("warning: " + w + "\n");
+  for (const protocol::EntityResult& e : result.entities) {
+    for (const std::string& w : e.warnings) io_.err(fmt::format("warning: {}: {}\n", e.entity, w));
+  }
+  if (table.empty()) return;
+  io_.out(cli::format_table(io_, table,
+                            {{"ENTITY", "entity"},
+                             {"STATE", "outcome"},
+                             {"READ", "rowsRead"},
+                             {"WRITTEN", "rowsWritten"},
+                             {"UPDATED", "rowsUpdated"},
+                             {"REJECTED", "rowsRejected"},
+                             {"TIME", "duration"},
+                             {"TABLE", "destinationTable"},
+                             {"ERROR", "error"}}));
+}
+
+}  // namespace tidegate::app

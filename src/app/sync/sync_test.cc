@@ -1,0 +1,189 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "app/sync/endpoint.h"
+#include "app/sync/reporter.h"
+#include "app/sync/scrub.h"
+
+namespace tidegate::app {
+namespace {
+
+EndpointParams params() {
+  EndpointParams p;
+  p.cwd = "/work/dir";
+  p.named_in = "tidegate.yaml";
+  p.named =
+      boost::json::parse(R"({"crm":{"type":"postgres","config":{"url":"u","password":"s3cret"}},
+    "csv":{"type":"file","config":{"path":"in/*.csv","delimiter":";"}},"broken":3,"untyped":{"config":{}}})")
+          .as_object();
+  p.look = [](const std::string& path) {
+    if (path == "/work/dir/lite") return PathKind::SqliteFile;
+    if (path == "/work/dir/folder") return PathKind::Folder;
+    if (path == "/work/dir/blob") return PathKind::File;
+    return PathKind::Missing;
+  };
+  return p;
+}
+
+TEST(Endpoint, NamesUrlsAndPaths) {
+  struct Case {
+    const char* text;
+    const char* type;
+    const char* config;
+    const char* shown;
+  };
+  for (const Case& c : std::initializer_list<Case>{
+           {"data/*.csv", "file", R"({"path":"/work/dir/data/*.csv"})",
+            "file /work/dir/data/*.csv"},
+           {"./a.csv.gz", "file", R"({"path":"/work/dir/a.csv.gz"})", "file /work/dir/a.csv.gz"},
+           {"/abs/x.parquet", "file", R"({"path":"/abs/x.parquet"})", "file /abs/x.parquet"},
+           {"folder", "file", R"({"path":"/work/dir/folder"})", "file /work/dir/folder"},
+           {"new/", "file", R"({"path":"/work/dir/new/"})", "file /work/dir/new/"},
+           {"out.db", "sqlite", R"({"path":"/work/dir/out.db"})", "sqlite /work/dir/out.db"},
+           {"../up.sqlite3", "sqlite", R"({"path":"/work/up.sqlite3"})", "sqlite /work/up.sqlite3"},
+           {"lite", "sqlite", R"({"path":"/work/dir/lite"})", "sqlite /work/dir/lite"},
+           {"sqlite:out.db", "sqlite", R"({"path":"/work/dir/out.db"})", "sqlite /work/dir/out.db"},
+           {"sqlite:/abs/out.db", "sqlite", R"({"path":"/abs/out.db"})", "sqlite /abs/out.db"},
+           {"sqlite:///abs/out.db", "sqlite", R"({"path":"/abs/out.db"})", "sqlite /abs/out.db"},
+           {"file:blob", "file", R"({"path":"/work/dir/blob"})", "file /work/dir/blob"},
+           {"file:///a b/c", "file", R"({"path":"/a b/c"})", "file /a b/c"},
+           {"csv", "file", R"({"path":"/work/dir/in/*.csv","delimiter":";"})",
+            "file /work/dir/in/*.csv (csv in tidegate.yaml)"},
+           {"crm", "postgres", R"({"url":"u","password":"s3cret"})",
+            "postgres  (crm in tidegate.yaml)"},
+           {"postgresql://u:s3cret@h/db", "postgres", R"({"url":"postgresql://u:s3cret@h/db"})",
+            "postgresql://u:***@h/db"},
+           {"mongodb+srv://h/db?a=b@c:d", "mongodb", R"({"url":"mongodb+srv://h/db?a=b@c:d"})",
+            "mongodb+srv://h/db?a=b@c:d"}}) {
+    const auto e = parse_endpoint(c.text, Role::Source, params());
+    ASSERT_TRUE(e) << c.text << ": " << e.error().message;
+    EXPECT_EQ(e->endpoint.type, c.type) << c.text;
+    EXPECT_EQ(boost::json::serialize(e->endpoint.config), c.config) << c.text;
+    EXPECT_EQ(e->shown, c.shown) << c.text;
+    EXPECT_EQ(e->identity.find("s3cret"), std::string::npos) << c.text;
+    EXPECT_EQ(e->shown.find("s3cret"), std::string::npos) << c.text;
+  }
+}
+
+TEST(Endpoint, WhatIsNoneSaysWhatToWrite) {
+  struct Case {
+    const char* text;
+    const char* expected;
+  };
+  for (const Case& c : std::initializer_list<Case>{
+           {"", "the source is empty"},
+           {"blob", "write file:blob or sqlite:blob"},
+           {"nothing", "there is no file /work/dir/nothing and no such name in tidegate.yaml"},
+           {"sqlite:", "write sqlite:PATH"},
+           {"sqlite://out.db", "write sqlite:out.db for a relative path"},
+           {"broken", "must be a map with type and config"},
+           {"untyped", "must be a map with type and config"}}) {
+    const auto e = parse_endpoint(c.text, Role::Source, params());
+    ASSERT_FALSE(e) << c.text;
+    EXPECT_EQ(e.error().code, Code::Invalid);
+    EXPECT_NE(e.error().message.find(c.expected), std::string::npos) << e.error().message;
+  }
+}
+
+TEST(Endpoint, TheSamePlaceIsTheSameIdentityHoweverItIsWritten) {
+  const auto id = [](const char* text) {
+    return parse_endpoint(text, Role::Destination, params())->identity;
+  };
+  EXPECT_EQ(id("out.db"), id("sqlite:///work/dir/out.db"));
+  EXPECT_NE(id("out.db"), id("out2.db"));
+}
+
+TEST(Endpoint, LooksAtContent) {
+  const std::string folder = testing::TempDir() + "/look" + std::to_string(::getpid());
+  std::filesystem::create_directory(folder);
+  std::ofstream(folder + "/lite") << std::string("SQLite format 3\0rest", 20);
+  std::ofstream(folder + "/other") << "abc";
+  EXPECT_EQ(look_at(folder), PathKind::Folder);
+  EXPECT_EQ(look_at(folder + "/lite"), PathKind::SqliteFile);
+  EXPECT_EQ(look_at(folder + "/other"), PathKind::File);
+  EXPECT_EQ(look_at(folder + "/none"), PathKind::Missing);
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Scrub, PasswordsInArgvAreOverwrittenInPlace) {
+  struct Case {
+    std::string word, after;
+  };
+  for (const Case& c : std::vector<Case>{{"postgres://u:s3cret@h/db", "postgres://u:******@h/db"},
+                                         {"postgres://u:p/w@x@h/db", "postgres://u:*****@h/db"},
+                                         {"postgres://u:${PASS}@h/db", "postgres://u:${PASS}@h/db"},
+                                         {"postgres://u@h:5432/db", "postgres://u@h:5432/db"},
+                                         {"http://h:80/x", "http://h:80/x"},
+                                         {"sqlite:out.db", "sqlite:out.db"},
+                                         {"user:pass@host", "user:pass@host"}}) {
+    std::string word = c.word;
+    char* argv[] = {word.data()};
+    EXPECT_EQ(scrub_passwords(argv), c.word != c.after);
+    EXPECT_EQ(word, c.after);
+  }
+}
+
+class Reporter : public testing::Test {
+ protected:
+  Reporter() {
+    io_.out = [this](std::string_view text) { out_ += text; };
+    io_.err = [this](std::string_view text) { err_ += text; };
+  }
+  static protocol::RunResult result() {
+    protocol::RunResult r;
+    r.entities.push_back({.entity = "weather",
+                          .rows_read = 10,
+                          .rows_written = 9,
+                          .rows_rejected = 1,
+                          .duration = Millis(1500),
+                          .destination_table = "weather"});
+    return r;
+  }
+  cli::Io io_;
+  std::string out_, err_;
+};
+
+TEST_F(Reporter, APipeGetsOneJsonLineAnEventAndTheResultLast) {
+  SyncReporter reporter(io_, true);
+  reporter.on_event(protocol::Started{});
+  reporter.on_event(protocol::EntityPlanned{"weather", 10});
+  reporter.on_event(protocol::Progress{.entity = "weather", .rows_read = 10, .rows_written = 9});
+  reporter.on_event(protocol::StateCommitted{.entity = "weather"});
+  reporter.on_event(protocol::LogLine{.message = "hello"});
+  reporter.finish(result());
+  std::vector<boost::json::value> lines;
+  std::stringstream in(out_);
+  for (std::string line; std::getline(in, line);) lines.push_back(boost::json::parse(line));
+  ASSERT_EQ(lines.size(), 4U) << out_;
+  EXPECT_EQ(lines[0].at("type"), "entity");
+  EXPECT_EQ(lines[1].at("type"), "progress");
+  EXPECT_EQ(lines[2].at("type"), "log");
+  EXPECT_EQ(lines[3].at("type"), "result");
+  EXPECT_EQ(lines[3].at("entities").at(0).at("rowsWritten"), 9);
+  EXPECT_EQ(err_, "");
+}
+
+TEST_F(Reporter, ATerminalGetsBarsWarningsAndATable) {
+  io_.err_is_terminal = true;
+  SyncReporter reporter(io_, false);
+  reporter.on_event(protocol::EntityPlanned{"weather", 10});
+  reporter.tick();
+  reporter.on_event(
+      protocol::LogLine{.level = LogLevel::Warn, .message = "odd row", .entity = "weather"});
+  reporter.finish(result());
+  EXPECT_NE(err_.find("[....................] 0 of 10 rows"), std::string::npos) << err_;
+  EXPECT_NE(err_.find("warning: weather: odd row\n"), std::string::npos) << err_;
+  EXPECT_NE(err_.find("9 rows  succeeded"), std::string::npos) << err_;
+  EXPECT_EQ(out_,
+            "ENTITY   STATE      READ  WRITTEN  UPDATED  REJECTED  TIME   TABLE    ERROR\n"
+            "weather  succeeded  10    9        0        1         1s500ms  weather  -\n");
+}
+
+}  // namespace
+}  // namespace tidegate::app
