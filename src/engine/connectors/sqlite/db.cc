@@ -1,6 +1,7 @@
 #include "engine/connectors/sqlite/db.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 namespace tidegate::engine::sqlite {
 namespace {
@@ -63,6 +64,11 @@ std::string Stmt::text(int column) const {
 }
 
 Result<std::unique_ptr<Db>> Db::open(const std::string& path, Open how, std::stop_token stop) {
+  struct stat st{};
+  if (stat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) {
+    return fail(Code::Invalid,
+                fmt::format("'{}' is not a file; give the path of an SQLite database", path));
+  }
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE;
   switch (how) {
     case Open::ReadOnly:

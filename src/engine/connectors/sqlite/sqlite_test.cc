@@ -1,0 +1,342 @@
+#include "engine/connectors/sqlite/sqlite.h"
+
+#include <arrow/record_batch.h>
+#include <arrow/type.h>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <fstream>
+
+#include "engine/contract/fixture.h"
+#include "engine/core/engine.h"
+#include "engine/core/schema.h"
+
+namespace tidegate::engine {
+namespace {
+
+using contract::Bench;
+using contract::CollectingSink;
+using contract::DestinationUnderTest;
+using protocol::EntityOutcome;
+using Texts = std::vector<std::string>;
+
+boost::json::object out_db(const std::string& folder) { return {{"path", folder + "/out.db"}}; }
+boost::json::object in_db(const std::string& folder) { return {{"path", folder + "/in.db"}}; }
+
+DestinationUnderTest sqlite_under_test() {
+  return {.name = "sqlite",
+          .connector = &sqlite_connector,
+          .config = &out_db,
+          .reader = &sqlite_connector,
+          .reader_config = &out_db};
+}
+
+// Runs SQL with the plain library, as another program would.
+Texts sql(const std::string& path, const std::string& text) {
+  sqlite3* db = nullptr;
+  EXPECT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
+  Texts rows;
+  char* error = nullptr;
+  sqlite3_exec(
+      db, text.c_str(),
+      [](void* out, int n, char** values, char**) {
+        std::string row;
+        for (int i = 0; i < n; ++i)
+          row += (i == 0 ? "" : "|") + std::string(values[i] == nullptr ? "∅" : values[i]);
+        static_cast<Texts*>(out)->push_back(row);
+        return 0;
+      },
+      &rows, &error);
+  EXPECT_EQ(error, nullptr) << error;
+  sqlite3_free(error);
+  sqlite3_close(db);
+  return rows;
+}
+
+// A database made by hand as the source, another as the destination; whole requests between them.
+class Sqlite : public testing::Test {
+ protected:
+  std::string in() const { return bench_.folder + "/in.db"; }
+  std::string out() const { return bench_.folder + "/out.db"; }
+
+  protocol::RunResult answer(protocol::RequestKind kind = protocol::RequestKind::Run) {
+    request_.kind = kind;
+    if (!request_.source) request_.source = protocol::Endpoint{"sqlite", in_db(bench_.folder)};
+    request_.destination = protocol::Endpoint{"sqlite", out_db(bench_.folder)};
+    if (kind == protocol::RequestKind::Discover) request_.destination.reset();
+    request_.run.job = "j";
+    request_.run.run_id = RunId("r");
+    const PathPolicy paths(request_.path_roots, request_.forbidden_paths);
+    const Context context{.clock = clock_, .rng = rng_, .paths = paths, .stop = {}};
+    LeaseGuard lease(clock_, {}, Millis(0));
+    const Connector* const all[] = {&sqlite_connector()};
+    return engine::answer(request_, all, context, lease, sink_);
+  }
+
+  Bench bench_{sqlite_under_test()};
+  protocol::Request request_;
+  SystemClock clock_;
+  SystemRng rng_;
+  CollectingSink sink_;
+};
+
+TEST_F(Sqlite, ARoundTripKeepsTheSchemaAndEveryValue) {
+  const char* schema =
+      "CREATE TABLE t (id INTEGER PRIMARY KEY, small SMALLINT, price DECIMAL(12,2), name "
+      "VARCHAR(20), ok BOOLEAN, "
+      "born DATE, at DATETIME, seen TIMESTAMPTZ, doc JSON, data BLOB, ratio DOUBLE)";
+  sql(in(), schema);
+  sql(in(),
+      "INSERT INTO t VALUES (1, 2, '1234567890.10', '', 1, '1999-12-31', '2026-01-01 "
+      "10:00:00.123456', "
+      "'2026-01-01 10:00:00+02:00', '{\"a\": 1}', x'00ff', 0.1), (9223372036854775807, NULL, 5, "
+      "NULL, 0, NULL, "
+      "'2026-01-01T10:00:00', NULL, '[]', x'', 1e300)");
+  const auto r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(sql(out(), "SELECT name, type, pk FROM pragma_table_info('t')"),
+            (Texts{"id|INTEGER|1", "small|SMALLINT|0", "price|DECIMAL_TEXT(12,2)|0",
+                   "name|VARCHAR(20)|0", "ok|BOOLEAN|0", "born|DATE|0", "at|DATETIME|0",
+                   "seen|TIMESTAMPTZ|0", "doc|JSON_TEXT|0", "data|BLOB|0", "ratio|DOUBLE|0"}));
+  EXPECT_EQ(sql(out(),
+                "SELECT id, small, price, name, ok, born, at, seen, doc, hex(data), ratio FROM t "
+                "ORDER BY id"),
+            (Texts{"1|2|1234567890.10||1|1999-12-31|2026-01-01 10:00:00.123456|2026-01-01 "
+                   "08:00:00+00:00|{\"a\": "
+                   "1}|00FF|0.1",
+                   "9223372036854775807|∅|5.00|∅|0|∅|2026-01-01 10:00:00|∅|[]||1.0e+300"}));
+}
+
+TEST_F(Sqlite, CellsThatAreNotOfTheirColumnsTypeAreRejectedWithReasons) {
+  sql(in(), "CREATE TABLE t (n INTEGER, d DATE, ts TIMESTAMP, p DECIMAL(5,2), b BOOLEAN)");
+  sql(in(),
+      "INSERT INTO t VALUES (1, '2026-01-01', '2026-01-01 00:00:00', 1.25, 1), ('x', NULL, NULL, "
+      "NULL, NULL), "
+      "(1.5, NULL, NULL, NULL, NULL), (NULL, '2026-02-30', NULL, NULL, NULL), (NULL, NULL, 'soon', "
+      "NULL, NULL), (NULL, "
+      "NULL, NULL, 1.234, NULL), (NULL, NULL, NULL, 12345, NULL), (NULL, NULL, NULL, NULL, 2)");
+  auto r = answer();
+  EXPECT_EQ(r.error_kind, "data");
+  EXPECT_NE(r.error->find("'x' is not a whole number"), std::string::npos) << *r.error;
+  EXPECT_EQ(sql(out(), "SELECT count(*) FROM _tidegate_rejected"), Texts{"7"});
+  EXPECT_EQ(sql(out(), "SELECT count(*) FROM sqlite_schema WHERE name = 't'"), Texts{"0"});
+  request_.run.max_rejected = 7;
+  r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(r.entities[0].rows_rejected, 7);
+  EXPECT_EQ(sql(out(), "SELECT n, d, ts, p, b FROM t"),
+            Texts{"1|2026-01-01|2026-01-01 00:00:00|1.25|1"});
+  EXPECT_EQ(sql(out(), "SELECT locator, reason FROM _tidegate_rejected ORDER BY id LIMIT 1"),
+            Texts{"t row 2|column \"n\": 'x' is not a whole number"});
+}
+
+TEST_F(Sqlite, ColumnsWithoutADeclaredTypeAreLookedAt) {
+  sql(in(),
+      "CREATE TABLE t AS SELECT 1 AS i, 1.5 AS r, 'a' AS s, x'01' AS b, NULL AS n, 7 AS mixed");
+  sql(in(), "INSERT INTO t VALUES (2, 3, 'b', x'02', NULL, 'seven')");
+  const auto r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(
+      sql(out(), "SELECT typeof(i), typeof(r), typeof(s), typeof(b), typeof(n), mixed FROM t"),
+      (Texts{"integer|real|text|blob|null|7", "integer|real|text|blob|null|seven"}));
+}
+
+TEST_F(Sqlite, ViewsIndexesAndTriggersOfTheUserSurviveAFullRefresh) {
+  sql(in(), "CREATE TABLE t (id INTEGER, v INTEGER); INSERT INTO t VALUES (1, 10), (2, 20)");
+  ASSERT_EQ(answer().code, protocol::ExitCode::Done);
+  sql(out(), "CREATE VIEW big AS SELECT * FROM t WHERE v > 15; CREATE INDEX by_v ON t(v)");
+  sql(in(), "DELETE FROM t; INSERT INTO t VALUES (3, 30), (4, 40)");
+  ASSERT_EQ(answer().code, protocol::ExitCode::Done);
+  EXPECT_EQ(sql(out(), "SELECT id FROM big"), (Texts{"3", "4"}));
+  // A widened type rebuilds the table; they are there again.
+  sql(in(),
+      "CREATE TABLE u (id INTEGER, v TEXT); INSERT INTO u VALUES (5, 'fifty'); DROP TABLE t; ALTER "
+      "TABLE u RENAME TO t");
+  const auto r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(r.entities[0].schema_changes.size(), 1U);
+  EXPECT_EQ(sql(out(), "SELECT id FROM big"), Texts{"5"});
+  EXPECT_EQ(sql(out(), "SELECT count(*) FROM sqlite_schema WHERE name = 'by_v'"), Texts{"1"});
+}
+
+TEST_F(Sqlite, ATableWithTheUsersOwnConstraintsIsNotRebuilt) {
+  sql(in(), "CREATE TABLE t (id INTEGER, v INTEGER); INSERT INTO t VALUES (1, 10)");
+  sql(out(), "CREATE TABLE t (id INTEGER, v INTEGER CHECK (v < 100))");  // empty: adopted
+  ASSERT_EQ(answer().code, protocol::ExitCode::Done);
+  sql(in(), "INSERT INTO t VALUES (2, 200)");
+  auto r = answer();
+  EXPECT_EQ(r.error_kind, "data");
+  EXPECT_EQ(sql(out(), "SELECT id FROM t"), Texts{"1"});
+  request_.run.max_rejected = 1;
+  r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(r.entities[0].rows_rejected, 1);
+  sql(in(),
+      "CREATE TABLE u (id INTEGER, v TEXT); INSERT INTO u VALUES (5, 'x'); DROP TABLE t; ALTER "
+      "TABLE u RENAME TO t");
+  r = answer();
+  EXPECT_EQ(r.error_kind, "configuration");
+  EXPECT_NE(r.error->find("by hand"), std::string::npos) << *r.error;
+}
+
+TEST_F(Sqlite, RowsThatTidegateDidNotWriteAreNotTouched) {
+  sql(in(), "CREATE TABLE t (id INTEGER); INSERT INTO t VALUES (1)");
+  sql(out(), "CREATE TABLE T (id INTEGER); INSERT INTO T VALUES (99)");
+  const auto r = answer();
+  EXPECT_EQ(r.error_kind, "configuration");
+  EXPECT_NE(r.error->find("--take-over"), std::string::npos);
+  EXPECT_EQ(sql(out(), "SELECT id FROM t"), Texts{"99"});
+  request_.run.take_over = true;
+  ASSERT_EQ(answer().code, protocol::ExitCode::Done);
+  EXPECT_EQ(sql(out(), "SELECT id FROM t"), Texts{"1"});
+}
+
+TEST_F(Sqlite, OneBadEntityNeverStopsTheOthers) {
+  sql(in(),
+      "CREATE TABLE a (id INTEGER); INSERT INTO a VALUES ('bad'); CREATE TABLE b (id INTEGER); "
+      "INSERT INTO b "
+      "VALUES (1); CREATE TABLE gone (x); CREATE VIEW c AS SELECT * FROM gone");
+  sql(in(), "DROP TABLE gone");
+  request_.run.entity_filter = {"*", "missing"};
+  const auto r = answer();
+  ASSERT_EQ(r.entities.size(), 4U);
+  std::map<std::string, EntityOutcome> outcome;
+  for (const auto& e : r.entities) outcome[e.entity] = e.outcome;
+  EXPECT_EQ(outcome["b"], EntityOutcome::Succeeded);
+  EXPECT_EQ(outcome["a"], EntityOutcome::Failed);
+  EXPECT_EQ(outcome["c"], EntityOutcome::Failed);
+  EXPECT_EQ(outcome["missing"], EntityOutcome::Failed);
+  EXPECT_EQ(r.code, protocol::ExitCode::Failed);
+}
+
+TEST_F(Sqlite, AConditionFiltersAndCannotDoMore) {
+  sql(in(), "CREATE TABLE t (id INTEGER); INSERT INTO t VALUES (1), (2), (3)");
+  request_.run.entities["t"].where = "id > 1 -- and a comment";
+  ASSERT_EQ(answer().code, protocol::ExitCode::Done);
+  EXPECT_EQ(sql(out(), "SELECT id FROM t"), (Texts{"2", "3"}));
+  for (const char* bad : {"id >", "1); DELETE FROM t; --", "nope = 1"}) {
+    request_.run.entities["t"].where = bad;
+    const auto r = answer();
+    EXPECT_EQ(r.error_kind, "configuration") << bad;
+    EXPECT_NE(r.error->find("where"), std::string::npos) << *r.error;
+  }
+  EXPECT_EQ(sql(in(), "SELECT count(*) FROM t"), Texts{"3"});
+}
+
+TEST_F(Sqlite, ADryRunShowsRowsAndWritesNothing) {
+  sql(in(),
+      "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO t VALUES (1, 'a'), (2, "
+      "NULL)");
+  request_.run.dry_run = true;
+  const auto r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  const auto& entity = r.reply.at("entities").at(0);
+  EXPECT_EQ(entity.at("table").as_string(), "t");
+  EXPECT_EQ(entity.at("rows").at(1).at("id").as_int64(), 2);
+  EXPECT_TRUE(entity.at("rows").at(1).at("name").is_null());
+  EXPECT_NE(access(out().c_str(), F_OK), 0);
+}
+
+TEST_F(Sqlite, DiscoverTellsKeysCursorsAndTypes) {
+  sql(in(),
+      "CREATE TABLE t (id INTEGER PRIMARY KEY, at TIMESTAMP, code TEXT UNIQUE); INSERT INTO t "
+      "VALUES (1, NULL, 'x')");
+  const auto r = answer(protocol::RequestKind::Discover);
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  const auto& t = r.reply.at("entities").at(0);
+  EXPECT_EQ(t.at("primaryKey").at(0).as_string(), "id");
+  EXPECT_EQ(t.at("cursorCandidates").at(0).as_string(), "at");
+  EXPECT_EQ(t.at("keyCandidates").at(0).as_string(), "code");
+  EXPECT_EQ(t.at("rows").as_int64(), 1);
+}
+
+struct BadFile {
+  const char* name;
+  std::function<void(const std::string&)> make;
+  const char* kind;
+};
+
+TEST_F(Sqlite, BadFilesGetAClearErrorOfTheRightKind) {
+  const BadFile files[] = {
+      {"missing", [](const std::string&) {}, "configuration"},
+      {"not a database", [](const std::string& p) { std::ofstream(p) << std::string(5000, 'x'); },
+       "configuration"},
+      {"a folder", [](const std::string& p) { mkdir(p.c_str(), 0700); }, "configuration"},
+      {"damaged",
+       [](const std::string& p) {
+         sql(p,
+             "CREATE TABLE t (id INTEGER, v TEXT); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+             "SELECT i + 1 FROM n "
+             "WHERE i < 5000) INSERT INTO t SELECT i, 'some text' FROM n");
+         std::fstream f(p, std::ios::in | std::ios::out | std::ios::binary);
+         f.seekp(8192);
+         f << std::string(40'000, '\xA5');
+       },
+       "configuration"},
+  };
+  for (const BadFile& file : files) {
+    const std::string path = bench_.folder + "/" + file.name;
+    file.make(path);
+    request_.source = protocol::Endpoint{"sqlite", {{"path", path}}};
+    const auto r = answer();
+    EXPECT_NE(r.code, protocol::ExitCode::Done) << file.name;
+    EXPECT_EQ(r.error_kind, file.kind) << file.name << ": " << r.error.value_or("");
+    EXPECT_NE(r.error.value_or("").find(file.name), std::string::npos) << r.error.value_or("");
+  }
+}
+
+TEST_F(Sqlite, ALockedDestinationIsTransient) {
+  sql(out(), "CREATE TABLE t (id INTEGER)");
+  sqlite3* holder = nullptr;
+  ASSERT_EQ(sqlite3_open(out().c_str(), &holder), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(holder, "BEGIN EXCLUSIVE", nullptr, nullptr, nullptr), SQLITE_OK);
+  const PathPolicy paths;
+  std::stop_source stop;
+  const Context context{.clock = clock_, .rng = rng_, .paths = paths, .stop = stop.get_token()};
+  const auto destination = sqlite_connector().make_destination(out_db(bench_.folder), context);
+  ASSERT_TRUE(destination);
+  const Status locked = (*destination)->check();
+  ASSERT_FALSE(locked);
+  EXPECT_EQ(error_kind(locked.error()), "transient");
+  // A run that waits for the lock can be stopped.
+  stop.request_stop();
+  const auto writer =
+      (*destination)->open({.job = "j", .entity = "t", .run_id = RunId("r"), .fence = Fence(1)});
+  ASSERT_FALSE(writer);
+  sqlite3_close(holder);
+}
+
+TEST_F(Sqlite, FilesOutsideTheRootsAndTheStoreItselfAreRefused) {
+  sql(in(), "CREATE TABLE t (id INTEGER)");
+  request_.path_roots = {bench_.folder + "/files"};
+  mkdir((bench_.folder + "/files").c_str(), 0700);
+  auto r = answer();
+  EXPECT_EQ(r.error_kind, "permission");
+  EXPECT_NE(r.error->find("paths.roots"), std::string::npos) << *r.error;
+  request_.path_roots.clear();
+  request_.forbidden_paths = {out()};
+  r = answer();
+  EXPECT_EQ(r.error_kind, "permission");
+  EXPECT_NE(r.error->find("store"), std::string::npos);
+}
+
+TEST_F(Sqlite, TheConfigurationIsCheckedFieldByField) {
+  for (const auto& [config, says] :
+       {std::pair<boost::json::object, const char*>{{}, "path: is missing"},
+        {{{"path", ""}}, "path: is empty"},
+        {{{"path", 5}}, "path: must be text"},
+        {{{"path", "x"}, {"pth", "y"}}, "did you mean 'path'"},
+        {{{"path", "x"}, {"journalMode", "memory"}}, "wal or keep"}}) {
+    const SystemClock clock;
+    SystemRng rng;
+    const PathPolicy paths;
+    const Context context{.clock = clock, .rng = rng, .paths = paths, .stop = {}};
+    const auto r = sqlite_connector().make_destination(config, context);
+    ASSERT_FALSE(r);
+    EXPECT_NE(describe(r.error()).find(says), std::string::npos) << describe(r.error());
+  }
+}
+
+}  // namespace
+}  // namespace tidegate::engine

@@ -1,0 +1,171 @@
+#include "engine/core/bound.h"
+
+#include <arrow/array.h>
+#include <arrow/json/from_string.h>
+#include <arrow/record_batch.h>
+#include <arrow/type.h>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "engine/core/rows.h"
+
+namespace tidegate::engine {
+namespace {
+
+std::shared_ptr<arrow::RecordBatch> rows(
+    const std::string& json, const std::shared_ptr<arrow::DataType>& cursor = arrow::int64()) {
+  const auto schema =
+      arrow::schema({arrow::field("id", arrow::int64()), arrow::field("at", cursor)});
+  const auto array =
+      arrow::json::ArrayFromJSONString(arrow::struct_(schema->fields()), json).ValueOrDie();
+  return arrow::RecordBatch::FromStructArray(array).ValueOrDie();
+}
+
+BoundFilter filter(const EntityState& known, bool key = false) {
+  return BoundFilter({.entity = "t",
+                      .cursor = "at",
+                      .has_key = key,
+                      .from = known.cursor,
+                      .to = {},
+                      .known = known});
+}
+
+// One read over everything the source has; gives the new rows' number.
+std::int64_t read(EntityState& state, const std::string& json) {
+  BoundFilter f = filter(state);
+  const auto out = f.apply(rows(json));
+  EXPECT_TRUE(out) << out.error().message;
+  EntityState next;
+  EXPECT_TRUE(f.save(next));
+  state = next;
+  return out->batch->num_rows();
+}
+
+// regressions.md: strict `>` cursors in published sources lose rows that arrive with the bound's
+// value.
+TEST(Bound, RowsThatArriveLaterWithTheBoundsValueAreNotLost) {
+  EntityState state;
+  EXPECT_EQ(read(state, "[[1, 10], [2, 10]]"), 2);
+  EXPECT_EQ(read(state, "[[1, 10], [2, 10], [3, 10]]"), 1);
+  EXPECT_EQ(read(state, "[[1, 10], [2, 10], [3, 10]]"), 0);
+}
+
+TEST(Bound, EqualRowsAreCountedNotMerged) {
+  EntityState state;
+  EXPECT_EQ(read(state, "[[1, 10], [1, 10]]"), 2);
+  EXPECT_EQ(read(state, "[[1, 10], [1, 10], [1, 10]]"), 1);
+}
+
+TEST(Bound, NullCursorsAreReadEveryTimeAndKeptOnce) {
+  EntityState state;
+  EXPECT_EQ(read(state, "[[1, null]]"), 1);
+  EXPECT_FALSE(state.cursor);
+  EXPECT_EQ(read(state, "[[1, null], [2, null], [3, 5]]"), 2);
+  EXPECT_EQ(read(state, "[[1, null], [2, null], [3, 5], [4, 6]]"), 1);
+  EXPECT_EQ(read(state, "[[1, null], [2, null], [3, 5], [4, 6]]"), 0);
+}
+
+TEST(Bound, TheOrderOfRowsDoesNotMatter) {
+  EntityState state;
+  EXPECT_EQ(read(state, "[[3, 30], [1, 10], [2, 20]]"), 3);
+  EXPECT_EQ(state.cursor->to_string(), "30");
+  EXPECT_EQ(read(state, "[[5, 50], [3, 30], [4, 40], [1, 10]]"), 2);
+}
+
+TEST(Bound, ARowThatLeftTheSourceAndCameBackIsStillKnown) {
+  EntityState state;
+  EXPECT_EQ(read(state, "[[1, 10], [2, 10]]"), 2);
+  EXPECT_EQ(read(state, "[[2, 10]]"), 0);
+  EXPECT_EQ(read(state, "[[1, 10], [2, 10]]"), 0);
+}
+
+TEST(Bound, AnUpperBoundHoldsBackWhatIsTooNew) {
+  BoundFilter f(
+      {.entity = "t", .cursor = "at", .from = {}, .to = CursorValue::integer(20), .known = {}});
+  const auto out = f.apply(rows("[[1, 10], [2, 20], [3, 30]]"));
+  ASSERT_TRUE(out);
+  EXPECT_EQ(out->batch->num_rows(), 2);
+  EntityState state;
+  ASSERT_TRUE(f.save(state));
+  EXPECT_EQ(state.cursor->to_string(), "20");
+}
+
+TEST(Bound, TooManyRowsAtTheBoundAreRefusedWithoutAKeyAndMergedWithOne) {
+  std::string json = "[";
+  for (int i = 0; i <= kMaxSeen; ++i) json += fmt::format("{}[{}, 7]", i == 0 ? "" : ",", i);
+  BoundFilter keyless = filter({});
+  const auto refused = keyless.apply(rows(json + "]"));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().reason, "too_many_at_bound");
+  BoundFilter keyed = filter({}, true);
+  ASSERT_TRUE(keyed.apply(rows(json + "]")));
+  EntityState state;
+  ASSERT_TRUE(keyed.save(state));
+  EXPECT_TRUE(state.seen_at_bound.empty());
+  EXPECT_EQ(state.cursor->to_string(), "7");
+}
+
+TEST(Bound, TheStateSurvivesItsText) {
+  EntityState state;
+  read(state, "[[1, null], [2, 10], [2, 10]]");
+  state.fingerprint = {"s", "c", "w", "at", "k"};
+  state.mode = protocol::SyncMode::IncrementalAppend;
+  const auto back = decode_state(encode(state));
+  ASSERT_TRUE(back) << describe(back.error());
+  EXPECT_EQ(encode(*back), encode(state));
+  EXPECT_EQ(back->seen_at_bound, state.seen_at_bound);
+  EXPECT_FALSE(decode_state("{\"format\": 2, \"mode\": \"full\"}"));
+  EXPECT_FALSE(decode_state("[]"));
+}
+
+TEST(RowHash, IsEqualForEqualValuesOfWidenedTypes) {
+  const auto a = rows("[[1, 2]]");
+  const auto b = rows("[[1, 2.0]]", arrow::float64());
+  const auto c = rows("[[1, \"2.00\"]]", arrow::decimal128(5, 2));
+  const std::vector<std::string> columns{"at", "id"};
+  EXPECT_EQ(row_hash(*a, 0, columns), row_hash(*b, 0, columns));
+  EXPECT_EQ(row_hash(*a, 0, columns), row_hash(*c, 0, columns));
+  EXPECT_NE(row_hash(*a, 0, columns), row_hash(*rows("[[1, 3]]"), 0, columns));
+  EXPECT_NE(row_hash(*rows("[[null, 1]]"), 0, columns), row_hash(*rows("[[1, null]]"), 0, columns));
+}
+
+TEST(Cursor, TextIsExactAndComesBack) {
+  struct Row {
+    CursorKind kind;
+    const char* text;
+  };
+  const Row values[] = {{CursorKind::Integer, "-9223372036854775808"},
+                        {CursorKind::Integer, "9223372036854775807"},
+                        {CursorKind::Real, "0.1"},
+                        {CursorKind::Decimal, "12345678901234567890.0123456789"},
+                        {CursorKind::Decimal, "-0.5"},
+                        {CursorKind::Text, "\u00e4 b"},
+                        {CursorKind::Date, "0001-12-31"},
+                        {CursorKind::Timestamp, "2026-01-31T09:00:00.123456Z"},
+                        {CursorKind::Timestamp, "1969-12-31T23:59:59.999999999Z"},
+                        {CursorKind::Timestamp, "9999-12-31T23:59:59Z"}};
+  for (const Row& v : values) {
+    const auto c = CursorValue::parse(v.kind, v.text);
+    ASSERT_TRUE(c) << v.text;
+    EXPECT_EQ(c->to_string(), v.text);
+  }
+  for (const char* bad : {"", "x", "2026-02-30T00:00:00Z", "2026-01-01", "2026-01-01T00:00:00",
+                          "2026-01-01T00:00:00.Z"}) {
+    EXPECT_FALSE(CursorValue::parse(CursorKind::Timestamp, bad)) << bad;
+  }
+}
+
+TEST(Cursor, ComparesByValue) {
+  const auto decimal = [](const char* text) {
+    return *CursorValue::parse(CursorKind::Decimal, text);
+  };
+  EXPECT_EQ(decimal("1.5"), decimal("1.50"));
+  EXPECT_LT(decimal("-2"), decimal("1.50"));
+  const auto at = [](const char* text) { return *CursorValue::parse(CursorKind::Timestamp, text); };
+  EXPECT_LT(at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:00.000000001Z"));
+  EXPECT_EQ(at("2026-01-01T00:00:00Z").minus(Millis(1)).to_string(), "2025-12-31T23:59:59.999Z");
+  EXPECT_EQ(CursorValue::date(1).minus(Millis(1)).to_string(), "1970-01-01");
+}
+
+}  // namespace
+}  // namespace tidegate::engine

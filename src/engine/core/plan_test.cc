@@ -1,0 +1,275 @@
+#include "engine/core/plan.h"
+
+#include <arrow/type.h>
+#include <gtest/gtest.h>
+
+#include "engine/core/selection.h"
+
+namespace tidegate::engine {
+namespace {
+
+using protocol::RunSpec;
+using protocol::SyncMode;
+
+EntityInfo orders() {
+  EntityInfo e;
+  e.name = "orders";
+  e.schema = arrow::schema({arrow::field("id", arrow::int64()), arrow::field("name", arrow::utf8()),
+                            arrow::field("at", arrow::timestamp(arrow::TimeUnit::MICRO)),
+                            arrow::field("flag", arrow::boolean())});
+  e.cursor_candidates = {"at", "id"};
+  return e;
+}
+
+RunSpec spec(SyncMode mode) {
+  RunSpec s;
+  s.job = "j";
+  s.run_id = RunId("r");
+  s.mode = mode;
+  return s;
+}
+
+std::string refusal(const RunSpec& s, const EntityInfo& e = orders()) {
+  const auto r = make_request(s, e, "src");
+  if (r) return "accepted";
+  EXPECT_EQ(r.error().code, Code::Invalid);
+  return r.error().message;
+}
+
+TEST(MakeRequest, AnIncrementalModeWithoutCursorNamesTheCandidates) {
+  const std::string why = refusal(spec(SyncMode::Incremental));
+  EXPECT_NE(why.find("orders"), std::string::npos) << why;
+  EXPECT_NE(why.find("\"at\" and \"id\""), std::string::npos) << why;
+}
+
+TEST(MakeRequest, IncrementalWithoutAKeyIsRefusedAndAppendIsNot) {
+  RunSpec s = spec(SyncMode::Incremental);
+  s.entities["orders"].cursor = "at";
+  EXPECT_NE(refusal(s).find("primary key"), std::string::npos);
+  s.mode = SyncMode::IncrementalAppend;
+  EXPECT_EQ(refusal(s), "accepted");
+  s.mode = SyncMode::Incremental;
+  EntityInfo with_key = orders();
+  with_key.primary_key = {"id"};
+  EXPECT_EQ(refusal(s, with_key), "accepted");
+}
+
+TEST(MakeRequest, OddSettingsAreRefusedByName) {
+  struct Row {
+    protocol::EntityOptions options;
+    SyncMode mode;
+    const char* says;
+  };
+  const Row rows[] = {
+      {{.cursor = "nope", .primary_key = {"id"}}, SyncMode::Incremental, "no column \"nope\""},
+      {{.cursor = "flag", .primary_key = {"id"}}, SyncMode::Incremental, "cannot be a cursor"},
+      {{.cursor = "at", .primary_key = {"key"}}, SyncMode::Incremental, "no column \"key\""},
+      {{.cursor = "id", .lookback = Millis(1)}, SyncMode::IncrementalAppend, "lookback"},
+      {{.cursor = "at", .lookback = Millis(1)}, SyncMode::IncrementalAppend, "twice"},
+      {{.cursor = "at", .primary_key = {"id"}, .exclude_columns = {"at"}},
+       SyncMode::Incremental,
+       "include it"},
+      {{.include_columns = {"nmae"}}, SyncMode::Full, "did you mean \"name\""},
+      {{.exclude_columns = {"id", "name", "at", "flag"}}, SyncMode::Full, "no column is left"},
+  };
+  for (const Row& row : rows) {
+    RunSpec s = spec(row.mode);
+    s.entities["orders"] = row.options;
+    EXPECT_NE(refusal(s).find(row.says), std::string::npos) << refusal(s);
+  }
+}
+
+TEST(MakeRequest, AnExactNameWinsOverAGlob) {
+  RunSpec s = spec(SyncMode::Full);
+  s.entities["*"].exclude_columns = {"flag"};
+  EXPECT_EQ(make_request(s, orders(), "src")->schema->num_fields(), 3);
+  s.entities["orders"] = {};
+  EXPECT_EQ(make_request(s, orders(), "src")->schema->num_fields(), 4);
+}
+
+struct Decided {
+  RunSpec run = spec(SyncMode::Incremental);
+  WriterState found;
+  EntityRequest request;
+  Result<EntityDecision> operator()() {
+    return decide(run, request, found, from_ms(1'700'000'000'000));
+  }
+};
+
+// A job that has committed up to at = 2026-01-01.
+Decided committed(SyncMode mode = SyncMode::Incremental) {
+  Decided d;
+  d.run = spec(mode);
+  d.run.entities["orders"] = {.cursor = "at", .primary_key = {"id"}};
+  d.request = *make_request(d.run, orders(), "src");
+  EntityState state;
+  state.mode = mode;
+  state.fingerprint = d.request.fingerprint;
+  state.run_id = "r";
+  state.cursor = *CursorValue::parse(CursorKind::Timestamp, "2026-01-01T00:00:00Z");
+  d.found = {.destination_id = "dest",
+             .epoch = 1,
+             .sequence = 4,
+             .state = encode(state),
+             .fence = Fence(1),
+             .table = "orders",
+             .table_exists = true,
+             .table_empty = false};
+  d.run.known_state["orders"] = {"dest", 1, 4, d.found.state};
+  return d;
+}
+
+TEST(Decide, GoesOnFromTheBoundInclusively) {
+  const auto d = committed()();
+  ASSERT_TRUE(d);
+  EXPECT_EQ(d->load, LoadKind::Merge);
+  ASSERT_TRUE(d->from);
+  EXPECT_EQ(d->from->to_string(), "2026-01-01T00:00:00Z");
+  EXPECT_FALSE(d->to);
+  EXPECT_TRUE(d->advance);
+}
+
+TEST(Decide, LookbackMovesTheLowerBoundAndLagTheUpper) {
+  Decided c = committed();
+  c.request.lookback = Millis(60'000);
+  c.request.lag = Millis(1'000);
+  const auto d = c();
+  ASSERT_TRUE(d);
+  EXPECT_EQ(d->from->to_string(), "2025-12-31T23:59:00Z");
+  EXPECT_EQ(d->to->to_string(), "2023-11-14T22:13:19Z");
+}
+
+TEST(Decide, StartsFromNothingByReplacing) {
+  Decided c = committed();
+  c.found = {.table = "orders"};
+  c.run.known_state.clear();
+  const auto d = c();
+  ASSERT_TRUE(d);
+  EXPECT_EQ(d->load, LoadKind::Replace);
+  EXPECT_FALSE(d->from);
+}
+
+TEST(Decide, ATableThatIsGoneIsReadInFullAndSaidSo) {
+  Decided c = committed();
+  c.found.table_exists = false;
+  c.found.table_empty = true;
+  const auto d = c();
+  ASSERT_TRUE(d);
+  EXPECT_EQ(d->load, LoadKind::Replace);
+  EXPECT_FALSE(d->from);
+  EXPECT_EQ(d->warnings.size(), 1U);
+}
+
+TEST(Decide, AChangedDestinationIsNeverReadFromZeroInSilence) {
+  struct Row {
+    const char* name;
+    std::function<void(Decided&)> change;
+  };
+  const Row rows[] = {
+      {"another id", [](Decided& c) { c.found.destination_id = "other"; }},
+      {"no state",
+       [](Decided& c) {
+         c.found.destination_id.clear(), c.found.state.clear(), c.found.sequence = 0;
+       }},
+      {"older epoch", [](Decided& c) { c.found.epoch = 0; }},
+      {"older commit", [](Decided& c) { c.found.sequence = 3; }},
+      {"same commit, other state", [](Decided& c) { c.run.known_state["orders"].state = "{}"; }},
+  };
+  for (const Row& row : rows) {
+    Decided c = committed();
+    row.change(c);
+    const auto d = c();
+    ASSERT_FALSE(d) << row.name;
+    EXPECT_EQ(d.error().reason, "destination_changed") << row.name;
+    c.run.reset_epoch = 2;
+    EXPECT_TRUE(c()) << row.name;
+  }
+}
+
+TEST(Decide, ADestinationThatIsAheadIsBelieved) {
+  Decided c = committed();
+  c.found.sequence = 5;
+  EXPECT_TRUE(c());
+  c = committed();
+  c.found.epoch = 2;
+  c.found.sequence = 1;
+  EXPECT_TRUE(c());
+}
+
+TEST(Decide, AResetStartsOverOnceAndKeepsItsEpoch) {
+  Decided c = committed();
+  c.run.reset_epoch = 2;
+  auto d = c();
+  ASSERT_TRUE(d);
+  EXPECT_EQ(d->load, LoadKind::Replace);
+  EXPECT_EQ(d->epoch, 2);
+  c.found.epoch = 2;
+  d = c();
+  ASSERT_TRUE(d);
+  EXPECT_EQ(d->load, LoadKind::Merge);
+}
+
+TEST(Decide, AnotherFingerprintAsksForAReset) {
+  for (const auto& part : {&Fingerprint::source, &Fingerprint::columns, &Fingerprint::where,
+                           &Fingerprint::cursor, &Fingerprint::key}) {
+    Decided c = committed();
+    c.request.fingerprint.*part = "else";
+    const auto d = c();
+    ASSERT_FALSE(d);
+    EXPECT_EQ(d.error().reason, "reset_needed");
+  }
+}
+
+TEST(Decide, LimitsNeverReplaceNorAdvance) {
+  Decided c = committed();
+  c.run.limit = 5;
+  const auto merge = c();
+  ASSERT_TRUE(merge);
+  EXPECT_EQ(merge->load, LoadKind::Merge);
+  EXPECT_FALSE(merge->advance);
+  Decided append = committed(SyncMode::IncrementalAppend);
+  append.run.limit = 5;
+  EXPECT_FALSE(append());
+  append.found.table_empty = true;
+  EXPECT_TRUE(append());
+}
+
+TEST(SelectEntities, EveryNameAndGlobIsHonoured) {
+  Catalog catalog;
+  for (const char* name : {"airlines", "airports", "planes", "weather"}) {
+    EntityInfo e;
+    e.name = name;
+    catalog.entities.push_back(std::move(e));
+  }
+  RunSpec s;
+  const auto names = [&] {
+    std::string out;
+    for (const auto& x : select_entities(catalog, s))
+      out += x.name + (x.info != nullptr ? " " : "! ");
+    return out;
+  };
+  EXPECT_EQ(names(), "airlines airports planes weather ");
+  s.entity_filter = {"weather", "air*"};
+  EXPECT_EQ(names(), "airlines airports weather ");
+  s.entity_filter = {"weather", "trains", "p?anes"};
+  EXPECT_EQ(names(), "planes weather trains! ");
+  const auto selected = select_entities(catalog, s);
+  EXPECT_NE(selected.back().error->message.find("\"airports\""), std::string::npos);
+  s.only_entities = {"weather"};
+  EXPECT_EQ(names(), "weather ");
+}
+
+TEST(SelectEntities, NamesThatWouldShareATableAreBothRefused) {
+  Catalog catalog;
+  for (const char* name : {"Users", "users", "other"}) {
+    EntityInfo e;
+    e.name = name;
+    catalog.entities.push_back(std::move(e));
+  }
+  int refused = 0;
+  for (const auto& s : select_entities(catalog, {})) refused += s.error ? 1 : 0;
+  EXPECT_EQ(refused, 2);
+}
+
+}  // namespace
+}  // namespace tidegate::engine
