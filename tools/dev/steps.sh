@@ -4,6 +4,8 @@ STEP=0
 STEPS=0
 JOBS=${TIDEGATE_JOBS:-$(nproc)}
 export CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-5G}
+# Two checkouts share their objects: paths below the checkout are hashed as relative.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 
 plan_steps() { STEPS=$1; }
 
