@@ -54,7 +54,8 @@ endfunction()
 
 # The TSan build holds only the executables labelled `threads`.
 function(tidegate_test_executable exe label files modules libs)
-  if(NOT files OR (TIDEGATE_SANITIZE STREQUAL "thread" AND NOT label STREQUAL "threads"))
+  if(NOT TIDEGATE_TESTS OR NOT files OR
+     (TIDEGATE_SANITIZE STREQUAL "thread" AND NOT label STREQUAL "threads"))
     return()
   endif()
   list(REMOVE_ITEM modules "")
