@@ -56,6 +56,7 @@ TEST_F(AuthTest, EveryRouteRefusesALowerRoleAndAcceptsItsOwn) {
       {Access::Viewer, make_token(model::Role::Viewer)},
       {Access::Operator, make_token(model::Role::Operator)},
       {Access::Admin, make_token(model::Role::Admin)}};
+  make_source();  // so that DELETE leaves the workspace
   for (const ApiRoute& route : all_routes()) {
     if (route.access == Access::Public) continue;
     for (const auto& [access, token] : tokens) {
@@ -75,6 +76,11 @@ TEST_F(AuthTest, EveryRouteRefusesALowerRoleAndAcceptsItsOwn) {
 TEST_F(AuthTest, EveryWorkspaceRouteRefusesATokenOfAnotherWorkspace) {
   const WorkspaceId other = make_workspace("other");
   const std::string token = make_token(model::Role::Admin, {other});
+  // So that DELETE leaves the workspace.
+  ASSERT_EQ(post("/api/workspaces/other/data-sources",
+                 R"({"name":"s","type":"file","config":{"path":"/a"}})")
+                .status,
+            201);
   for (const ApiRoute& route : all_routes()) {
     if (route.access == Access::Public) continue;
     const Answer a = send(route, token);

@@ -155,7 +155,7 @@ void check_rules(const object& spec, const object& config, const std::string& pa
   valijson::Validator(valijson::Validator::kStrongTypes).validate(schema, config_adapter, &results);
   valijson::ValidationResults::Error e;
   while (results.popError(e)) {
-    if (e.description.starts_with("Failed to validate against") ||
+    if (e.description.starts_with("Failed to validate") ||
         e.description.starts_with("Missing required") ||
         e.description.starts_with("Object contains a")) {
       continue;
@@ -166,6 +166,20 @@ void check_rules(const object& spec, const object& config, const std::string& pa
       e.description[0] = static_cast<char>(std::tolower(e.description[0]));
     errors.push_back({std::move(field), std::move(e.description), std::nullopt});
   }
+}
+
+// The schema without the properties that only the other role has.
+object for_role(const object& spec, std::string_view role) {
+  object copy = spec;
+  value* properties = copy.if_contains("properties");
+  if (properties == nullptr || !properties->is_object()) return copy;
+  object kept;
+  for (const auto& p : properties->get_object()) {
+    const object* property = p.value().if_object();
+    if (property == nullptr || names_role(*property, role)) kept[p.key()] = p.value();
+  }
+  *properties = std::move(kept);
+  return copy;
 }
 
 std::unexpected<Error> unknown_type(std::string_view type,
@@ -185,12 +199,13 @@ std::unexpected<Error> unknown_type(std::string_view type,
 }  // namespace
 
 Result<object> connector_spec(Engine& engine, std::string_view type, model::ConnectionKind kind) {
+  static const boost::json::array kNone;
   TG_TRY(const auto answer, engine.spec());
   const value* list =
       answer->is_object() ? answer->get_object().if_contains("connectors") : nullptr;
+  const auto* connectors = list == nullptr ? nullptr : list->if_array();
   std::vector<std::string_view> known;
-  for (const value& item :
-       list != nullptr && list->is_array() ? list->get_array() : boost::json::array()) {
+  for (const value& item : connectors == nullptr ? kNone : *connectors) {
     const object* connector = item.if_object();
     const value* name = connector == nullptr ? nullptr : connector->if_contains("name");
     const object* spec = connector == nullptr ? nullptr : object_at(*connector, "spec");
@@ -199,18 +214,7 @@ Result<object> connector_spec(Engine& engine, std::string_view type, model::Conn
       continue;
     }
     known.push_back(name->get_string());
-    if (known.back() != type) continue;
-    object copy = *spec;
-    if (value* properties = copy.if_contains("properties");
-        properties != nullptr && properties->is_object()) {
-      object kept;
-      for (const auto& p : properties->get_object()) {
-        const object* property = p.value().if_object();
-        if (property == nullptr || names_role(*property, role_of(kind))) kept[p.key()] = p.value();
-      }
-      *properties = std::move(kept);
-    }
-    return copy;
+    if (known.back() == type) return for_role(*spec, role_of(kind));
   }
   return unknown_type(type, known, kind);
 }

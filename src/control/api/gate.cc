@@ -100,10 +100,16 @@ bool Principal::reaches(const WorkspaceId& ws) const {
 }
 
 http::Route guarded(const ApiRoute& route, Services& services) {
-  return {
-      route.method, std::string(route.pattern),
-      [route, &services](const http::Request& request) { return serve(route, services, request); },
-      route.run};
+  return {route.method, std::string(route.pattern),
+          [route, &services](const http::Request& request) {
+            auto response = serve(route, services, request);
+            // To the store it is a conflict; to the client, a key it should not have used again.
+            if (!response && response.error().reason == "idempotency_mismatch") {
+              response.error().code = Code::Invalid;
+            }
+            return response;
+          },
+          route.run};
 }
 
 }  // namespace tidegate::api
