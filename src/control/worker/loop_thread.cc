@@ -6,7 +6,10 @@ namespace tidegate::worker {
 
 void LoopThread::start(std::function<Millis()> step) {
   step_ = std::move(step);
-  stopping_ = woken_ = false;
+  {
+    const std::lock_guard lock(mutex_);  // wake() may come first
+    stopping_ = woken_ = false;
+  }
   thread_ = std::thread([this] { run(); });
 }
 

@@ -263,6 +263,17 @@ TEST_F(Simulation, ProgressKeepsARunFromStalling) {
   EXPECT_EQ(outcomes(id), "succeeded");
 }
 
+TEST_F(Simulation, ARunThatOnlyRepeatsItsNumbersStalls) {
+  script_ = [](const auto&) {
+    return Script{.runs_for = Seconds(3600), .progress_every = Seconds(60), .progresses = false};
+  };
+  add_worker();
+  const JobId id = add_job(Seconds(10), once);
+  run_for(Seconds(1200));
+  EXPECT_EQ(outcomes(id), "timed_out");
+  EXPECT_EQ(runs(id)[0].error_kind, "stalled");
+}
+
 TEST_F(Simulation, ADrainedRunGoesBackToTheQueueAndUsesNoRetry) {
   script_ = [](const auto&) { return Script{.runs_for = Seconds(60)}; };
   SimWorker& first = add_worker();
@@ -369,6 +380,22 @@ TEST_F(Simulation, LogsAreBoundedAndTheRunEndsWithThem) {
   for (const auto& line : *log) bytes += line.message.size();
   EXPECT_LT(bytes, 12'000U);
   EXPECT_GT(log->size(), 100U);
+}
+
+TEST_F(Simulation, EveryLogLineIsWrittenBeforeTheEndOfItsRun) {
+  script_ = [](const auto&) {
+    Script script{.runs_for = Millis(10)};
+    for (int i = 0; i < 3500; ++i) script.says.push_back(protocol::LogLine{.message = "x"});
+    script.result = failed(ExitCode::Failed, "data", "see the log");
+    return script;
+  };
+  add_worker();
+  const JobId id = add_job(Seconds(10), once);
+  run_for(Seconds(20));
+  EXPECT_EQ(outcomes(id), "failed");
+  const auto log = store_.read_log(runs(id)[0].id, 0, 10'000);
+  ASSERT_TRUE(log);
+  EXPECT_EQ(log->size(), 3500U);
 }
 
 TEST_F(Simulation, StateThatWasCommittedReachesTheJobBeforeTheRunEnds) {

@@ -87,7 +87,7 @@ std::vector<launch::LaunchEvent> FakeLauncher::poll() {
   for (auto& [id, child] : children_) {
     const Millis every = child.script.progress_every;
     if (every > Millis(0) && child.progress_at <= now && child.ends_at > now) {
-      ++child.rows;
+      if (child.script.progresses || child.rows == 0) ++child.rows;
       events_.push_back({launch::LaunchId{id}, protocol::Event(protocol::Progress{
                                                    .entity = "a", .rows_read = child.rows})});
       child.progress_at = now + every;

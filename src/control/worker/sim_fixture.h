@@ -43,6 +43,7 @@ class VirtualClock final : public Clock {
 struct Script {
   Millis runs_for{1'000};
   Millis progress_every{0};    // 0: none
+  bool progresses = true;      // false: it reports the same numbers again and again
   protocol::RunResult result;  // at the end
   int signal = 0;              // ends by it instead, with no result
   bool obeys_cancel = true, obeys_term = true;
