@@ -46,10 +46,10 @@ class Server:
     def spawn(self):
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.files.mkdir(exist_ok=True)
-        self.log = open(self.log_path, "ab")
-        self.process = subprocess.Popen(
-            [self.bin_dir / "tidegate", self.command, "--data", self.data_dir, "--listen", self.listen, *self.args],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=self.env)
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [self.bin_dir / "tidegate", self.command, "--data", self.data_dir, "--listen", self.listen, *self.args],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
         return self
 
     def start(self):

@@ -1,0 +1,184 @@
+"""The commands that need no server: cron, config, version, sync, doctor; and what bad input gets."""
+import json
+import os
+import pty
+import signal
+import sqlite3
+import subprocess
+from contextlib import closing
+
+import pytest
+
+
+def run(bin_dir, *args, cwd=None, env=None, stdin=None, expect=0):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("TIDEGATE_")}
+    done = subprocess.run([bin_dir / "tidegate", *map(str, args)], cwd=cwd, env=clean | (env or {}), input=stdin,
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == expect, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture
+def csv_files(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name, rows in (("a", 3), ("b", 5)):
+        (tmp_path / "data" / f"{name}.csv").write_text("id,name\n" + "".join(f"{i},n{i}\n" for i in range(rows)))
+    return tmp_path
+
+
+def counts(path):
+    with closing(sqlite3.connect(path)) as db:
+        return {t: db.execute(f"select count(*) from {t}").fetchone()[0] for t in ("a", "b")}
+
+
+def test_version_and_help_need_no_home(bin_dir, tmp_path):
+    assert run(bin_dir, "version", env={"HOME": str(tmp_path / "none")}).stdout.startswith("tidegate ")
+    assert "sync" in run(bin_dir, "--help").stdout
+    assert "--take-over" in run(bin_dir, "sync", "--help").stdout
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Australia/Lord_Howe"])
+def test_cron_next_does_not_depend_on_the_process_zone(bin_dir, zone):
+    """Symptom: the host's time zone changes when a job fires (node-cron 3)."""
+    out = run(bin_dir, "cron", "next", "30 2 * * *", "--timezone", "America/New_York", "--after",
+              "2026-03-07T12:00:00Z", "-n", "3", env={"TZ": zone}).stdout
+    assert out.split() == ["2026-03-08T03:00:00-04:00", "2026-03-09T02:30:00-04:00", "2026-03-10T02:30:00-04:00"]
+
+
+@pytest.mark.parametrize("args, text", [
+    (["cron", "next", "61 * * * *"], "minute"),
+    (["cron", "next", "* * * * *", "--timezone", "America/New_Yrok"], "America/New_York"),
+    (["cron", "next", "* * * * *", "--after", "yesterday"], "RFC 3339"),
+    (["jbos"], "did you mean \"jobs\"?"),
+    (["sync", "x.csv", "y.db", "--mdoe", "full"], "did you mean \"--mode\"?"),
+    (["sync", "nothing-here", "y.db"], "there is no file"),
+    (["sync"], "SOURCE is required"),
+    (["serve", "--listen", "8080"], "HOST:PORT"),
+    (["serve", "--store", "postgres://u:canary-pw@h/db"], "not available in this build yet"),
+    (["serve", "--store", "mongodb://h/db"], "not available in this build yet"),
+    (["config", "--config", "/no/such/file.yaml"], "/no/such/file.yaml"),
+])
+def test_bad_input_is_exit_code_2_and_says_what_to_do(bin_dir, tmp_path, args, text):
+    done = run(bin_dir, *args, cwd=tmp_path, env={"HOME": str(tmp_path)}, expect=2)
+    assert text in done.stderr
+    assert "canary-pw" not in done.stderr + done.stdout
+
+
+def test_unknown_keys_of_the_file_are_refused_by_name(bin_dir, tmp_path):
+    (tmp_path / "tidegate.yaml").write_text("listne: 127.0.0.1:1\nworker: {drain: soon}\n")
+    done = run(bin_dir, "config", cwd=tmp_path, expect=2)
+    assert "did you mean 'listen'?" in done.stderr and "worker.drain" in done.stderr
+
+
+def test_config_shows_values_and_origins_but_no_secret(bin_dir, tmp_path):
+    out = run(bin_dir, "config", "--output", "json", cwd=tmp_path,
+              env={"TIDEGATE_LISTEN": "127.0.0.1:7", "TIDEGATE_ADMIN_TOKEN": "canary-token-0123456789"}).stdout
+    rows = {r["name"]: r for r in json.loads(out)}
+    assert rows["listen"]["value"] == "127.0.0.1:7" and rows["listen"]["from"] == "TIDEGATE_LISTEN"
+    assert rows["admin.token"]["value"] == "***" and "canary" not in out
+
+
+def test_sync_in_a_pipe_gives_json_lines_and_the_result_last(bin_dir, csv_files):
+    done = run(bin_dir, "sync", "data/*.csv", "out.db", cwd=csv_files)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    result = lines[-1]
+    assert result["type"] == "result" and result["code"] == 0
+    assert {e["entity"]: e["rowsWritten"] for e in result["entities"]} == {"a": 3, "b": 5}
+    assert counts(csv_files / "out.db") == {"a": 3, "b": 5}
+    assert f"file {csv_files}/data/*.csv" in done.stderr and f"sqlite {csv_files}/out.db" in done.stderr
+
+
+def test_sync_again_is_the_same_job(bin_dir, csv_files):
+    for _ in range(2):
+        run(bin_dir, "sync", "data/*.csv", "sqlite:out.db", cwd=csv_files)
+    assert counts(csv_files / "out.db") == {"a": 3, "b": 5}
+
+
+def test_sync_only_the_named_entities(bin_dir, csv_files):
+    done = run(bin_dir, "sync", "data", f"sqlite://{csv_files}/out.db", "b", cwd=csv_files)
+    assert [e["entity"] for e in json.loads(done.stdout.splitlines()[-1])["entities"]] == ["b"]
+
+
+def test_sync_of_names_from_a_file_with_variables(bin_dir, csv_files):
+    (csv_files / "c.yaml").write_text("sources:\n  in: {type: file, config: {path: \"${WHERE}/*.csv\"}}\n"
+                                      "destinations:\n  out: {type: sqlite, config: {path: out.db}}\n")
+    run(bin_dir, "sync", "in", "out", "--config", "c.yaml", cwd=csv_files, env={"WHERE": str(csv_files / "data")})
+    assert counts(csv_files / "out.db") == {"a": 3, "b": 5}
+    missing = run(bin_dir, "sync", "in", "out", "--config", "c.yaml", cwd=csv_files, expect=2)
+    assert "WHERE is not set" in missing.stderr
+
+
+def test_sync_dry_run_writes_nothing(bin_dir, csv_files):
+    run(bin_dir, "sync", "data/*.csv", "out.db", "--dry-run", cwd=csv_files)
+    path = csv_files / "out.db"
+    if path.exists():
+        with closing(sqlite3.connect(path)) as db:
+            assert ("a",) not in db.execute("select name from sqlite_master").fetchall()
+
+
+def test_two_files_with_one_stem_are_an_error_that_names_both(bin_dir, csv_files):
+    (csv_files / "data" / "a.tsv").write_text("id\tname\n1\tx\n")
+    done = run(bin_dir, "sync", "data", "out.db", cwd=csv_files, expect=2)
+    assert "a.csv" in done.stderr and "a.tsv" in done.stderr
+
+
+def test_a_missing_engine_is_named(bin_dir, csv_files):
+    done = run(bin_dir, "sync", "data/*.csv", "out.db", "--engine", "/no/such/engine", cwd=csv_files, expect=1)
+    assert "/no/such/engine" in done.stderr
+
+
+def test_a_password_in_argv_disappears_from_the_process_list(bin_dir, csv_files):
+    """Symptom: secrets in the process list."""
+    engine = csv_files / "engine"
+    engine.write_text("#!/bin/sh\nexec cat <&3 >/dev/null\n")  # waits for the end of its parent
+    engine.chmod(0o700)
+    process = subprocess.Popen([bin_dir / "tidegate", "sync", "postgres://u:canary-pw@h/db", "out.db", "--engine",
+                                engine], cwd=csv_files, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert "a password on the command line" in process.stderr.readline()
+    with open(f"/proc/{process.pid}/cmdline", "rb") as f:
+        assert b"canary-pw" not in f.read()
+    process.send_signal(signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert "canary-pw" not in out + err
+
+
+def test_ctrl_c_stops_resumably_with_130(bin_dir, tmp_path):
+    (tmp_path / "big.csv").write_text("id,name\n" + "".join(f"{i},name {i}\n" for i in range(1_500_000)))
+    process = subprocess.Popen([bin_dir / "tidegate", "sync", "big.csv", "out.db"], cwd=tmp_path, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline()  # it is at work
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert json.loads(out.splitlines()[-1])["type"] == "result"
+    run(bin_dir, "sync", "big.csv", "out.db", cwd=tmp_path)
+    with closing(sqlite3.connect(tmp_path / "out.db")) as db:
+        assert db.execute("select count(*), count(distinct id) from big").fetchone() == (1_500_000, 1_500_000)
+
+
+def test_a_terminal_gets_bars_and_a_table(bin_dir, csv_files):
+    master, slave = pty.openpty()
+    process = subprocess.Popen([bin_dir / "tidegate", "sync", "data/*.csv", "out.db"], cwd=csv_files, stdin=slave,
+                               stdout=slave, stderr=slave, close_fds=True)
+    os.close(slave)
+    seen = b""
+    while True:
+        try:
+            piece = os.read(master, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        seen += piece
+    assert process.wait(60) == 0
+    text = seen.decode()
+    assert "ENTITY" in text and "succeeded" in text and '"type"' not in text
+    os.close(master)
+
+
+def test_doctor_names_each_remedy(bin_dir, tmp_path):
+    done = run(bin_dir, "doctor", "--data", tmp_path / "data", "--engine", "/no/such/engine", "--output", "json",
+               expect=1)
+    rows = {r["check"]: r for r in json.loads(done.stdout)}
+    assert rows["sync engine"]["status"] == "failed" and "--engine" in rows["sync engine"]["remedy"]
+    assert rows["clock"]["status"] == "ok"

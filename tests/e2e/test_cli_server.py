@@ -1,0 +1,145 @@
+"""The commands that talk to a server, and serve itself: discovery, apply, run, ports, permissions."""
+import json
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+from contextlib import closing
+
+import pytest
+
+
+@pytest.fixture
+def cli(bin_dir, server):
+    def run(*args, expect=0, env=None, stdin=None):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("TIDEGATE_")}
+        done = subprocess.run([bin_dir / "tidegate", *map(str, args)], capture_output=True, text=True, timeout=120,
+                              input=stdin, env=clean | {"TIDEGATE_DATA": str(server.data_dir)} | (env or {}))
+        assert done.returncode == expect, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+    return run
+
+
+@pytest.fixture
+def job_file(server, tmp_path):
+    (server.files / "a.csv").write_text("id,name\n1,x\n2,y\n")
+    path = tmp_path / "jobs.yaml"
+    path.write_text("""
+sources:
+  exports: {type: file, config: {path: "${FILES}/*.csv"}}
+destinations:
+  db: {type: sqlite, config: {path: "${FILES}/out.db"}}
+jobs:
+  copy:
+    source: exports
+    destination: db
+    schedule: {cron: "0 3 * * *", timezone: Europe/Berlin}
+    timeout: 90m
+""")
+    return path
+
+
+def test_apply_is_idempotent_and_prunes(cli, server, job_file):
+    env = {"FILES": str(server.files)}
+    dry = cli("apply", "-f", job_file, "--dry-run", env=env)
+    assert "3 to create" in dry.stdout and server.api("GET", "/sync-jobs") == []
+    cli("apply", "-f", job_file, env=env)
+    assert "0 to create, 0 to change, 0 to delete, 3 unchanged" in cli("apply", "-f", job_file, env=env).stdout
+    job_file.write_text(job_file.read_text().replace("90m", "2h"))
+    changed = cli("apply", "-f", job_file, env=env).stdout
+    assert 'timeout: "1h30m" → "2h"' in changed and "1 to change" in changed
+    exported = cli("export").stdout
+    again = job_file.with_name("again.yaml")
+    again.write_text(exported)
+    assert "0 to create, 0 to change, 0 to delete, 3 unchanged" in cli("apply", "-f", again, "--prune").stdout
+    again.write_text("jobs: {}\n")
+    assert "3 to delete" in cli("apply", "-f", again, "--prune").stdout
+    assert server.api("GET", "/sync-jobs") == [] and server.api("GET", "/data-sources") == []
+
+
+def test_a_job_from_the_command_line_runs(cli, server):
+    (server.files / "a.csv").write_text("id,name\n1,x\n2,y\n")
+    cli("sources", "add", "files", "--type", "file", "-c", f"path={server.files}/*.csv")
+    cli("destinations", "add", "warehouse", "--type", "sqlite", "-c", f"path={server.files}/out.db")
+    assert json.loads(cli("sources", "check", "files", "-o", "json").stdout)["ok"] is True
+    assert "a" in cli("sources", "discover", "files").stdout
+    cli("jobs", "create", "--name", "copy", "--source", "files", "--destination", "warehouse", "--cron", "0 3 * * *")
+    done = cli("jobs", "run", "copy", "--wait", "-o", "json")
+    run = json.loads(done.stdout)
+    assert run["state"] == "succeeded" and run["entities"][0]["rowsWritten"] == 2
+    with closing(sqlite3.connect(server.files / "out.db")) as db:
+        assert db.execute("select count(*) from a").fetchone() == (2,)
+    assert json.loads(cli("runs", "list", "--job", "copy", "-o", "json").stdout)[0]["id"] == run["id"]
+    cli("jobs", "logs", "copy")
+    cli("runs", "logs", run["id"], "-f")
+    assert "paused" in cli("jobs", "pause", "copy", "--note", "later").stdout
+    cli("jobs", "resume", "copy")
+    cli("jobs", "edit", "copy", "--timezone", "Asia/Tokyo")
+    assert json.loads(cli("jobs", "get", "copy", "-o", "json").stdout)["schedule"]["timezone"] == "Asia/Tokyo"
+    cli("jobs", "status", "copy")
+    assert "in use" in cli("sources", "delete", "files", expect=1).stderr
+    cli("jobs", "delete", "copy")
+    cli("sources", "delete", "files")
+    assert 'did you mean "warehouse"?' in cli("destinations", "check", "warehuose", expect=2).stderr
+
+
+def test_tokens_and_login(cli, server, tmp_path):
+    made = json.loads(cli("token", "create", "ci", "--role", "viewer", "-o", "json").stdout)
+    home = {"HOME": str(tmp_path / "home"), "TIDEGATE_DATA": str(tmp_path / "nothing")}
+    login = cli("login", server.url, stdin=made["token"] + "\n", env=home)
+    assert made["token"] not in login.stdout + login.stderr
+    kept = tmp_path / "home/.config/tidegate/login.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    env = {"HOME": str(tmp_path / "home")}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("TIDEGATE_")}
+    listed = subprocess.run([server.bin_dir / "tidegate", "jobs", "list", "-o", "json"], env=clean | env,
+                            capture_output=True, text=True, timeout=60)
+    assert listed.returncode == 0 and json.loads(listed.stdout) == [], listed.stderr
+    refused = subprocess.run([server.bin_dir / "tidegate", "token", "list"], env=clean | env, capture_output=True,
+                             text=True, timeout=60)
+    assert refused.returncode == 2
+    cli("token", "revoke", "ci")
+    assert cli("login", server.url, stdin="wrong-token\n", env=home, expect=2)
+
+
+def test_a_server_that_is_away_is_named_with_the_fix(cli, server):
+    server.stop()
+    done = cli("jobs", "list", expect=2)
+    assert "tidegate serve" in done.stderr
+    done = cli("jobs", "list", "--server", "http://127.0.0.1:9", expect=1)
+    assert "http://127.0.0.1:9" in done.stderr and "--server" in done.stderr
+
+
+def test_a_busy_port_names_the_port_and_the_remedy(bin_dir, server, tmp_path):
+    address = server.url.removeprefix("http://")
+    done = subprocess.run([bin_dir / "tidegate", "serve", "--data", tmp_path / "other", "--listen", address],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert address in done.stderr and "--listen" in done.stderr
+
+
+def test_files_of_the_data_folder_are_private_and_server_json_goes(server):
+    for name in ("admin-token", "secret-key", "server.json", "tidegate.db"):
+        assert stat.S_IMODE((server.data_dir / name).stat().st_mode) == 0o600, name
+    assert server.token not in server.log_text(), "the token is shown only on a terminal"
+    process = server.process
+    server.signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert not (server.data_dir / "server.json").exists()
+
+
+def test_a_worker_and_an_api_of_their_own(make_server, tmp_path):
+    api = make_server(command="api")
+    worker = make_server(command="worker")
+    (api.files / "a.csv").write_text("id\n1\n")
+    job = api.create_job("split", api.csv_to_sqlite())
+    assert api.wait_run(api.run_now(job["id"]))["state"] == "succeeded"
+    assert worker.process.poll() is None
+
+
+def test_the_token_of_the_environment_is_used(make_server):
+    server = make_server(env={"TIDEGATE_ADMIN_TOKEN": "canary-admin-token-1"})
+    assert server.request("GET", "/api/tokens", token="canary-admin-token-1").status_code == 200
+    assert not (server.data_dir / "admin-token").exists()
+    assert "canary-admin-token-1" not in server.log_text()
