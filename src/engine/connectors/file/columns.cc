@@ -4,11 +4,11 @@
 #include <arrow/buffer.h>
 #include <arrow/type.h>
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "engine/connectors/file/json_text.h"
 #include "engine/connectors/file/swar.h"
 #include "engine/core/schema.h"
 
@@ -248,8 +248,7 @@ class TextBuilder final : public ColumnBuilder {
                   std::vector<CellFault>& faults) {
     const std::string_view value(reinterpret_cast<const char*>(text) + from,
                                  static_cast<std::size_t>(size_ - from));
-    simdjson::dom::element element;
-    if (parser_.parse(value.data(), value.size()).get(element) != simdjson::SUCCESS) {
+    if (!is_json_text(value)) {
       faults.push_back({row, fault_text(name_, value, "JSON")});
     }
   }
@@ -258,7 +257,6 @@ class TextBuilder final : public ColumnBuilder {
   bool json_;
   const NullWords& nulls_;
   char quote_;
-  simdjson::dom::parser parser_;
   Bytes offsets_, text_;
   Validity validity_;
   std::int64_t length_ = 0, size_ = 0;

@@ -1,10 +1,7 @@
 #include "engine/connectors/file/csv_file.h"
 
-#include <arrow/array.h>
-#include <arrow/record_batch.h>
 #include <arrow/type.h>
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include <algorithm>
 #include <atomic>
@@ -162,14 +159,30 @@ Result<CsvScan> scan_header(const std::shared_ptr<const InputFile>& file, bool g
   return scan;
 }
 
-// A scanner at the first row of data.
-CsvScanner at_data(const CsvReader::Params& p, const CsvOptions& options) {
-  if (!p.gzip) {
-    return {stream_range(p.file, p.scan.data.offset, p.file->size()), options.dialect,
-            p.scan.names.size(), p.scan.data};
+class CsvRowSource final : public RowSource {
+ public:
+  CsvRowSource(CsvScanner scanner, std::int64_t data, CsvDialect dialect)
+      : scanner_(std::move(scanner)), data_(data), dialect_(dialect) {}
+
+  Result<bool> next(CsvRows& rows) override {
+    while (scanner_.offset() < data_) TG_CHECK(scanner_.next(rows, 1));
+    return scanner_.next(rows);
   }
-  return {stream_file(p.file, true), options.dialect, p.scan.names.size()};
-}
+
+  std::string row_text(const CsvRows& rows, std::size_t row) const override {
+    std::string out;
+    for (std::size_t c = 0; c < rows.columns && out.size() < kMaxShown; ++c) {
+      if (c > 0) out += dialect_.delimiter;
+      out += rows.value(rows.field(row, c), dialect_.quote);
+    }
+    return out;
+  }
+
+ private:
+  CsvScanner scanner_;
+  std::int64_t data_;
+  CsvDialect dialect_;
+};
 
 }  // namespace
 
@@ -191,107 +204,13 @@ Result<CsvScan> scan_csv(const std::shared_ptr<const InputFile>& file, bool gzip
   return scan;
 }
 
-CsvReader::CsvReader(Params params, const CsvOptions& options)
-    : params_(std::move(params)), options_(options), scanner_(at_data(params_, options)) {
-  for (const auto& field : params_.schema->fields()) {
-    Column column{make_builder(*field, options.nulls, options.dialect.quote), {}};
-    const auto it = std::ranges::find(params_.scan.names, field->name());
-    if (it != params_.scan.names.end()) {
-      column.source = static_cast<std::size_t>(it - params_.scan.names.begin());
-    }
-    columns_.push_back(std::move(column));
-  }
-}
-
-bool CsvReader::full() const {
-  if (length_ >= kBatchRows) return true;
-  std::int64_t bytes = 0;
-  for (const Column& c : columns_) bytes += c.builder->bytes();
-  return bytes >= kBatchBytes;
-}
-
-Result<std::optional<ReadBatch>> CsvReader::next() {
-  if (end_) return std::nullopt;
-  ReadBatch out;
-  // A batch ends early where rejected rows alone would grow without bound.
-  while (!full() && out.rejected.size() < 1024) {
-    if (taken_ == rows_.count) {
-      if (params_.stop.stop_requested()) return fail(cancelled());
-      const bool header = scanner_.offset() < params_.scan.data.offset;
-      TG_TRY(const bool more, scanner_.next(rows_, header ? 1 : SIZE_MAX));
-      taken_ = header ? rows_.count : 0;
-      out.bytes += rows_.bytes;
-      if (!more) {
-        TG_CHECK(params_.file->unchanged());
-        end_ = true;
-        break;
-      }
-      for (CsvBadRow& bad : rows_.bad) {
-        out.rejected.push_back({fmt::format("{} line {}", params_.label, bad.line),
-                                std::move(bad.reason), std::move(bad.text)});
-      }
-    }
-    if (taken_ < rows_.count) take_rows(out);
-  }
-  if (end_ && length_ == 0 && out.rejected.empty() && out.bytes == 0) return std::nullopt;
-  std::vector<std::shared_ptr<arrow::Array>> arrays;
-  for (Column& c : columns_) {
-    TG_TRY(auto array, c.builder->finish());
-    arrays.push_back(std::move(array));
-  }
-  out.batch =
-      arrow::RecordBatch::Make(params_.schema, std::exchange(length_, 0), std::move(arrays));
-  return out;
-}
-
-std::int64_t CsvReader::append(std::size_t from, std::size_t to, std::vector<CellFault>& faults) {
-  for (Column& c : columns_) {
-    if (c.source) {
-      c.builder->append(rows_, *c.source, from, to, faults);
-    } else {
-      for (std::size_t i = from; i < to; ++i) c.builder->append_null();
-    }
-  }
-  return static_cast<std::int64_t>(to - from);
-}
-
-void CsvReader::take_rows(ReadBatch& out) {
-  const std::size_t from = taken_;
-  const std::size_t to =
-      std::min(rows_.count, from + static_cast<std::size_t>(kBatchRows - length_));
-  taken_ = to;
-  std::vector<CellFault> faults;
-  const std::int64_t added = append(from, to, faults);
-  if (faults.empty()) {
-    length_ += added;
-    return;
-  }
-  for (Column& c : columns_) c.builder->truncate(length_);
-  take_without(from, to, faults, out);
-}
-
-// Appends again, run by run, what lies between the rows with faults.
-void CsvReader::take_without(std::size_t from, std::size_t to, std::vector<CellFault>& faults,
-                             ReadBatch& out) {
-  std::ranges::sort(faults, {}, &CellFault::row);
-  std::size_t at = from;
-  std::vector<CellFault> none;
-  for (std::size_t i = 0; i < faults.size();) {
-    const std::size_t row = faults[i].row;
-    if (row > at) length_ += append(at, row, none);
-    RejectedRow bad{fmt::format("{} line {}", params_.label, rows_.lines[row]), "", ""};
-    for (; i < faults.size() && faults[i].row == row; ++i) {
-      bad.reason += (bad.reason.empty() ? "" : "; ") + faults[i].reason;
-    }
-    for (std::size_t c = 0; c < rows_.columns && bad.row.size() < 4096; ++c) {
-      if (c > 0) bad.row += options_.dialect.delimiter;
-      bad.row += rows_.value(rows_.field(row, c), options_.dialect.quote);
-    }
-    bad.row.resize(std::min<std::size_t>(bad.row.size(), 4096));
-    out.rejected.push_back(std::move(bad));
-    at = row + 1;
-  }
-  if (to > at) length_ += append(at, to, none);
+std::unique_ptr<RowSource> csv_rows(const std::shared_ptr<const InputFile>& file, bool gzip,
+                                    const CsvOptions& options, const CsvScan& scan) {
+  const std::size_t columns = scan.names.size();
+  CsvScanner scanner = gzip ? CsvScanner(stream_file(file, true), options.dialect, columns)
+                            : CsvScanner(stream_range(file, scan.data.offset, file->size()),
+                                         options.dialect, columns, scan.data);
+  return std::make_unique<CsvRowSource>(std::move(scanner), scan.data.offset, options.dialect);
 }
 
 }  // namespace tidegate::engine::file

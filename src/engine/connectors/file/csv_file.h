@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
+#include "engine/connectors/file/batch_reader.h"
 #include "engine/connectors/file/bytes.h"
 #include "engine/connectors/file/columns.h"
 #include "engine/connectors/file/csv_scanner.h"
-#include "engine/core/source.h"
 
 namespace tidegate::engine::file {
 
@@ -41,44 +41,8 @@ Result<CsvScan> scan_csv(const std::shared_ptr<const InputFile>& file, bool gzip
                          const CsvOptions& options, const DeclaredType& declared,
                          std::stop_token stop);
 
-class CsvReader final : public Reader {
- public:
-  static constexpr std::int64_t kBatchRows = 16 * 1024;
-  static constexpr std::int64_t kBatchBytes = 4 << 20;
-
-  struct Params {
-    std::shared_ptr<const InputFile> file;
-    bool gzip = false;
-    std::string label;                      // of rejected rows: the file's name
-    std::shared_ptr<arrow::Schema> schema;  // columns the file lacks are NULL
-    CsvScan scan;
-    std::stop_token stop;
-  };
-  // REQUIRES: options outlive the reader.
-  CsvReader(Params params, const CsvOptions& options);
-
-  std::shared_ptr<arrow::Schema> schema() const override { return params_.schema; }
-  Result<std::optional<ReadBatch>> next() override;
-
- private:
-  bool full() const;
-  void take_rows(ReadBatch& out);
-  void take_without(std::size_t from, std::size_t to, std::vector<CellFault>& faults,
-                    ReadBatch& out);
-  std::int64_t append(std::size_t from, std::size_t to, std::vector<CellFault>& faults);
-
-  struct Column {
-    std::unique_ptr<ColumnBuilder> builder;
-    std::optional<std::size_t> source;  // index in the file
-  };
-  Params params_;
-  const CsvOptions& options_;
-  CsvScanner scanner_;
-  std::vector<Column> columns_;
-  CsvRows rows_;
-  std::size_t taken_ = 0;  // of rows_
-  std::int64_t length_ = 0;
-  bool end_ = false;
-};
+// The rows behind the header.
+std::unique_ptr<RowSource> csv_rows(const std::shared_ptr<const InputFile>& file, bool gzip,
+                                    const CsvOptions& options, const CsvScan& scan);
 
 }  // namespace tidegate::engine::file

@@ -1,12 +1,12 @@
 #include "engine/connectors/file/csv_scanner.h"
 
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
 
+#include "engine/connectors/file/json_text.h"
 #include "engine/core/context.h"
 
 namespace tidegate::engine::file {
@@ -284,7 +284,7 @@ void CsvScanner::end_row(CsvRows& rows, Cut& cut, std::size_t at, std::size_t ne
   if (columns_ == 0) columns_ = count;
   if (count != columns_ || cut.broken || cut.overflow || cut.odd_end > cut.row ||
       at - cut.row > kMaxRow) {
-    std::string fault = fault_of(cut, at, count);
+    std::string fault = fault_of(rows, cut, at);
     if (!fault.empty()) {
       if (cut.broken && cut.newlines > 0) return reject_line(rows, cut, at, std::move(fault));
       reject(rows, cut, at, std::move(fault));
@@ -301,13 +301,26 @@ void CsvScanner::end_row(CsvRows& rows, Cut& cut, std::size_t at, std::size_t ne
   cut.stop = rows.count == cut.max_rows;
 }
 
-std::string CsvScanner::fault_of(const Cut& cut, std::size_t at, std::size_t fields) const {
+// NUL bytes are data inside quotes, where a writer put them; outside they are what is left of a
+// file that was not written to its end.
+bool CsvScanner::has_stray_nul(const CsvRows& rows, const Cut& cut, std::size_t at) const {
+  if (std::memchr(cut.base + cut.row, '\0', at - cut.row) == nullptr) return false;
+  if (cut.broken || cut.overflow) return true;
+  for (std::size_t i = cut.first; i < cut.fields; ++i) {
+    const CsvField& f = rows.fields[i];
+    if (!f.quoted() && std::memchr(cut.base + f.begin, '\0', f.size()) != nullptr) return true;
+  }
+  return false;
+}
+
+std::string CsvScanner::fault_of(const CsvRows& rows, const Cut& cut, std::size_t at) const {
+  const std::size_t fields = cut.fields - cut.first;
   const char* text = cut.base + cut.row;
   const std::size_t size = at - cut.row;
-  if (std::memchr(text, '\0', size) != nullptr) {
-    return "it holds a NUL byte; remove it (tr -d '\\000')";
+  if (has_stray_nul(rows, cut, at)) {
+    return "it holds a NUL byte outside quotes; remove it (tr -d '\\000')";
   }
-  if (cut.odd_end > cut.row && !simdjson::validate_utf8(text, size)) {
+  if (cut.odd_end > cut.row && !is_utf8({text, size})) {
     return "it is not valid UTF-8; convert the file (iconv -t UTF-8)";
   }
   if (size > kMaxRow) return "it is longer than 16 MiB";

@@ -9,8 +9,8 @@
 //    anywhere else is an ordinary byte (`24" screen`).
 //  - Rows that cannot be trusted come back beside the good ones, with line and reason: the wrong
 //  number
-//    of fields, text after a closing quote, bytes that are not UTF-8, NUL bytes. A quote that is
-//    never closed costs its own line, not the rest of the file.
+//    of fields, text after a closing quote, bytes that are not UTF-8, NUL bytes outside quotes. A
+//    quote that is never closed costs its own line, not the rest of the file.
 
 #include <cstdint>
 #include <memory>
@@ -102,7 +102,8 @@ class CsvScanner {
   void scan_quoted_block(CsvRows& rows, Cut& cut, std::uint64_t separators, std::uint64_t quotes);
   void end_field(CsvRows& rows, Cut& cut, std::size_t at);
   void end_row(CsvRows& rows, Cut& cut, std::size_t at, std::size_t next);
-  std::string fault_of(const Cut& cut, std::size_t at, std::size_t fields) const;
+  bool has_stray_nul(const CsvRows& rows, const Cut& cut, std::size_t at) const;
+  std::string fault_of(const CsvRows& rows, const Cut& cut, std::size_t at) const;
   void end_of_text(CsvRows& rows, Cut& cut);
   void reject(CsvRows& rows, const Cut& cut, std::size_t to, std::string reason) const;
   void reject_line(CsvRows& rows, Cut& cut, std::size_t seen, std::string reason);

@@ -87,6 +87,7 @@ TEST(CsvScanner, Dialects) {
       {"one column: an empty line is NULL", "a\n1\n\n2\n", {{"a"}, {"1"}, {"NULL"}, {"2"}}, {}},
       {"too few", "a,b\n1\n3,4\n", {{"a", "b"}, {"3", "4"}}, {2}},
       {"too many", "a,b\n1,2,3\n3,4\n", {{"a", "b"}, {"3", "4"}}, {2}},
+      {"NUL in quotes", "a,b\n1,\"x\0y\"\n3,4\n"s, {{"a", "b"}, {"1", "x\0y"s}, {"3", "4"}}, {}},
       {"NUL", "a,b\n1,x\0y\n3,4\n"s, {{"a", "b"}, {"3", "4"}}, {2}},
       {"bad UTF-8", "a,b\n1,x\xFFy\n3,\xC3\xA4\n", {{"a", "b"}, {"3", "\xC3\xA4"}}, {2}},
       {"cut UTF-8", "a,b\n1,\xC3\n3,4\n", {{"a", "b"}, {"3", "4"}}, {2}},

@@ -1,7 +1,6 @@
 #include <arrow/type.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "engine/connectors/file/table.h"
 
@@ -36,10 +35,10 @@ class CsvTable final : public Table {
   Result<std::unique_ptr<Reader>> open(std::size_t index,
                                        std::shared_ptr<arrow::Schema> columns) override {
     const Part& p = parts_[index];
-    return std::make_unique<CsvReader>(
-        CsvReader::Params{p.file, p.gzip, std::filesystem::path(p.file->path()).filename().string(),
-                          std::move(columns), p.scan, stop_},
-        options_);
+    return std::make_unique<BatchReader>(
+        BatchReader::Params{p.file, std::move(columns), p.scan.names, options_.nulls,
+                            options_.dialect.quote, stop_},
+        csv_rows(p.file, p.gzip, options_, p.scan));
   }
 
  private:

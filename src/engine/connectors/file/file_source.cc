@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <map>
 
@@ -96,10 +97,11 @@ class FileSource final : public Source {
     }
     const auto known = scanned_.find(entity.name);
     if (known != scanned_.end() && known->second.stamps == stamps) return known->second.table.get();
-    if (entity.format != Format::Csv) {
-      return fail(Code::Unsupported, fmt::format("'{}' is not CSV", entity.files.front()));
-    }
-    TG_TRY(auto table, scan_csv_table(entity, std::move(files), config_, context_));
+    using Scan = decltype(&scan_csv_table);
+    static constexpr std::array<Scan, 3> kScans = {scan_csv_table, scan_jsonl_table,
+                                                   scan_parquet_table};
+    const Scan scan_table = kScans[static_cast<std::size_t>(entity.format)];
+    TG_TRY(auto table, scan_table(entity, std::move(files), config_, context_));
     Scanned& made = scanned_[entity.name];
     made = {std::move(stamps), std::move(table)};
     return made.table.get();

@@ -96,14 +96,15 @@ bool exact_as_double(std::string_view text, const Number& n) {
   return a && b && *a == *b;
 }
 
-ValueClass classify_number(std::string_view text) {
+ValueClass classify_number(std::string_view text, bool json) {
   ValueClass c;
   const auto n = scan_number(text);
   if (!n) return c;
   if (n->has_exponent) {
     // Codes such as 2E05 are more often names than numbers; every writer of numbers puts a point or
     // a sign.
-    if ((n->exponent_sign || !n->fraction.empty()) && exact_as_double(text, *n)) c.types |= kDouble;
+    if ((json || n->exponent_sign || !n->fraction.empty()) && exact_as_double(text, *n))
+      c.types |= kDouble;
     return c;
   }
   const bool whole = n->fraction.empty();
@@ -253,7 +254,16 @@ ValueClass classify(std::string_view text) {
     c.fits_ns = time_units(*time, true).has_value();
     return c;
   }
-  return text.size() <= 64 ? classify_number(text) : c;
+  return text.size() <= 64 ? classify_number(text, false) : c;
+}
+
+bool is_json_number(std::string_view text) {
+  const auto n = scan_number(text);
+  return n && !n->whole.empty();
+}
+
+ValueClass classify_json_number(std::string_view text) {
+  return text.size() <= 64 && is_json_number(text) ? classify_number(text, true) : ValueClass{};
 }
 
 std::optional<std::int64_t> parse_int(std::string_view t) {

@@ -38,6 +38,11 @@ struct ValueClass {
 // What one text, never a NULL, can be.
 ValueClass classify(std::string_view text);
 
+// The same for a number as JSON writes it, where `1e5` cannot be a name. kText alone: no JSON
+// number, or none that a type can hold.
+ValueClass classify_json_number(std::string_view text);
+bool is_json_number(std::string_view text);
+
 // The readers of a declared type take more than inference does: integers with `+` or leading zeros,
 // `yes` for true. nullopt: not a value of that type.
 std::optional<std::int64_t> parse_int(std::string_view text);

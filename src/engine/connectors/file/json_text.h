@@ -1,0 +1,43 @@
+#pragma once
+// JSON as text: the members of one object, untouched, so that no digit of a number is lost. Parsers
+// that make numbers refuse 18446744073709551616 and round 0.12345678901234567890.
+//
+// Not simdjson: the Parquet library of the pyarrow wheel exports its own copy of another version,
+// and two versions under one name in one process crash.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tidegate::engine::file {
+
+inline constexpr int kMaxJsonDepth = 512;
+
+// Whether a text is one JSON value (RFC 8259). UTF-8 is the caller's to check.
+bool is_json_text(std::string_view text);
+
+enum class JsonKind : std::uint8_t { Null, Bool, Number, String, Nested };
+
+struct JsonMember {
+  std::string_view key;
+  JsonKind kind = JsonKind::Null;
+  std::string_view raw;   // as it stands in the text
+  std::string_view text;  // of a String: its characters
+};
+
+// Used by one thread.
+class JsonObjectReader {
+ public:
+  // False: the text is not one object, or holds half a surrogate pair. The members are views into
+  // `text` and into this, valid until the next call.
+  bool read(std::string_view text, std::vector<JsonMember>& members);
+
+ private:
+  std::string unescaped_;
+};
+
+// UTF-8 as RFC 3629 defines it.
+bool is_utf8(std::string_view text);
+
+}  // namespace tidegate::engine::file

@@ -1,0 +1,283 @@
+#include <arrow/array.h>
+#include <arrow/array/builder_binary.h>
+#include <arrow/io/file.h>
+#include <arrow/record_batch.h>
+#include <arrow/type.h>
+#include <arrow/util/byte_size.h>
+#include <fmt/format.h>
+#include <parquet/arrow/reader.h>
+#include <parquet/arrow/schema.h>
+#include <parquet/exception.h>
+#include <parquet/file_reader.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "engine/connectors/file/table.h"
+#include "engine/connectors/file/value_text.h"
+#include "engine/core/context.h"
+#include "engine/core/schema.h"
+
+namespace tidegate::engine::file {
+namespace {
+
+constexpr std::int64_t kRows = 16 * 1024;
+
+// Errors of Arrow and Parquet, which throws from some calls, for this file.
+template <class Call>
+Status guarded(const std::string& path, const Call& call) {
+  const std::string doing = fmt::format("cannot read '{}' as Parquet", path);
+  arrow::Status status;
+  try {
+    status = call();
+  } catch (const std::exception& e) {
+    status = arrow::Status::Invalid(e.what());
+  }
+  if (status.ok()) return {};
+  Error error = from_arrow(status, doing);
+  if (error.code == Code::Invalid) return fail(data_error(std::move(error.message)));
+  return fail(std::move(error));
+}
+
+Result<std::unique_ptr<parquet::arrow::FileReader>> open_parquet(const InputFile& file) {
+  std::unique_ptr<parquet::arrow::FileReader> out;
+  TG_CHECK(guarded(file.path(), [&]() -> arrow::Status {
+    // It has a position of its own: Arrow reads with pread.
+    ARROW_ASSIGN_OR_RAISE(auto input, arrow::io::ReadableFile::Open(dup(file.fd())));
+    parquet::ReaderProperties properties = parquet::default_reader_properties();
+    properties.enable_buffered_stream();  // a row group is not held as a whole
+    parquet::ArrowReaderProperties arrow_properties;
+    arrow_properties.set_batch_size(kRows);
+    arrow_properties.set_pre_buffer(false);
+    parquet::arrow::FileReaderBuilder builder;
+    ARROW_RETURN_NOT_OK(builder.Open(std::move(input), properties));
+    builder.properties(arrow_properties);
+    return builder.Build(&out);
+  }));
+  return out;
+}
+
+// The types that the engine's destinations know: nested values are JSON, dictionaries and wide
+// offsets are how a writer stored its values, not what they are.
+std::shared_ptr<arrow::Field> plain(const std::shared_ptr<arrow::Field>& field) {
+  const auto* type = field->type().get();
+  if (type->id() == arrow::Type::DICTIONARY) {
+    type = static_cast<const arrow::DictionaryType*>(type)->value_type().get();
+  }
+  const auto with = [&](std::shared_ptr<arrow::DataType> t) {
+    return arrow::field(field->name(), std::move(t), field->nullable());
+  };
+  switch (type->id()) {
+    case arrow::Type::LARGE_STRING:
+    case arrow::Type::STRING_VIEW:
+      return with(arrow::utf8());
+    case arrow::Type::LARGE_BINARY:
+    case arrow::Type::BINARY_VIEW:
+      return with(arrow::binary());
+    case arrow::Type::HALF_FLOAT:
+    case arrow::Type::DURATION:
+    case arrow::Type::INTERVAL_MONTHS:
+    case arrow::Type::INTERVAL_DAY_TIME:
+    case arrow::Type::INTERVAL_MONTH_DAY_NANO:
+      return with(arrow::utf8());
+    default:
+      break;
+  }
+  if (arrow::is_nested(type->id())) return mark_json(with(arrow::utf8()));
+  if (type != field->type().get()) {
+    return with(static_cast<const arrow::DictionaryType&>(*field->type()).value_type());
+  }
+  return with(field->type());
+}
+
+arrow::Result<std::shared_ptr<arrow::Array>> as_json(const arrow::Array& array) {
+  arrow::StringBuilder builder;
+  std::string text;
+  for (std::int64_t i = 0; i < array.length(); ++i) {
+    text.clear();
+    append_json(text, array, i);
+    ARROW_RETURN_NOT_OK(array.IsNull(i) ? builder.AppendNull() : builder.Append(text));
+  }
+  return builder.Finish();
+}
+
+arrow::Result<std::shared_ptr<arrow::Array>> as_text(const arrow::Array& array) {
+  arrow::StringBuilder builder;
+  std::string text;
+  for (std::int64_t i = 0; i < array.length(); ++i) {
+    text.clear();
+    if (!array.IsNull(i)) append_text(text, array, i);
+    ARROW_RETURN_NOT_OK(array.IsNull(i) ? builder.AppendNull() : builder.Append(text));
+  }
+  return builder.Finish();
+}
+
+arrow::Result<std::shared_ptr<arrow::Array>> as_bytes(const arrow::Array& array) {
+  arrow::BinaryBuilder builder;
+  for (std::int64_t i = 0; i < array.length(); ++i) {
+    if (array.IsNull(i)) {
+      ARROW_RETURN_NOT_OK(builder.AppendNull());
+    } else if (array.type_id() == arrow::Type::LARGE_BINARY) {
+      ARROW_RETURN_NOT_OK(
+          builder.Append(static_cast<const arrow::LargeBinaryArray&>(array).GetView(i)));
+    } else {
+      ARROW_RETURN_NOT_OK(
+          builder.Append(static_cast<const arrow::BinaryViewArray&>(array).GetView(i)));
+    }
+  }
+  return builder.Finish();
+}
+
+arrow::Result<std::shared_ptr<arrow::Array>> decoded(const arrow::DictionaryArray& array) {
+  ARROW_ASSIGN_OR_RAISE(auto builder, arrow::MakeBuilder(array.dictionary()->type()));
+  const arrow::ArraySpan values(*array.dictionary()->data());
+  for (std::int64_t i = 0; i < array.length(); ++i) {
+    ARROW_RETURN_NOT_OK(array.IsNull(i)
+                            ? builder->AppendNull()
+                            : builder->AppendArraySlice(values, array.GetValueIndex(i), 1));
+  }
+  return builder->Finish();
+}
+
+arrow::Result<std::shared_ptr<arrow::Array>> as_plain(std::shared_ptr<arrow::Array> array,
+                                                      const arrow::Field& to) {
+  if (array->type_id() == arrow::Type::DICTIONARY) {
+    ARROW_ASSIGN_OR_RAISE(array, decoded(static_cast<const arrow::DictionaryArray&>(*array)));
+  }
+  if (is_json(to) && array->type_id() != arrow::Type::STRING) return as_json(*array);
+  if (array->type()->Equals(*to.type())) return array;
+  if (to.type()->id() == arrow::Type::BINARY) return as_bytes(*array);
+  return as_text(*array);
+}
+
+class ParquetReader final : public Reader {
+ public:
+  struct Params {
+    std::shared_ptr<const InputFile> file;
+    std::shared_ptr<arrow::Schema> schema;
+    std::unique_ptr<parquet::arrow::FileReader> reader;
+    std::unique_ptr<arrow::RecordBatchReader> batches;
+    std::stop_token stop;
+  };
+  explicit ParquetReader(Params params) : p_(std::move(params)) {}
+
+  std::shared_ptr<arrow::Schema> schema() const override { return p_.schema; }
+
+  Result<std::optional<ReadBatch>> next() override {
+    if (p_.stop.stop_requested()) return fail(Code::Cancelled, "stopped while reading files");
+    if (!rest_ || rest_->num_rows() == 0) {
+      TG_CHECK(guarded(p_.file->path(), [&] { return p_.batches->ReadNext(&rest_); }));
+      if (!rest_) {
+        TG_CHECK(p_.file->unchanged());
+        return std::nullopt;
+      }
+    }
+    // Long values: fewer rows a batch.
+    const std::int64_t bytes = size_of(*rest_);
+    const std::int64_t rows =
+        bytes <= kMaxBatchBytes
+            ? rest_->num_rows()
+            : std::max<std::int64_t>(1, rest_->num_rows() * kMaxBatchBytes / bytes);
+    const auto part = rest_->Slice(0, rows);
+    rest_ = rest_->Slice(rows);
+    std::vector<std::shared_ptr<arrow::Array>> arrays;
+    for (const auto& field : p_.schema->fields()) {
+      auto array = part->GetColumnByName(field->name());
+      TG_CHECK(guarded(p_.file->path(),
+                       [&]() -> arrow::Status { return as_plain(array, *field).Value(&array); }));
+      arrays.push_back(std::move(array));
+    }
+    ReadBatch out;
+    out.bytes = bytes * rows / std::max<std::int64_t>(1, part->num_rows() + rest_->num_rows());
+    out.batch = arrow::RecordBatch::Make(p_.schema, rows, std::move(arrays));
+    return out;
+  }
+
+ private:
+  static std::int64_t size_of(const arrow::RecordBatch& batch) {
+    std::int64_t bytes = 0;
+    for (const auto& array : batch.columns()) {
+      const auto size = arrow::util::ReferencedBufferSize(*array->data());
+      bytes += size.ok() ? *size : 0;
+    }
+    return bytes;
+  }
+
+  Params p_;
+  std::shared_ptr<arrow::RecordBatch> rest_;
+};
+
+class ParquetTable final : public Table {
+ public:
+  ParquetTable(Files files, std::shared_ptr<arrow::Schema> schema, std::int64_t rows,
+               std::stop_token stop)
+      : files_(std::move(files)), schema_(std::move(schema)), rows_(rows), stop_(std::move(stop)) {}
+
+  const std::shared_ptr<arrow::Schema>& schema() const override { return schema_; }
+  std::optional<std::int64_t> rows() const override { return rows_; }
+
+  Result<std::unique_ptr<Reader>> open(std::size_t index,
+                                       std::shared_ptr<arrow::Schema> columns) override {
+    const auto& file = files_[index];
+    TG_TRY(auto reader, open_parquet(*file));
+    std::unique_ptr<arrow::RecordBatchReader> batches;
+    TG_CHECK(guarded(file->path(), [&]() -> arrow::Status {
+      std::vector<int> groups(static_cast<std::size_t>(reader->num_row_groups()));
+      std::ranges::generate(groups, [n = 0]() mutable { return n++; });
+      std::vector<int> leaves;
+      const auto& fields = reader->manifest().schema_fields;
+      for (const auto& wanted : columns->fields()) {
+        for (const auto& f : fields) {
+          if (f.field->name() == wanted->name()) add_leaves(f, leaves);
+        }
+      }
+      return reader->GetRecordBatchReader(groups, leaves).Value(&batches);
+    }));
+    return std::make_unique<ParquetReader>(ParquetReader::Params{
+        file, std::move(columns), std::move(reader), std::move(batches), stop_});
+  }
+
+ private:
+  static void add_leaves(const parquet::arrow::SchemaField& field, std::vector<int>& out) {
+    if (field.is_leaf()) out.push_back(field.column_index);
+    for (const auto& child : field.children) add_leaves(child, out);
+  }
+
+  Files files_;
+  std::shared_ptr<arrow::Schema> schema_;
+  std::int64_t rows_;
+  std::stop_token stop_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Table>> scan_parquet_table(const FileEntity&, Files files,
+                                                  const SourceConfig&, const Context& context) {
+  std::shared_ptr<arrow::Schema> schema;
+  std::int64_t rows = 0;
+  for (const auto& file : files) {
+    TG_TRY(const auto reader, open_parquet(*file));
+    std::shared_ptr<arrow::Schema> own;
+    TG_CHECK(guarded(file->path(), [&] { return reader->GetSchema(&own); }));
+    std::vector<std::shared_ptr<arrow::Field>> fields;
+    for (const auto& field : own->fields()) fields.push_back(plain(field));
+    own = arrow::schema(std::move(fields));
+    rows += reader->parquet_reader()->metadata()->num_rows();
+    for (const auto& field : own->fields()) {
+      if (own->GetAllFieldIndices(field->name()).size() > 1) {
+        return fail(data_error(fmt::format("'{}' has two columns named \"{}\"; rename one",
+                                           file->path(), field->name())));
+      }
+    }
+    if (schema && !schema->Equals(*own)) {
+      return fail(data_error(fmt::format(
+          "'{}' has other columns or types than '{}', so they cannot be one entity; give them "
+          "different names in `entities`",
+          file->path(), files.front()->path())));
+    }
+    schema = std::move(own);
+  }
+  return std::make_unique<ParquetTable>(std::move(files), std::move(schema), rows, context.stop);
+}
+
+}  // namespace tidegate::engine::file
