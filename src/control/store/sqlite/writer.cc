@@ -59,6 +59,7 @@ void Writer::loop() {
       batch.assign(queue_.begin(), queue_.begin() + n);
       queue_.erase(queue_.begin(), queue_.begin() + n);
     }
+    if (!registered_) register_self();
     transact(batch);
     const std::scoped_lock lock(mutex_);
     for (Op* op : batch) op->done = true;
@@ -143,7 +144,8 @@ void Writer::register_self() {
   Status status = begin();
   if (status) status = register_process(db_, self_, clock_.now());
   if (status) status = db_.exec("COMMIT");
-  if (status) return;
+  registered_ = status.has_value();
+  if (registered_) return;
   if (db_.in_transaction()) (void)db_.run("ROLLBACK");
   log::warn("this process could not be registered in the store",
             {{"error", std::string_view(status.error().message)}});

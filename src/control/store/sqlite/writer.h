@@ -89,13 +89,14 @@ class Writer {
   Status apply_all(const std::vector<Op*>& batch, Tx& tx);
   Status begin();
   Status bump(const std::vector<Change>& changes, Counters& bumped);
-  void register_self();
+  void register_self();  // again at the next commit, until it succeeds
   void forget_self();
 
   Db db_;
   const Clock& clock_;
   LockPatience patience_;
   ProcessIdentity self_;
+  bool registered_ = false;
   Readers& readers_;
   ChangeHub& hub_;
 

@@ -1,0 +1,198 @@
+// What opening a store does to files, and what a bad one gets.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "control/store/contract/contract.h"
+#include "control/store/sqlite/sqlite_store.h"
+
+namespace tidegate::store {
+namespace {
+
+namespace fs = std::filesystem;
+using contract::code_of;
+using contract::ManualClock;
+using contract::must;
+using testing::AllOf;
+using testing::HasSubstr;
+
+class SqliteOpen : public testing::Test {
+ protected:
+  SqliteOpen() {
+    std::string pattern = (fs::temp_directory_path() / "tidegate-XXXXXX").string();
+    folder_ = mkdtemp(pattern.data());
+    path_ = folder_ + "/store.db";
+  }
+  ~SqliteOpen() override { fs::remove_all(folder_); }
+
+  Result<std::unique_ptr<Store>> open(const std::string& boot = "boot-1") {
+    return open_sqlite_store({.path = path_, .boot_id = boot}, clock_);
+  }
+  void sql(const std::string& script) {
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open(path_.c_str(), &db), SQLITE_OK);
+    char* error = nullptr;
+    EXPECT_EQ(sqlite3_exec(db, script.c_str(), nullptr, nullptr, &error), SQLITE_OK) << error;
+    sqlite3_close(db);
+  }
+  std::string content() {
+    std::ifstream in(path_, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  // Bounds the size of files of this process, as a full disk does; 0: no bound.
+  static void bound_files(rlim_t bytes) {
+    signal(SIGXFSZ, SIG_IGN);
+    rlimit limit{};
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = bytes == 0 ? limit.rlim_max : bytes;
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  static unsigned mode(const std::string& path) {
+    struct stat st{};
+    EXPECT_EQ(stat(path.c_str(), &st), 0) << path;
+    return st.st_mode & 07777;
+  }
+
+  ManualClock clock_{from_ms(1'767'225'600'000)};
+  std::string folder_, path_;
+};
+
+TEST_F(SqliteOpen, CreatesPrivateFilesInPrivateFolders) {
+  path_ = folder_ + "/a/b/store.db";
+  const auto store = must(open());
+  must(store->create_workspace({.id = WorkspaceId("w"), .name = "w"}, {}));
+  EXPECT_EQ(mode(folder_ + "/a"), 0700u);
+  EXPECT_EQ(mode(folder_ + "/a/b"), 0700u);
+  EXPECT_EQ(mode(path_), 0600u);
+  EXPECT_EQ(mode(path_ + "-wal"), 0600u);
+  EXPECT_EQ(mode(path_ + "-shm"), 0600u);
+  EXPECT_EQ(must(store->list_workspaces()).at(0).name, "default");
+}
+
+TEST_F(SqliteOpen, KeepsWhatWasWritten) {
+  {
+    must(must(open())->create_workspace({.id = WorkspaceId("w"), .name = "w"}, {}));
+  }
+  EXPECT_EQ(must(must(open())->list_workspaces()).size(), 2u);
+}
+
+TEST_F(SqliteOpen, ANewerSchemaIsRefusedUntouched) {
+  {
+    (void)must(open());
+  }
+  sql("INSERT INTO schema_migrations VALUES (99, 'future', 0)");
+  const std::string before = content();
+  const auto refused = open();
+  ASSERT_EQ(code_of(refused), Code::Invalid);
+  EXPECT_THAT(refused.error().message,
+              AllOf(HasSubstr(path_), HasSubstr("99"), HasSubstr("newer")));
+  EXPECT_EQ(content(), before);
+}
+
+TEST_F(SqliteOpen, AnotherProgramsDatabaseIsRefusedUntouched) {
+  sql("CREATE TABLE invoices (id INTEGER)");
+  const std::string before = content();
+  const auto refused = open();
+  ASSERT_EQ(code_of(refused), Code::Invalid);
+  EXPECT_EQ(refused.error().reason, "not_a_store");
+  EXPECT_EQ(content(), before);
+}
+
+TEST_F(SqliteOpen, WhatIsNoDatabaseIsRefusedUntouched) {
+  const std::string text(5000, 'x');
+  std::ofstream(path_) << text;
+  const auto refused = open();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().reason, "not_a_database");
+  EXPECT_THAT(refused.error().message, HasSubstr(path_));
+  EXPECT_EQ(content(), text);
+}
+
+TEST_F(SqliteOpen, AFolderIsNoStore) {
+  path_ = folder_;
+  EXPECT_EQ(code_of(open()), Code::Invalid);
+}
+
+TEST_F(SqliteOpen, AFolderThatCannotBeMadeIsNamed) {
+  std::ofstream(folder_ + "/file") << "x";
+  path_ = folder_ + "/file/store.db";
+  const auto refused = open();
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr(folder_ + "/file"));
+}
+
+TEST_F(SqliteOpen, ADamagedStoreSaysSoWithTheRemedy) {
+  {
+    const auto store = must(open());
+    for (int i = 0; i < 200; ++i) {
+      const std::string name = "workspace-" + std::to_string(i);
+      must(store->create_workspace({.id = WorkspaceId(name), .name = name}, {}));
+    }
+  }
+  {
+    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(4096);
+    const std::string noise(static_cast<std::size_t>(fs::file_size(path_)) - 4096, '\x5a');
+    file << noise;
+  }
+  auto opened = open();
+  const Error error = opened ? (*opened)->list_workspaces().error() : opened.error();
+  EXPECT_EQ(error.reason, "store_corrupt");
+  EXPECT_THAT(error.message, AllOf(HasSubstr("damaged"), HasSubstr("backup")));
+}
+
+TEST_F(SqliteOpen, AFullDiskIsUnavailableAndLosesNothing) {
+  const auto store = must(open());
+  model::Connection big;
+  big.id = ConnectionId("c");
+  big.workspace = WorkspaceId("01900000-0000-7000-8000-000000000001");
+  big.name = "big";
+  big.config["blob"] = std::string(1'000'000, 'x');
+  bound_files(2 << 20);
+  Code seen = Code{255};
+  for (int i = 0; i < 10 && seen == Code{255}; ++i) {
+    big.id = ConnectionId("c" + std::to_string(i));
+    big.name = big.id.str();
+    seen = code_of(store->create_connection(big, {}));
+  }
+  bound_files(0);
+  EXPECT_EQ(seen, Code::Unavailable);
+  must(store->create_connection(big, {}));
+}
+
+// A reboot while runs were under way: their leases mean nothing any more.
+TEST_F(SqliteOpen, LeasesOfAnotherBootAreExpired) {
+  {
+    ASSERT_TRUE(must(must(open("boot-1"))->acquire_leader(OwnerId("a"), Millis(8000))));
+  }
+  const auto store = must(open("boot-2"));
+  EXPECT_TRUE(must(store->acquire_leader(OwnerId("b"), Millis(8000))));
+}
+
+// Operators query these names with plain SQL.
+TEST_F(SqliteOpen, TablesAndViewsOfOperators) {
+  {
+    (void)must(open());
+  }
+  for (const char* name : {"sync_jobs", "sync_runs", "worker_locks", "job_execution_locks", "slots",
+                           "run_logs", "data_sources", "destinations", "workspaces", "api_tokens",
+                           "workers", "readable_jobs", "readable_runs"}) {
+    sql(std::string("SELECT count(*) FROM ") + name);
+  }
+  sql("SELECT name, last_run_at, last_error FROM sync_jobs; SELECT job_id, scheduled_for, attempt, "
+      "created_at FROM sync_runs; SELECT job_id, run_id, owner, fence, expires_at FROM "
+      "job_execution_locks; SELECT id, owner, fence, acquired_at, renewed_at, expires_at FROM "
+      "worker_locks");
+}
+
+}  // namespace
+}  // namespace tidegate::store
