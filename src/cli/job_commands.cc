@@ -53,6 +53,33 @@ const std::vector<Column>& job_columns() {
   return columns;
 }
 
+// "succeeded at 2026-… (1,234 rows)" of a run inside the status.
+std::string run_line(const value& run) {
+  if (!run.is_object()) return "";
+  std::string out = text_at(run, "state");
+  if (const std::string at = text_at(run, "finishedAt"); !at.empty()) out += " at " + at;
+  out += fmt::format(" ({} rows) {}", rows_written(run), text_at(run, "id"));
+  if (const std::string error = text_at(run, "error"); !error.empty()) out += ": " + error;
+  return out;
+}
+
+const std::vector<Column>& status_columns() {
+  static const std::vector<Column> columns = {
+      {"NAME", "name"},
+      {"STATUS", "status"},
+      {"HEALTH", "health"},
+      {"CURRENT RUN", "", [](const value& s) { return run_line(at_path(s, "currentRun")); }},
+      {"WAITING", "waiting.text"},
+      {"LAST RUN", "", [](const value& s) { return run_line(at_path(s, "lastRun")); }},
+      {"LAST NOT RUN", "lastNotRun.why"},
+      {"LAST SUCCESS", "lastSuccessAt"},
+      {"LAST ERROR", "lastError"},
+      {"FAILURES IN A ROW", "consecutiveFailures"},
+      {"AVG DURATION MS", "avgDurationMs"},
+      {"NEXT RUNS", "nextRuns"}};
+  return columns;
+}
+
 const Option kJob = {"JOB", "Name or id of the job", Arity::One, true};
 
 Result<int> list(Context& context, const Args& args) {
@@ -144,15 +171,7 @@ Result<int> status(Context& context, const Args& args) {
   TG_TRY(const object job, api.find(kJobs, "job", args.get_or("JOB", "")));
   TG_TRY(const value s,
          api.call({.path = kJobs + ("/" + text_at(job, "id") + "/status"), .body = nullptr}));
-  std::vector<Column> columns;
-  if (const auto* o = s.if_object()) {
-    for (const auto& member : *o) {
-      std::string title(member.key());
-      for (char& c : title) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-      columns.push_back({std::move(title), std::string(member.key())});
-    }
-  }
-  return print(context.io, args, s, columns);
+  return print(context.io, args, s, status_columns());
 }
 
 Result<int> logs(Context& context, const Args& args) {

@@ -156,24 +156,35 @@ def test_ctrl_c_stops_resumably_with_130(bin_dir, tmp_path):
         assert db.execute("select count(*), count(distinct id) from big").fetchone() == (1_500_000, 1_500_000)
 
 
-def test_a_terminal_gets_bars_and_a_table(bin_dir, csv_files):
+def on_terminal(args, cwd, typed=b""):
+    """What the command wrote to a terminal of its own, and its exit code."""
     master, slave = pty.openpty()
-    process = subprocess.Popen([bin_dir / "tidegate", "sync", "data/*.csv", "out.db"], cwd=csv_files, stdin=slave,
-                               stdout=slave, stderr=slave, close_fds=True)
+    process = subprocess.Popen(args, cwd=cwd, stdin=slave, stdout=slave, stderr=slave, close_fds=True)
     os.close(slave)
+    os.write(master, typed)
     seen = b""
-    while True:
-        try:
-            piece = os.read(master, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        seen += piece
-    assert process.wait(60) == 0
-    text = seen.decode()
-    assert "ENTITY" in text and "succeeded" in text and '"type"' not in text
+    try:
+        while piece := os.read(master, 65536):
+            seen += piece
+    except OSError:  # how a terminal says that its last writer has gone
+        pass
     os.close(master)
+    return seen.decode(), process.wait(60)
+
+
+def test_a_terminal_gets_bars_and_a_table(bin_dir, csv_files):
+    text, code = on_terminal([bin_dir / "tidegate", "sync", "data/*.csv", "out.db"], csv_files)
+    assert code == 0, text
+    assert "ENTITY" in text and "succeeded" in text and '"type"' not in text
+
+
+def test_interactive_asks_for_what_is_missing(bin_dir, csv_files):
+    text, code = on_terminal([bin_dir / "tidegate", "sync", "-i"], csv_files, b"data/*.csv\nout.db\n\n")
+    assert code == 0, text
+    assert "Copy from" in text and "Copy to" in text and "Mode" in text
+    assert counts(csv_files / "out.db") == {"a": 3, "b": 5}
+    done = run(bin_dir, "sync", "-i", cwd=csv_files, stdin="", expect=2)
+    assert "needs a terminal" in done.stderr
 
 
 def test_doctor_names_each_remedy(bin_dir, tmp_path):

@@ -6,8 +6,11 @@ import sqlite3
 import stat
 import subprocess
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+
+from harness import wait_for
 
 
 @pytest.fixture
@@ -143,3 +146,43 @@ def test_the_token_of_the_environment_is_used(make_server):
     assert server.request("GET", "/api/tokens", token="canary-admin-token-1").status_code == 200
     assert not (server.data_dir / "admin-token").exists()
     assert "canary-admin-token-1" not in server.log_text()
+
+
+def test_a_crash_leaves_no_core(server):
+    """Symptom: a crash leaves a core with secrets."""
+    limits = Path(f"/proc/{server.process.pid}/limits").read_text()
+    line = next(l for l in limits.splitlines() if l.startswith("Max core file size"))
+    assert line.split()[4:6] == ["0", "0"]
+
+
+def test_a_second_worker_needs_no_port_of_its_own(server, bin_dir):
+    """A standby beside a server on the same store starts without being told a port."""
+    worker = subprocess.Popen([bin_dir / "tidegate", "worker", "--data", server.data_dir], env=server.env,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        for line in worker.stderr:
+            if "listening" in line:
+                break
+        else:
+            pytest.fail("the worker ended")
+        wait_for(lambda: len(server.api("GET", "/api/workers")) == 2, "both workers are listed")
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        worker.communicate(timeout=60)
+    assert worker.returncode == 0
+    assert len(server.api("GET", "/api/workers")) == 1
+
+
+def test_sighup_reads_the_log_level_again(make_server, tmp_path):
+    config = tmp_path / "tidegate.yaml"
+    config.write_text("log: {level: info}\n")
+    server = make_server(args=["--config", config])
+    config.write_text("log: {level: debug}\n")
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: "configuration read again" in server.log_text(), "the configuration is read again")
+    server.api("GET", "/sync-jobs")
+    wait_for(lambda: '"level":"debug"' in server.log_text(), "debug lines")
+    config.write_text("log: {level: loud}\n")
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: "was not read again" in server.log_text(), "a wrong file is refused")
+    assert server.process.poll() is None

@@ -45,12 +45,21 @@ sigset_t block_signals() {
   return set;
 }
 
+// Gives what was freed back to the system: a list of 10,000 jobs must not stay in memory for ever.
+void trim_memory() {
+  if (mallinfo2().fordblks > std::size_t{4} << 20) malloc_trim(0);
+}
+
 // Until SIGINT or SIGTERM. SIGHUP reads the configuration again, for the keys that need no restart.
 int wait_for_end(const sigset_t& set, const cli::Context& context, const cli::Args& args) {
+  constexpr timespec kIdle{.tv_sec = 5, .tv_nsec = 0};
   while (true) {
-    int signal = 0;
-    if (sigwait(&set, &signal) != 0) continue;
-    if (signal != SIGHUP) return signal;
+    const int signal = sigtimedwait(&set, nullptr, &kIdle);
+    if (signal == SIGINT || signal == SIGTERM) return signal;
+    if (signal != SIGHUP) {
+      trim_memory();
+      continue;
+    }
     const auto config = read_config(context, args);
     if (config) {
       configure_log(context, *config);
@@ -82,7 +91,11 @@ void greet(const cli::Io& io, const Config& config, const ServerProcess& server,
 }
 
 Result<int> serve(cli::Context& context, const cli::Args& args, Parts parts) {
-  TG_TRY(const Config config, read_config(context, args));
+  TG_TRY(Config config, read_config(context, args));
+  // A worker's port is for probes only: without a wish it must not collide with a server's.
+  if (parts == Parts::Worker && config.settings.at("listen").origin == Origin::Default) {
+    config.listen = "127.0.0.1:0";
+  }
   configure_log(context, config);
   keep_memory_small();
   ::umask(077);
@@ -113,10 +126,13 @@ cli::Command command(const char* name, const char* summary, Parts parts) {
 }  // namespace
 
 std::vector<cli::Command> serve_commands() {
-  return {command("serve", "Run the server: API, scheduler and worker in one process", Parts::All),
-          command("api", "Run only the API, beside workers on the same store", Parts::Api),
-          command("worker", "Run only the scheduler and worker; answers /healthz and /readyz",
-                  Parts::Worker)};
+  return {
+      command("serve", "Run the server: API, scheduler and worker in one process", Parts::All),
+      command("api", "Run only the API, beside workers on the same store", Parts::Api),
+      command(
+          "worker",
+          "Run only the scheduler and worker; answers /healthz and /readyz (default: a free port)",
+          Parts::Worker)};
 }
 
 }  // namespace tidegate::app
