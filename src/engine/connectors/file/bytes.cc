@@ -133,9 +133,14 @@ class GzipStream final : public ByteStream {
 
 Result<std::shared_ptr<InputFile>> InputFile::open(const PathPolicy& paths,
                                                    const std::string& path) {
-  TG_TRY(const std::string real, paths.resolve(path, false));
-  // O_NONBLOCK: opening a FIFO must not wait for a writer.
-  const int fd = ::open(real.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  int fd = -1;
+  // A symbolic link may be switched to another file between the two steps: look again.
+  for (int attempt = 0; fd < 0 && attempt < 10; ++attempt) {
+    TG_TRY(const std::string real, paths.resolve(path, false));
+    // O_NONBLOCK: opening a FIFO must not wait for a writer.
+    fd = ::open(real.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno != ENOENT) break;
+  }
   if (fd < 0) {
     const Code code = errno == EACCES   ? Code::Forbidden
                       : errno == ENOENT ? Code::NotFound

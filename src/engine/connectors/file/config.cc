@@ -123,7 +123,8 @@ Result<SourceConfig> parse_source(const boost::json::object& config) {
   }
   reader.finish();
   if (!errors.empty()) {
-    return fail(Error{Code::Invalid, "the configuration of the file source is wrong", "", errors});
+    return fail(Error{Code::Invalid, "the configuration of the file source is wrong", "bad_config",
+                      errors});
   }
   return out;
 }

@@ -167,7 +167,8 @@ const Connector& file_connector() {
   static const Connector kConnector{.name = "file",
                                     .title = "Files (CSV, JSON lines, Parquet)",
                                     .spec = file::kSpec,
-                                    .make_source = file::make_source};
+                                    .make_source = file::make_source,
+                                    .make_destination = file::make_destination};
   return kConnector;
 }
 

@@ -12,5 +12,7 @@ namespace tidegate::engine::file {
 
 Result<std::unique_ptr<Source>> make_source(const boost::json::object& config,
                                             const Context& context);
+Result<std::unique_ptr<Destination>> make_destination(const boost::json::object& config,
+                                                      const Context& context);
 
 }  // namespace tidegate::engine::file

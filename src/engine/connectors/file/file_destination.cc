@@ -1,0 +1,181 @@
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "engine/connectors/file/file_writer.h"
+#include "engine/connectors/file/roles.h"
+#include "engine/connectors/file/table_folder.h"
+#include "engine/core/process.h"
+
+namespace tidegate::engine::file {
+namespace {
+
+class FileDestination final : public Destination {
+ public:
+  FileDestination(std::string path, const Context& context)
+      : path_(std::move(path)), context_(context) {}
+
+  std::string identity() const override {
+    const auto real = context_.paths.resolve(path_, true);
+    return "file:" + (real ? *real : path_);
+  }
+
+  Status check() override {
+    TG_TRY(const std::string real, context_.paths.resolve(path_, true));
+    struct stat st{};
+    const bool exists = stat(real.c_str(), &st) == 0;
+    if (exists && !S_ISDIR(st.st_mode)) {
+      return fail(Code::Invalid,
+                  fmt::format("'{}' is a file; name the folder to write into", path_));
+    }
+    const std::string folder = exists ? real : real.substr(0, real.rfind('/') + 1);
+    if (access(folder.c_str(), W_OK | X_OK) == 0) return {};
+    return fail(Code::Forbidden,
+                fmt::format("no write access to the folder '{}'; grant it to this user", folder));
+  }
+
+  Result<WriterState> inspect(const WritePlan& plan) override {
+    TG_TRY(const std::string name, table_name(plan.entity));
+    TG_TRY(const std::string real, context_.paths.resolve(path_, true));
+    auto folder = TableFolder::open(real, name, false);
+    if (!folder) {
+      if (folder.error().code != Code::NotFound) return fail(folder.error());
+      WriterState nothing;
+      nothing.table = name;
+      TG_TRY(nothing.destination_id, TableFolder::destination_id(real, false, context_));
+      return nothing;
+    }
+    TG_TRY(const auto claim, folder->claim());
+    TG_CHECK(check_owner(*folder, claim, plan));
+    TG_TRY(const auto version, folder->current());
+    TG_TRY(WriterState state, state_of(*folder, version, plan));
+    if (claim && is_mine(*claim, plan)) state.fence = Fence(claim->fence);
+    return state;
+  }
+
+  Result<std::unique_ptr<Writer>> open(const WritePlan& plan) override {
+    TG_TRY(const std::string name, table_name(plan.entity));
+    TG_TRY(const std::string real, context_.paths.resolve(path_, true));
+    TG_TRY(TableFolder folder, TableFolder::open(real, name, true));
+    TG_TRY(auto stored, folder.claim());
+    const bool serverless = value(plan.fence) == 0;
+    TableClaim claim{.job = plan.job,
+                     .entity = plan.entity,
+                     .fence = serverless ? (stored ? stored->fence : 0) + 1 : value(plan.fence),
+                     .session = fmt::format("{}/{}", this_process().encode(), ++writers_)};
+    if (stored && is_mine(*stored, plan)) {
+      TG_CHECK(end_older_session(*stored, claim.fence, serverless));
+    }
+    TG_TRY(const Fd lock, folder.lock(claim, context_));
+    TG_TRY(stored, folder.claim());
+    TG_CHECK(check_owner(folder, stored, plan));
+    if (stored && is_mine(*stored, plan)) {
+      if (serverless) claim.fence = stored->fence + 1;
+      if (stored->fence > claim.fence) {
+        return fail(
+            Code::Fenced,
+            fmt::format("a newer attempt holds '{}' (fence {}, mine {}); nothing was written",
+                        folder.shown_path(), stored->fence, claim.fence));
+      }
+    }
+    TG_TRY(const std::string id, TableFolder::destination_id(real, true, context_));
+    TG_CHECK(folder.set_claim(claim));
+    folder.tidy();
+    TG_TRY(auto version, folder.current());
+    TG_TRY(WriterState state, state_of(folder, version, plan));
+    state.fence = Fence(claim.fence);
+    state.destination_id = id;
+    return std::make_unique<FileWriter>(std::move(folder), context_, plan, std::move(claim),
+                                        std::move(state), std::move(version));
+  }
+
+ private:
+  static bool is_mine(const TableClaim& claim, const WritePlan& plan) {
+    return claim.job == plan.job && claim.entity == plan.entity;
+  }
+
+  static Status check_owner(const TableFolder& folder, const std::optional<TableClaim>& claim,
+                            const WritePlan& plan) {
+    if (plan.take_over) return {};
+    if (claim && !is_mine(*claim, plan)) {
+      return fail(
+          Code::Conflict,
+          fmt::format("'{}' belongs to the job '{}' (entity \"{}\"); write to another folder, "
+                      "or take the file over (--take-over), which ends that job's use of it",
+                      folder.shown_path(), claim->job, claim->entity),
+          "table_owned");
+    }
+    if (folder.shown() != TableFolder::Shown::Foreign) return {};
+    return fail(
+        Code::Conflict,
+        fmt::format("'{}' was not written by Tidegate and is not touched; move it away, write "
+                    "to another folder, or take it over (--take-over)",
+                    folder.shown_path()),
+        "table_foreign");
+  }
+
+  Result<WriterState> state_of(const TableFolder& folder,
+                               const std::optional<TableFolder::Version>& version,
+                               const WritePlan& plan) const {
+    WriterState state;
+    state.table = folder.name();
+    TG_TRY(const std::string real, context_.paths.resolve(path_, true));
+    TG_TRY(state.destination_id, TableFolder::destination_id(real, false, context_));
+    if (version && version->state.job == plan.job && version->state.entity == plan.entity) {
+      state.epoch = version->state.epoch;
+      state.sequence = version->state.sequence;
+      state.state = version->state.state;
+    }
+    const auto shown = folder.shown();
+    const bool ours = shown == TableFolder::Shown::Ours && version && version->state.has_data;
+    state.table_exists = ours || shown == TableFolder::Shown::Foreign;
+    state.table_empty = ours ? version->state.rows == 0 : !state.table_exists;
+    return state;
+  }
+
+  // A frozen writer never finishes; it is known by boot id, pid and start time, and is only ever
+  // one of the same job's entity.
+  Status end_older_session(const TableClaim& stored, std::int64_t fence, bool serverless) const {
+    const auto process =
+        ProcessIdentity::decode(stored.session.substr(0, stored.session.find('/')));
+    if (!process || *process == this_process() || !is_alive(*process)) return {};
+    if (serverless) {
+      return fail(
+          Code::Unavailable,
+          fmt::format("process {} is syncing the same entity into this folder; wait until it "
+                      "has finished, or end it",
+                      process->pid));
+    }
+    if (stored.fence >= fence) return {};  // not older: the claim decides
+    context_.log(LogLevel::Warn, fmt::format("process {} of an older attempt still held the "
+                                             "destination and was ended",
+                                             process->pid));
+    return end_process(*process);
+  }
+
+  const std::string path_;
+  const Context& context_;
+  int writers_ = 0;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Destination>> make_destination(const boost::json::object& config,
+                                                      const Context& context) {
+  static constexpr std::string_view kFormats[] = {"auto", "csv", "jsonl", "parquet"};
+  std::vector<FieldError> errors;
+  json::Reader reader(config, "", errors);
+  std::string path = reader.text("path", {.min = 1, .max = 4096, .required = true}).value_or("");
+  if (reader.one_of("format", kFormats).value_or(0) > 1) {
+    reader.error("format", "a file destination writes csv only; leave it out");
+  }
+  reader.finish();
+  if (!errors.empty()) {
+    return fail(Error{Code::Invalid, "the configuration of the file destination is wrong",
+                      "bad_config", std::move(errors)});
+  }
+  return std::make_unique<FileDestination>(std::move(path), context);
+}
+
+}  // namespace tidegate::engine::file
