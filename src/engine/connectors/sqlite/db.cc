@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <chrono>
+#include <thread>
+
 namespace tidegate::engine::sqlite {
 namespace {
 
 constexpr int kProgressOps = 20'000;  // virtual machine steps between looks at the stop token
-constexpr int kBusyMs = 5'000;
+constexpr auto kBusyLook = std::chrono::milliseconds(5);
 
 }  // namespace
 
@@ -87,7 +90,7 @@ Result<std::unique_ptr<Db>> Db::open(const std::string& path, Open how, std::sto
   if (raw == nullptr) return fail(Code::Internal, "out of memory");
   sqlite3_extended_result_codes(raw, 1);
   if (rc != SQLITE_OK) return fail(db->error(sqlite3_extended_errcode(raw)));
-  sqlite3_busy_timeout(raw, kBusyMs);
+  sqlite3_busy_handler(raw, &Db::on_busy, db.get());
   sqlite3_progress_handler(raw, kProgressOps, &Db::on_progress, db.get());
   // Triggers and views of a foreign file may call only harmless functions.
   sqlite3_db_config(raw, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
@@ -100,6 +103,13 @@ Result<std::unique_ptr<Db>> Db::open(const std::string& path, Open how, std::sto
 Db::~Db() { sqlite3_close_v2(db_); }
 
 int Db::on_progress(void* self) { return static_cast<Db*>(self)->stop_.stop_requested() ? 1 : 0; }
+
+int Db::on_busy(void* self, int calls) {
+  const Db& db = *static_cast<Db*>(self);
+  if (db.stop_.stop_requested() || calls * kBusyLook >= db.busy_wait_) return 0;
+  std::this_thread::sleep_for(kBusyLook);
+  return 1;
+}
 
 Status Db::exec(std::string_view sql) {
   TG_TRY(Stmt stmt, prepare(sql));

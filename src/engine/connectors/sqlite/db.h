@@ -71,8 +71,8 @@ class Db {
   Result<std::optional<std::string>> text(std::string_view sql);
   Result<std::int64_t> integer(std::string_view sql);
 
-  void busy_timeout(Millis wait) { sqlite3_busy_timeout(db_, static_cast<int>(wait.count())); }
-  // How long statements may wait for the lock is checked against `stop` too.
+  // How long a statement waits for another program's lock (5 s at first); a stop ends the wait.
+  void busy_timeout(Millis wait) { busy_wait_ = wait; }
   std::int64_t changes() const { return sqlite3_changes64(db_); }
   bool in_transaction() const { return sqlite3_get_autocommit(db_) == 0; }
   // Rolls back when a transaction is open; errors leave nothing to do.
@@ -87,10 +87,12 @@ class Db {
   Db(sqlite3* db, std::string path, std::stop_token stop)
       : db_(db), path_(std::move(path)), stop_(std::move(stop)) {}
   static int on_progress(void* self);
+  static int on_busy(void* self, int calls);
 
   sqlite3* db_;
   std::string path_;
   std::stop_token stop_;
+  Millis busy_wait_{5000};
 };
 
 }  // namespace tidegate::engine::sqlite

@@ -17,6 +17,9 @@ namespace tidegate::engine::sqlite {
 namespace {
 
 constexpr std::size_t kRawRowMax = 4096;
+// Small enough that a batch stays in the processor's cache between the two threads.
+constexpr std::size_t kBatchRows = 16 * 1024;
+static_assert(kBatchRows <= kMaxBatchRows);
 
 // The authorizer of a reading connection: a user's `where` may select and call functions, nothing
 // else.
@@ -56,7 +59,7 @@ class TableReader final : public Reader {
     if (done_) return std::nullopt;
     ReadBatch out;
     std::vector<std::uint8_t> keep;
-    while (static_cast<std::int64_t>(keep.size()) < kMaxBatchRows && out.bytes < kMaxBatchBytes) {
+    while (keep.size() < kBatchRows && out.bytes < kMaxBatchBytes) {
       TG_TRY(const bool row, stmt_.step());
       if (!row) {
         done_ = true;

@@ -290,7 +290,9 @@ TEST_F(Sqlite, ALockedDestinationIsTransient) {
   sql(out(), "CREATE TABLE t (id INTEGER)");
   sqlite3* holder = nullptr;
   ASSERT_EQ(sqlite3_open(out().c_str(), &holder), SQLITE_OK);
-  ASSERT_EQ(sqlite3_exec(holder, "BEGIN EXCLUSIVE", nullptr, nullptr, nullptr), SQLITE_OK);
+  ASSERT_EQ(
+      sqlite3_exec(holder, "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE", nullptr, nullptr, nullptr),
+      SQLITE_OK);
   const PathPolicy paths;
   std::stop_source stop;
   const Context context{.clock = clock_, .rng = rng_, .paths = paths, .stop = stop.get_token()};
