@@ -101,7 +101,8 @@ def test_sync_only_the_named_entities(bin_dir, csv_files):
 
 def test_sync_of_names_from_a_file_with_variables(bin_dir, csv_files):
     (csv_files / "c.yaml").write_text("sources:\n  in: {type: file, config: {path: \"${WHERE}/*.csv\"}}\n"
-                                      "destinations:\n  out: {type: sqlite, config: {path: out.db}}\n")
+                                      "destinations:\n  out: {type: sqlite, config: {path: out.db}}\n"
+                                      "jobs: {}\n")  # a file for apply will do
     run(bin_dir, "sync", "in", "out", "--config", "c.yaml", cwd=csv_files, env={"WHERE": str(csv_files / "data")})
     assert counts(csv_files / "out.db") == {"a": 3, "b": 5}
     missing = run(bin_dir, "sync", "in", "out", "--config", "c.yaml", cwd=csv_files, expect=2)
