@@ -145,11 +145,9 @@ class Bench {
     return worker;
   }
 
-  void wait_for_ended(std::int64_t runs) {
-    for (;;) {
-      const auto listed = must(store_->list_runs(
-          {.workspace = ws_, .state = model::RunState::Succeeded, .page = {.limit = 1}}));
-      if (listed.total >= runs) return;
+  // Asks the worker, not the store: the measurement must not read along.
+  static void wait_for_ended(const worker::Worker& worker, std::int64_t runs) {
+    while (worker.stats().attempts_ended < static_cast<std::uint64_t>(runs)) {
       std::this_thread::sleep_for(Millis(100));
     }
   }
@@ -189,15 +187,18 @@ void print(const std::string& name, std::vector<double> late_ms, std::size_t exp
 void report(const std::string& name, Bench& bench, StubLauncher& launcher, std::size_t expected) {
   std::unordered_map<std::string, Instant> slots;
   std::set<std::pair<std::string, Instant>> distinct;
-  for (const model::Run& run : bench.runs()) {
+  std::set<std::string> ids;
+  const std::vector<model::Run> runs = bench.runs();
+  for (const model::Run& run : runs) {
     slots[run.id.str()] = *run.scheduled_for;
     distinct.emplace(run.job.str(), *run.scheduled_for);
   }
   std::vector<double> late;
   for (const auto& [run, at] : launcher.started()) {
     late.push_back(static_cast<double>((at - slots.at(run.str())).count()));
+    ids.insert(run.str());
   }
-  print(name, late, expected, distinct.size() == late.size());
+  print(name, late, expected, distinct.size() == runs.size() && ids.size() == late.size());
 }
 
 Instant in_seconds(const Clock& clock, int seconds) {
@@ -213,7 +214,7 @@ void burst(int jobs) {
   StubLauncher launcher(bench.clock_);
   auto worker = bench.start(launcher, jobs);
   if (bench.clock_.now() >= slot) die("making the jobs took too long");
-  bench.wait_for_ended(jobs);
+  Bench::wait_for_ended(*worker, jobs);
   worker->stop();
   report("burst", bench, launcher, static_cast<std::size_t>(jobs));
 }
@@ -228,7 +229,7 @@ void spread(int jobs, int seconds) {
   auto worker = bench.start(launcher, 4000);
   const std::int64_t expected = std::int64_t{jobs} * seconds / 10;
   std::this_thread::sleep_for(begin + Seconds(seconds) - bench.clock_.now());
-  bench.wait_for_ended(expected);
+  Bench::wait_for_ended(*worker, expected);
   worker->stop();
   // Slots of the seconds while it was stopping belong to no measurement.
   report("spread", bench, launcher, static_cast<std::size_t>(expected));
@@ -244,7 +245,7 @@ void children(int jobs, const std::string& engine, const std::string& stamps) {
   if (auto status = host.start(); !status) die(describe(status.error()));
   launch::EngineLauncher launcher(host);
   auto worker = bench.start(launcher, jobs);
-  bench.wait_for_ended(jobs);
+  Bench::wait_for_ended(*worker, jobs);
   worker->stop();
   host.stop();
   fmt::print(R"({{"name":"children","slot_ms":{}}})"

@@ -1,6 +1,7 @@
 #include "control/launch/child_host.h"
 
 #include <fmt/format.h>
+#include <pthread.h>
 
 #include <csignal>
 #include <utility>
@@ -42,10 +43,12 @@ Status ChildHost::start() {
   TG_CHECK(loop_->open());
   running_ = true;
   loop_thread_ = std::thread([loop = loop_.get()] {
+    pthread_setname_np(pthread_self(), "tg-children");
     block_signals();
     loop->run();
   });
   spawn_thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "tg-spawner");
     block_signals();
     spawn_children();
   });

@@ -12,6 +12,10 @@ namespace tidegate::worker {
 namespace {
 
 constexpr std::size_t kEndsAtOnce = 256;
+// Ends are gathered for so long while most runs go on: one write for many, and the processor for
+// the starts. With few runs, or when many have ended, nothing waits.
+constexpr Millis kGatherEnds{20};
+constexpr std::size_t kManyEnds = 128;
 constexpr std::size_t kRunsAtOnce = 16;     // whose logs are written in one step
 constexpr std::size_t kLinesAtOnce = 1000;  // of one run in one write
 constexpr std::size_t kManyLines = 200;     // not gathered any longer
@@ -27,14 +31,23 @@ Finisher::Finisher(store::Store& store, RunTable& table, const Clock& clock,
 // ---- ends
 
 std::vector<store::AttemptEnd> Finisher::collect_ends() {
+  std::vector<ActiveRun*> ended;
   std::vector<store::AttemptEnd> ends;
   const std::lock_guard lock(table_.mutex);
   for (auto& [id, run] : table_.runs) {
     if (!run.end || run.lost || run.finishing || !log_is_written(run)) continue;
-    run.finishing = true;
-    ends.push_back(*run.end);
-    ends.back().committed = run.committed;
-    if (ends.size() == kEndsAtOnce) break;
+    ended.push_back(&run);
+    if (ended.size() == kEndsAtOnce) break;
+  }
+  const BootInstant now = clock_.boot_now();
+  if (!ended.empty() && !gathering_until_) gathering_until_ = now + kGatherEnds;
+  const bool few = ended.size() < kManyEnds && ended.size() * 4 < table_.runs.size();
+  if (few && gathering_until_ && now < *gathering_until_) return ends;
+  gathering_until_.reset();
+  for (ActiveRun* run : ended) {
+    run->finishing = true;
+    ends.push_back(*run->end);
+    ends.back().committed = run->committed;
   }
   return ends;
 }
@@ -43,7 +56,7 @@ Finisher::Step Finisher::finish_step() {
   const BootInstant now = clock_.boot_now();
   if (now < finish_at_) return {.wait = finish_at_ - now};
   const std::vector<store::AttemptEnd> ends = collect_ends();
-  if (ends.empty()) return {.wait = options_.reread};
+  if (ends.empty()) return {.wait = gathering_until_ ? *gathering_until_ - now : options_.reread};
   auto statuses = store_.finish_attempts(ends);
 
   const std::lock_guard lock(table_.mutex);

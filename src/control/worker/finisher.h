@@ -3,6 +3,7 @@
 // and Clock: no thread, no sleep.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/time.h"
@@ -40,7 +41,8 @@ class Finisher {
   RunTable& table_;
   const Clock& clock_;
   const WorkerOptions& options_;
-  BootInstant finish_at_, log_at_;  // not before: the store failed
+  std::optional<BootInstant> gathering_until_;  // some runs have ended; more are likely to
+  BootInstant finish_at_, log_at_;              // not before: the store failed
 };
 
 }  // namespace tidegate::worker

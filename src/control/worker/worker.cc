@@ -15,6 +15,7 @@
 namespace tidegate::worker {
 namespace {
 
+constexpr Millis kExecutorGap{2};       // children's events come one by one; steps take many
 constexpr Millis kPruneGap{200};        // between two batches: room for the slots' writes
 constexpr Millis kAbandonAfter{5'000};  // beyond the graces of a child that was killed
 
@@ -64,10 +65,10 @@ Status Worker::start() {
   executor_wake_at_ = clock_.boot_now().time_since_epoch().count();
   subscription_ = store_.watch([this](const store::Change& change) { on_change(change); });
   launcher_.on_ready([this] { executor_thread_.wake(); });
-  if (options_.plans) leader_thread_.start([this] { return lead(); });
-  executor_thread_.start([this] { return execute(); });
-  keeper_thread_.start([this] { return keep(); });
-  log_thread_.start([this] { return write_logs(); });
+  if (options_.plans) leader_thread_.start("tg-leader", [this] { return lead(); });
+  executor_thread_.start("tg-executor", [this] { return execute(); }, kExecutorGap);
+  keeper_thread_.start("tg-keeper", [this] { return keep(); });
+  log_thread_.start("tg-log", [this] { return write_logs(); });
   return {};
 }
 
