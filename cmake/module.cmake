@@ -31,7 +31,10 @@ function(tidegate_module name)
   set_property(GLOBAL PROPERTY TIDEGATE_TOWER_${name} "${tower}")
   set_property(GLOBAL PROPERTY TIDEGATE_DEPS_${name} "${M_DEPS}")
   set_property(GLOBAL PROPERTY TIDEGATE_DIR_${name} "${CMAKE_CURRENT_SOURCE_DIR}")
-  set_property(GLOBAL PROPERTY TIDEGATE_TEST_DEPS_${name} "${M_TEST_DEPS}")
+  # A suite that registers its cases is linked whole, so as a library of the test.
+  string(REGEX MATCHALL "tidegate_[a-z_]+" whole "${M_TEST_LIBS}")
+  list(TRANSFORM whole REPLACE "^tidegate_" "")
+  set_property(GLOBAL PROPERTY TIDEGATE_TEST_DEPS_${name} "${M_TEST_DEPS};${whole}")
   set_property(GLOBAL PROPERTY TIDEGATE_FILES_${name} "${M_SRCS};${M_TESTS};${M_THREAD_TESTS}")
 
   list(TRANSFORM M_DEPS PREPEND tidegate_ OUTPUT_VARIABLE dep_targets)

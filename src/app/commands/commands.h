@@ -21,8 +21,10 @@ std::vector<cli::Command> serve_commands();
 
 // --config FILE and one flag for each configuration key that has one.
 std::vector<cli::Option> config_options();
-// From those flags, the environment and the file: --config, TIDEGATE_CONFIG, ./tidegate.yaml.
-Result<Config> read_config(const cli::Context& context, const cli::Args& args);
+// From those flags, the environment and, with `with_file`, the file: --config, TIDEGATE_CONFIG,
+// ./tidegate.yaml.
+Result<Config> read_config(const cli::Context& context, const cli::Args& args,
+                           bool with_file = true);
 
 // NotFound, Forbidden or TooLarge (above `max` bytes) naming the path.
 Result<std::string> read_text_file(const std::string& path, std::size_t max = 16 << 20);

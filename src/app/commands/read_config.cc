@@ -54,7 +54,7 @@ Result<std::string> read_text_file(const std::string& path, std::size_t max) {
   return text;
 }
 
-Result<Config> read_config(const cli::Context& context, const cli::Args& args) {
+Result<Config> read_config(const cli::Context& context, const cli::Args& args, bool with_file) {
   ConfigInput input;
   for (const Key& key : config_keys()) {
     if (auto value = args.get(flag_name(key).substr(2)))
@@ -65,7 +65,7 @@ Result<Config> read_config(const cli::Context& context, const cli::Args& args) {
   input.cores = static_cast<int>(std::thread::hardware_concurrency());
   std::string file = args.get_or("config", context.io.env("TIDEGATE_CONFIG").value_or(""));
   if (file.empty() && ::access("tidegate.yaml", F_OK) == 0) file = "tidegate.yaml";
-  if (!file.empty()) {
+  if (with_file && !file.empty()) {
     TG_TRY(input.file_text, read_text_file(file));
     input.file = file;
   }

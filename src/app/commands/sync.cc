@@ -215,7 +215,8 @@ Result<int> sync(cli::Context& context, const cli::Args& given) {
   }
   if (args.has("interactive")) TG_CHECK(ask(context, args));
   TG_TRY(Plan plan, make_plan(context, args));
-  TG_TRY(const Config config, read_config(context, args));
+  // --config names connections here, maybe in a file for `apply`, which holds no configuration.
+  TG_TRY(const Config config, read_config(context, args, false));
   context.io.err(fmt::format("from {}\nto   {}\n", plan.source.shown, plan.destination.shown));
 
   context.catch_interrupts();
@@ -272,7 +273,8 @@ cli::Command sync_command() {
        {"--config",
         "YAML with sources: and destinations: (TIDEGATE_CONFIG; default: ./tidegate.yaml)", One,
         false, "FILE"},
-       {"--engine", "Path of the sync engine (default: tidegate-sync beside this binary)", One,
+       {"--engine",
+        "Path of the sync engine (TIDEGATE_ENGINE; default: tidegate-sync beside this binary)", One,
         false, "FILE"},
        {"-i,--interactive", "Ask for what is missing", Flag},
        {"-o,--output",

@@ -10,7 +10,7 @@ namespace {
 
 ConfigInput input(std::map<std::string, std::string> env, std::string yaml = "",
                   std::map<std::string, std::string> flags = {}) {
-  env.try_emplace("HOME", "/home/u");
+  env.try_emplace("HOME", "/h");
   ConfigInput in;
   in.flags = std::move(flags);
   in.env = [env](const std::string& name) -> std::optional<std::string> {
@@ -27,9 +27,9 @@ ConfigInput input(std::map<std::string, std::string> env, std::string yaml = "",
 TEST(Config, Defaults) {
   const auto c = load_config(input({}));
   ASSERT_TRUE(c) << describe(c.error());
-  EXPECT_EQ(c->data_dir, "/home/u/.local/share/tidegate");
-  EXPECT_EQ(c->store_url, "sqlite:///home/u/.local/share/tidegate/tidegate.db");
-  EXPECT_EQ(c->path_roots, std::vector<std::string>{"/home/u/.local/share/tidegate/files"});
+  EXPECT_EQ(c->data_dir, "/h/.local/share/tidegate");
+  EXPECT_EQ(c->store_url, "sqlite:///h/.local/share/tidegate/tidegate.db");
+  EXPECT_EQ(c->path_roots, std::vector<std::string>{"/h/.local/share/tidegate/files"});
   EXPECT_EQ(c->listen, "127.0.0.1:8080");
   EXPECT_EQ(c->engine, "/opt/tidegate/bin/tidegate-sync");
   EXPECT_EQ(c->max_concurrent_runs, 6);
