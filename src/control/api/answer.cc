@@ -39,6 +39,13 @@ http::Response answer_resource(value data, std::int64_t revision, int status) {
   return response;
 }
 
+http::Response answer_text(std::string body, std::int64_t revision) {
+  http::Response response;
+  response.body = std::move(body);
+  add_etag(response, revision);
+  return response;
+}
+
 http::Response answer_created(value data, std::int64_t revision, std::string location,
                               bool replayed) {
   http::Response response = answer_resource(std::move(data), revision, 201);

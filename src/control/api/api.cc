@@ -4,6 +4,7 @@
 
 #include "control/api/directory.h"
 #include "control/api/gate.h"
+#include "control/api/job_bodies.h"
 #include "control/api/log_streams.h"
 #include "control/api/route.h"
 
@@ -14,11 +15,13 @@ struct Api::Impl {
       : options(std::move(o)),
         streams(d.store),
         directory(d.store, d.clock),
-        services{d.store, d.engine, d.keys, d.clock, d.rng, options, streams, directory} {}
+        services{d.store, d.engine, d.keys,    d.clock,   d.rng,
+                 options, streams,  directory, job_bodies} {}
 
   const ApiOptions options;
   LogStreams streams;
   Directory directory;
+  JobBodies job_bodies;
   Services services;
 };
 

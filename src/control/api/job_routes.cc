@@ -1,6 +1,7 @@
 #include "base/json.h"
 #include "control/api/answer.h"
 #include "control/api/input.h"
+#include "control/api/job_bodies.h"
 #include "control/api/job_io.h"
 #include "control/api/merge_patch.h"
 #include "control/api/route.h"
@@ -55,6 +56,9 @@ Result<Response> get_job(const Call& call) {
   query.fields();
   TG_CHECK(query.finish());
   TG_TRY(const SyncJob job, call.store().get_job(call.workspace, JobId(call.id())));
+  if (query.wanted().empty()) {
+    return answer_text(call.services.job_bodies.body(job), job.revision);
+  }
   auto data = model::to_json(job);
   TG_CHECK(project(data, query.wanted()));
   return answer_resource(std::move(data), job.revision);

@@ -152,6 +152,47 @@ TEST_F(JobsTest, StaleRevisionIsRefusedAndTheTagIsTheRevision) {
   EXPECT_EQ(call(Method::Delete, one(id), "", {{"If-Match", tag}}).status, 412);
 }
 
+// The text of a job is kept; it must never be older than the job.
+TEST_F(JobsTest, ReadShowsEveryChangeAtOnce) {
+  const std::string id = make_job("j", R"("schedule":"0 * * * *")");
+  const auto text = [&] { return get(one(id)).text; };
+  std::string before = text();
+  EXPECT_EQ(text(), before);
+  const auto expect_change = [&](const char* what) {
+    const std::string after = text();
+    EXPECT_NE(after, before) << what;
+    EXPECT_EQ(after, get(one(id)).text);
+    before = after;
+  };
+  call(Method::Patch, one(id), R"({"description":"x"})");
+  expect_change("description");
+  post(one(id, "pause"), R"({"note":"n"})");
+  expect_change("pause");
+  post(one(id, "resume"));
+  expect_change("resume");
+  const auto lease = store_->acquire_leader(OwnerId("w"), Millis(8000)).value().value();
+  const auto job = store_->get_job({}, JobId(id)).value();
+  store::PlanStep step;
+  step.job = job.id;
+  step.expected_revision = job.revision;
+  step.expected_next_slot = job.next_slot;
+  step.next_slot = *job.next_slot + Millis(3'600'000);
+  ASSERT_EQ(store_->apply_plan(lease, {&step, 1}).value().at(0), store::PlanResult::Applied);
+  expect_change("planned");
+  post(one(id, "run"));
+  const auto claimed = store_->claim_runs({.owner = OwnerId("w"), .max = 1}).value();
+  ASSERT_EQ(claimed.runs.size(), 1u);
+  expect_change("started");
+  store::AttemptEnd end;
+  end.held = {claimed.runs[0].run.id, claimed.runs[0].run.fence};
+  end.next = model::RunState::Failed;
+  end.outcome = "failed";
+  end.error = "broken";
+  ASSERT_TRUE(store_->finish_attempts({&end, 1}).value().at(0).has_value());
+  expect_change("ended");
+  EXPECT_THAT(before, HasSubstr("broken"));
+}
+
 TEST_F(JobsTest, RepeatedCreateMakesOneJob) {
   const std::string body = job_body("j");
   const std::vector<http::Header> key = {{"Idempotency-Key", "abc"}};

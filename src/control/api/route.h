@@ -17,6 +17,7 @@ namespace tidegate::api {
 
 class LogStreams;
 class Directory;
+class JobBodies;
 
 // Who may call. The role is a minimum; Public needs no token.
 enum class Access : std::uint8_t { Public, Viewer, Operator, Admin };
@@ -43,6 +44,7 @@ struct Services {
   const ApiOptions& options;
   LogStreams& streams;
   Directory& directory;
+  JobBodies& job_bodies;
 };
 
 // One request, after its token was accepted for the route. Lives until the action returns.

@@ -58,6 +58,13 @@ Schedule read_every(json::Reader& r) {
   return s;
 }
 
+// 2 and not 2E0, which is how Boost.JSON writes a double.
+boost::json::value number(double d) {
+  const auto whole = static_cast<std::int64_t>(d);
+  if (static_cast<double>(whole) == d) return whole;
+  return d;
+}
+
 bool given(const boost::json::object& o, std::string_view key) {
   const auto* v = o.if_contains(key);
   return v != nullptr && !v->is_null();
@@ -85,7 +92,7 @@ boost::json::value to_json(const Schedule& schedule) {
 boost::json::object to_json(const RetryPolicy& retry) {
   return {{"maxAttempts", retry.max_attempts},
           {"initial", format_duration(retry.initial)},
-          {"factor", retry.factor},
+          {"factor", number(retry.factor)},
           {"max", format_duration(retry.max)},
           {"jitter", retry.jitter}};
 }
