@@ -17,13 +17,13 @@ mutants() { .tools/venv/bin/python tools/mutants "$@"; }
 
 stage_unit() {
   step "Configure the ASan+UBSan build" configure-asan configure asan
-  step "Build the unit and contract tests" build-asan compile asan
+  step "Build the unit and contract tests" build-asan compile asan tidegate_tests
   step "Run the unit and contract tests" test-unit ctest_in asan -L unit "$@"
   tail -n 6 build/log/test-unit.log | grep -E 'tests passed|tests failed' | sed 's/^/      /'
 }
 stage_threads() {
   step "Configure the TSan build" configure-tsan configure tsan
-  step "Build the thread tests" build-tsan compile tsan
+  step "Build the thread tests" build-tsan compile tsan tidegate_tests
   step "Run the thread tests" test-threads ctest_in tsan "$@"
   tail -n 6 build/log/test-threads.log | grep -E 'tests passed|tests failed' | sed 's/^/      /'
 }
