@@ -181,7 +181,7 @@ TEST_F(Reporter, ATerminalGetsBarsWarningsAndATable) {
   EXPECT_NE(err_.find("warning: weather: odd row\n"), std::string::npos) << err_;
   EXPECT_NE(err_.find("9 rows  succeeded"), std::string::npos) << err_;
   EXPECT_EQ(out_,
-            "ENTITY   STATE      READ  WRITTEN  UPDATED  REJECTED  TIME   TABLE    ERROR\n"
+            "ENTITY   STATE      READ  WRITTEN  UPDATED  REJECTED  TIME     TABLE    ERROR\n"
             "weather  succeeded  10    9        0        1         1s500ms  weather  -\n");
 }
 
