@@ -60,13 +60,12 @@ run_test() {
     [ "$only" = e2e ] || [ "$only" = mutants ] || tail -n 4 "build/log/test-$only.log"
     return
   fi
-  plan_steps 15
+  plan_steps 14
   run_setup
   run_build
   stage_unit
   stage_threads
   stage_oracle
-  stage_mutants
   stage_e2e "$@"
 }
 
