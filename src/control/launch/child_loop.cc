@@ -6,10 +6,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <span>
+#include <thread>
 
 #include "base/log.h"
 
@@ -20,6 +23,8 @@ constexpr std::size_t kMaxOutputLine = 8 << 10;  // bytes of a captured line of 
 constexpr std::size_t kReadAtOnce = 256 << 10;   // bytes from one pipe before the others get a turn
 constexpr std::size_t kReadAtExit = 4 << 20;     // more than a pipe can hold
 constexpr std::chrono::seconds kStopLimit{5};
+constexpr std::size_t kMany = 32;  // children
+constexpr std::chrono::milliseconds kHearTogether{2};
 
 protocol::LogLine captured(LogLevel level, std::string_view line, bool cut) {
   protocol::LogLine log{.level = level, .message = std::string(line), .entity = {}};
@@ -132,14 +137,21 @@ void ChildHost::Loop::run() {
       return;
     }
     const int n = epoll_wait(epoll_.get(), ready.data(), ready.size(), stopping_ ? 100 : -1);
-    for (int i = 0; i < n; ++i) {
-      const std::uint64_t key = ready[static_cast<std::size_t>(i)].data.u64;
-      if (key == 0) {
+    // Exits first: they take what the pipes hold, so that the pipes' own events are nothing any
+    // more.
+    const std::span events(ready.data(), static_cast<std::size_t>(std::max(n, 0)));
+    std::ranges::partition(events, [](const epoll_event& e) {
+      return e.data.u64 != 0 && e.data.u64 % kSlots == static_cast<std::uint64_t>(Slot::Exit);
+    });
+    for (const epoll_event& event : events) {
+      if (event.data.u64 == 0) {
         run_commands();
       } else {
-        handle(key);
+        handle(event.data.u64);
       }
     }
+    // Many children speak one by one: they are heard together, which halves the cost of each.
+    if (entries_.size() > kMany) std::this_thread::sleep_for(kHearTogether);
   }
 }
 
@@ -148,6 +160,14 @@ void ChildHost::Loop::watch(const UniqueFd& fd, LaunchId id, Slot slot, std::uin
   event.events = events;
   event.data.u64 = static_cast<std::uint64_t>(id) * kSlots + static_cast<std::uint64_t>(slot);
   epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event);
+}
+
+// A closed descriptor stays in the set, ready for ever, while a child between vfork and exec holds
+// its copy: with many starts this loop would spin. So it is taken out first.
+void ChildHost::Loop::forget(UniqueFd& fd) {
+  if (!fd.open()) return;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd.get(), nullptr);
+  fd.reset();
 }
 
 void ChildHost::Loop::spawned(LaunchId id, Result<Child> child) {
@@ -185,7 +205,7 @@ void ChildHost::Loop::write_request(LaunchId id, Entry& entry) {
       entry.watching_request = true;
       return;
     }
-    entry.child.request.reset();  // the child closed it; its exit says the rest
+    forget(entry.child.request);  // the child closed it; its exit says the rest
     entry.watching_request = false;
   }
   if (entry.watching_request) {
@@ -222,7 +242,7 @@ bool ChildHost::Loop::read_pipe(Entry& entry, Slot slot) {
     } else if (n < 0 && errno == EAGAIN) {
       return true;
     } else if (n == 0 || errno != EINTR) {
-      fd.reset();
+      forget(fd);
       return false;
     }
   }
@@ -287,6 +307,10 @@ void ChildHost::Loop::on_exit(Entries::iterator at) {
   entry.out.finish(rest(LogLevel::Info));
   entry.err.finish(rest(LogLevel::Warn));
   wipe(entry.outgoing);
+  for (UniqueFd* fd : {&entry.child.pidfd, &entry.child.request, &entry.child.events,
+                       &entry.child.out, &entry.child.err}) {
+    forget(*fd);
+  }
   const ChildSink sink = std::move(entry.sink);
   const LaunchId id = entry.id;
   entries_.erase(at);

@@ -54,6 +54,7 @@ class ChildHost::Loop {
   void run_commands();
   void handle(std::uint64_t key);
   void watch(const UniqueFd& fd, LaunchId id, Slot slot, std::uint32_t events);
+  void forget(UniqueFd& fd);
   void spawned(LaunchId id, Result<Child> child);
   void write_request(LaunchId id, Entry& entry);
   // Reads what is there, up to a bound; false at end of file, after which the pipe is closed.

@@ -2,11 +2,14 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -203,6 +206,39 @@ TEST(Launch, TerminateAndKillReachTheGroup) {
   f.launcher.kill(second);  // perhaps before there is a process
   EXPECT_EQ(exit_of(f.listener.until_exit()).signal, SIGKILL);
   f.launcher.kill(second);  // ended: ignored
+}
+
+// Descriptors that the epoll sets of this process watch.
+std::size_t watched() {
+  std::size_t count = 0;
+  for (const auto& fd : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    if (std::filesystem::read_symlink(fd, gone) != "anon_inode:[eventpoll]") continue;
+    std::ifstream info("/proc/self/fdinfo/" + fd.path().filename().string());
+    for (std::string line; std::getline(info, line);) count += line.starts_with("tfd:") ? 1U : 0U;
+  }
+  return count;
+}
+
+// Seen as a reading thread that spins while many children are started: a child between vfork and
+// exec holds copies of every descriptor, so that closing one does not take it out of the epoll set.
+TEST(Launch, WhatIsClosedIsWatchedNoMoreAlthoughAnotherProcessHoldsACopy) {
+  Fixture f(std::string("read -r request <&3; exec >&-; ") + kStarted + "; read -r cancel <&3");
+  const std::size_t before = watched();
+  const LaunchId id = f.launcher.start({});
+  f.listener.until(is_started);
+  EXPECT_GT(watched(), before);
+  const pid_t holder = fork();
+  if (holder == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) pause();
+  }
+  ASSERT_GT(holder, 0);
+  f.launcher.cancel(id);
+  EXPECT_EQ(exit_of(f.listener.until_exit()).code, 0);
+  EXPECT_EQ(watched(), before);
+  kill(holder, SIGKILL);
+  waitpid(holder, nullptr, 0);
 }
 
 TEST(Launch, MissingEngineIsAClearError) {
