@@ -4,6 +4,7 @@
 #include "base/ids.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "base/text.h"
 #include "base/time.h"
 
 namespace tidegate {
@@ -60,6 +61,17 @@ TEST(Json, RefusesMalformedDeepHugeAndDuplicate) {
   EXPECT_EQ(json::parse(std::string(2 << 20, ' ')).error().code, Code::TooLarge);
   EXPECT_EQ(json::parse(R"({"a":1,"b":{"a":2},"a":3})").error().reason, "duplicate_key");
   EXPECT_TRUE(json::parse(R"([{"a":"x,\"a\":"},{"a":{"b":[1,"a","a"]}}])"));
+}
+
+// A quoted value cut inside a character makes an answer that is not JSON.
+TEST(Text, ClipNeverCutsACharacter) {
+  EXPECT_EQ(clip("abc", 3), "abc");
+  EXPECT_EQ(clip("abc", 2), "ab");
+  EXPECT_EQ(clip("a\xc3\xa9z", 2), "a");
+  EXPECT_EQ(clip("a\xc3\xa9z", 3), "a\xc3\xa9");
+  EXPECT_EQ(clip("\xf0\x9f\x8c\x8a", 3), "");
+  const std::string long_text(200, '\xbf');
+  EXPECT_EQ(clip(long_text, 64), "") << "not UTF-8 at all: bounded still";
 }
 
 TEST(Json, ReaderReportsEveryWrongFieldAtOnce) {

@@ -6,6 +6,8 @@
 #include <boost/json/stream_parser.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "base/text.h"
+
 namespace tidegate::json {
 namespace {
 
@@ -262,7 +264,7 @@ std::optional<std::size_t> Reader::one_of(std::string_view key,
   const auto it = std::ranges::find(names, *s);
   if (it != names.end()) return static_cast<std::size_t>(it - names.begin());
   const std::string_view near = nearest(*s, names);
-  error(key, fmt::format("'{}' is not known; must be {}{}", s->substr(0, 64), list_of(names),
+  error(key, fmt::format("'{}' is not known; must be {}{}", clip(*s, 64), list_of(names),
                          near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near)));
   return std::nullopt;
 }
@@ -311,7 +313,7 @@ void Reader::finish() {
     const std::string_view key = member.key();
     if (known_.contains(key)) continue;
     const std::string_view near = nearest(key, names);
-    error(std::string_view(key.substr(0, 100)),
+    error(clip(key, 100),
           near.empty() ? std::string("is not a known field; remove it")
                        : fmt::format("is not a known field; did you mean '{}'?", near));
   }

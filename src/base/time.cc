@@ -6,6 +6,8 @@
 #include <array>
 #include <fstream>
 
+#include "base/text.h"
+
 namespace tidegate {
 namespace {
 
@@ -21,7 +23,7 @@ std::unexpected<Error> not_rfc3339(std::string_view text) {
   return fail(Code::Invalid,
               fmt::format("'{}' is not an RFC 3339 time; write for example 2026-01-31T09:00:00Z or "
                           "2026-01-31T09:00:00+01:00",
-                          text.substr(0, 64)));
+                          clip(text, 64)));
 }
 
 // Reads exactly `digits` decimal digits at `pos`; -1 when they are not there.
@@ -131,7 +133,7 @@ Result<Millis> parse_duration(std::string_view text) {
   if (!any) {
     return fail(Code::Invalid, fmt::format("'{}' is not a duration; write a whole number with a unit, "
                                            "for example 250ms, 90s, 15m, 24h or 7d",
-                                           text.substr(0, 64)));
+                                           clip(text, 64)));
   }
   return Millis(total);
 }

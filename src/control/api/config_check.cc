@@ -11,6 +11,7 @@
 #include <valijson/validator.hpp>
 
 #include "base/json.h"
+#include "base/text.h"
 
 namespace tidegate::api {
 namespace {
@@ -191,7 +192,7 @@ std::unexpected<Error> unknown_type(std::string_view type,
                     "invalid_connection",
                     {{"type",
                       fmt::format("there is no {} connector '{}'; known are {}{}", role_of(kind),
-                                  type.substr(0, 100), fmt::join(known, ", "),
+                                  clip(type, 100), fmt::join(known, ", "),
                                   near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near)),
                       std::nullopt}}});
 }

@@ -6,6 +6,8 @@
 #include <charconv>
 
 #include "base/json.h"
+#include "base/text.h"
+#include "control/model/text_field.h"
 #include "control/secrets/tokens.h"
 
 namespace tidegate::api {
@@ -81,13 +83,11 @@ void Query::error(std::string_view name, std::string message) {
   errors_.push_back({std::string(name), std::move(message), std::nullopt});
 }
 
-std::optional<std::string> Query::text(std::string_view name, std::size_t max_bytes) {
+std::optional<std::string> Query::text(std::string_view name, std::size_t max_chars) {
   const auto v = raw(name);
   if (!v) return std::nullopt;
-  if (v->empty() || v->size() > max_bytes) {
-    error(name, v->empty()
-                    ? std::string("is empty; give a value or leave it out")
-                    : fmt::format("is too long: {} bytes, at most {}", v->size(), max_bytes));
+  if (std::string problem = model::name_problem(*v, max_chars); !problem.empty()) {
+    error(name, std::move(problem));
     return std::nullopt;
   }
   return std::string(*v);
@@ -149,7 +149,10 @@ void Query::fields() {
       error("fields", "has an empty name; write names separated by commas");
       return;
     }
-    wanted_.emplace(name);
+    if (!wanted_.emplace(name).second) {
+      error("fields", fmt::format("has '{}' twice", name));
+      return;
+    }
     if (comma == std::string_view::npos) return;
     rest.remove_prefix(comma + 1);
   }
@@ -161,9 +164,9 @@ Status Query::finish() {
     const std::string_view name = request_.query_at(i).name;
     if (known_.contains(name)) continue;
     const std::string_view near = json::nearest(name, names);
-    error(name.substr(0, 100),
-          near.empty() ? std::string("is not a known parameter; remove it")
-                       : fmt::format("is not a known parameter; did you mean '{}'?", near));
+    error(clip(name, 100), near.empty()
+                               ? std::string("is not a known parameter; remove it")
+                               : fmt::format("is not a known parameter; did you mean '{}'?", near));
   }
   return refuse(std::move(errors_), "the query is not valid; see details", "invalid_query");
 }

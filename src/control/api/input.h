@@ -31,7 +31,8 @@ class Query {
  public:
   explicit Query(const http::Request& request) : request_(request) {}
 
-  std::optional<std::string> text(std::string_view name, std::size_t max_bytes = 800);
+  // One line, 1 to max_chars characters.
+  std::optional<std::string> text(std::string_view name, std::size_t max_chars = 200);
   std::optional<std::int64_t> integer(std::string_view name, std::int64_t min, std::int64_t max);
   std::optional<bool> boolean(std::string_view name);
   std::optional<Instant> time(std::string_view name);

@@ -60,8 +60,7 @@ Result<Response> run_now(const Call& call) {
   std::vector<FieldError> errors;
   json::Reader r(body, "", errors);
   store::TriggerRun trigger;
-  trigger.only_entities =
-      r.texts("entities", 1000, {.min = 1, .max = 800}).value_or(std::vector<std::string>{});
+  trigger.only_entities = model::read_names(r, "entities", 1000);
   r.finish();
   TG_CHECK(refuse(std::move(errors), "the body is not valid; see details", "invalid_body"));
   TG_TRY(trigger.once, idempotency(call));

@@ -258,15 +258,50 @@ TEST_F(JobsTest, ListFiltersPagesAndProjects) {
 TEST_F(JobsTest, WrongQueriesAreNamed) {
   make_job();
   const std::pair<std::string, std::string> table[] = {
-      {"limit=0", "limit"},         {"limit=1001", "limit"},      {"limit=x", "limit"},
-      {"limit=1&limit=2", "limit"}, {"enabled=maybe", "enabled"}, {"fields=nam", "fields"},
-      {"fields=", "fields"},        {"limt=3", "limt"},           {"cursor=", "cursor"}};
+      {"limit=0", "limit"},         {"limit=1001", "limit"},
+      {"limit=x", "limit"},         {"limit=1&limit=2", "limit"},
+      {"enabled=maybe", "enabled"}, {"fields=nam", "fields"},
+      {"fields=", "fields"},        {"limt=3", "limt"},
+      {"cursor=", "cursor"},        {"fields=id,id", "fields"},
+      {"name=a%0Ab", "name"},       {"name=" + std::string(201, 'x'), "name"}};
   for (const auto& [query, field] : table) {
     const Answer a = get(jobs_ + "?" + query);
     EXPECT_EQ(a.status, 422) << query << a.text;
     EXPECT_THAT(a.fields(), ElementsAre(field)) << query;
   }
   EXPECT_THAT(get(jobs_ + "?limt=3").text, HasSubstr("did you mean 'limit'"));
+  std::string longest;
+  for (int i = 0; i < 200; ++i) longest += "%C3%A9";
+  EXPECT_EQ(get(jobs_ + "?name=" + longest).status, 200) << "the limit is of characters";
+}
+
+// An answer that was no JSON: what it quoted was cut inside a character.
+TEST_F(JobsTest, AnErrorNeverCutsACharacterThatItQuotes) {
+  std::string wide = "x";
+  for (int i = 0; i < 100; ++i) wide += "\xf0\x9f\x8c\x8a";
+  for (const std::string& more :
+       {fmt::format(R"("syncMode":"{}")", wide), fmt::format(R"("{}":1)", wide),
+        fmt::format(R"("timeout":"{}")", wide), fmt::format(R"("schedule":{{"at":"{}"}})", wide),
+        fmt::format(R"("schedule":{{"cron":"@daily","timezone":"{}"}})", wide),
+        fmt::format(R"("schedule":"{}")", wide)}) {
+    const Answer a = post(jobs_, job_body(fmt::format("j{}", ++made_), more));
+    EXPECT_EQ(a.status, 422) << a.text;
+    EXPECT_TRUE(json::parse(a.text)) << a.text;
+  }
+  EXPECT_TRUE(json::parse(
+      post(kDefault + "/data-sources",
+           fmt::format(R"({{"name":"n","type":"{}","config":{{}}}})", wide.substr(0, 301)))
+          .text));
+}
+
+TEST_F(JobsTest, RunNamesEntitiesAsAJobDoes) {
+  const std::string id = make_job();
+  EXPECT_THAT(post(one(id, "run"), R"({"entities":["ok","a\nb",""]})").fields(),
+              UnorderedElementsAre("entities[1]", "entities[2]"));
+  EXPECT_THAT(
+      post(one(id, "run"), fmt::format(R"({{"entities":["{}"]}})", std::string(201, 'x'))).fields(),
+      ElementsAre("entities[0]"));
+  EXPECT_EQ(post(one(id, "run"), R"({"entities":["ok"]})").status, 202);
 }
 
 TEST_F(JobsTest, UnknownJobIs404ForEveryVerb) {

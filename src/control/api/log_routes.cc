@@ -124,8 +124,8 @@ Result<Response> get_log(const Call& call) {
   const store::Page page = query.page();
   TG_CHECK(query.finish());
   TG_TRY(const auto run, call.store().get_run(call.workspace, RunId(call.id())));
+  TG_TRY(const std::int64_t after, last_event_id(call.request));
   if (accepts(call.request, "text/event-stream")) {
-    TG_TRY(const std::int64_t after, last_event_id(call.request));
     Response response;
     response.events = std::make_unique<LogFollower>(call.services, call.workspace, run.id, after);
     return response;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "control/cron/cron.h"
 #include "control/cron/zone_table.h"
 
@@ -192,7 +193,7 @@ Result<TimeZone> TimeZone::load(std::string_view name) {
     return zone_error(
         fmt::format("'{}' is no time zone name; write one such as America/New_York, "
                     "Asia/Kolkata or UTC",
-                    name.substr(0, 64)));
+                    clip(name, 64)));
   }
   Cache& c = cache();
   const std::scoped_lock lock(c.mutex);

@@ -43,23 +43,12 @@ object to_json(const EntityOptions& e) {
   return o;
 }
 
-std::vector<std::string> read_names(json::Reader& r, std::string_view key) {
-  auto names = r.texts(key, kMaxList, {.min = 1, .max = 800});
-  if (!names) return {};
-  for (std::size_t i = 0; i < names->size(); ++i) {
-    if (auto problem = name_problem((*names)[i], 200); !problem.empty()) {
-      r.error(fmt::format("{}[{}]", key, i), std::move(problem));
-    }
-  }
-  return std::move(*names);
-}
-
 // A list of columns to take, or {include, exclude}.
 void read_columns(json::Reader& r, std::vector<FieldError>& errors, EntityOptions& e) {
   const auto* v = r.raw("columns");
   if (v == nullptr || v->is_null()) return;
   if (v->is_array()) {
-    e.include_columns = read_names(r, "columns");
+    e.include_columns = read_names(r, "columns", kMaxList);
     return;
   }
   if (!v->is_object()) {
@@ -69,8 +58,8 @@ void read_columns(json::Reader& r, std::vector<FieldError>& errors, EntityOption
     return;
   }
   json::Reader inner(v->get_object(), r.path("columns"), errors);
-  e.include_columns = read_names(inner, "include");
-  e.exclude_columns = read_names(inner, "exclude");
+  e.include_columns = read_names(inner, "include", kMaxList);
+  e.exclude_columns = read_names(inner, "exclude", kMaxList);
   inner.finish();
   if (!e.include_columns.empty() && !e.exclude_columns.empty()) {
     r.error("columns", "has both include and exclude; give one");
@@ -85,7 +74,7 @@ EntityOptions read_entity(const object& o, std::string path, SyncMode mode,
   if (e.cursor && e.cursor->empty()) {
     r.error("cursor", "is empty; name a column or leave the field out");
   }
-  e.primary_key = read_names(r, "primaryKey");
+  e.primary_key = read_names(r, "primaryKey", kMaxList);
   e.where = read_text(r, "where", {.max_chars = 4000, .one_line = false});
   if (e.where && e.where->empty()) e.where.reset();
   read_columns(r, errors, e);
@@ -260,7 +249,7 @@ Result<JobSpec> job_spec_from_json(const object& o, std::uint64_t hash_seed) {
       ConnectionId(read_text(r, "destinationDatabaseId", {.required = true}).value_or(""));
   spec.schedule = read_schedule(r, "schedule", hash_seed, errors);
   spec.mode = read_mode(r);
-  spec.entity_filter = read_names(r, "entityFilter");
+  spec.entity_filter = read_names(r, "entityFilter", kMaxList);
   read_entities(r, errors, spec);
   spec.enabled = r.boolean("enabled").value_or(true);
   spec.retry = read_retry(r, "retry", errors);

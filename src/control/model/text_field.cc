@@ -7,6 +7,8 @@
 namespace tidegate::model {
 namespace {
 
+constexpr std::size_t kMaxName = 200;  // characters
+
 std::size_t count_chars(std::string_view s) {
   return static_cast<std::size_t>(std::ranges::count_if(
       s, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
@@ -37,6 +39,17 @@ std::optional<std::string> read_text(json::Reader& r, std::string_view key, cons
   if (problem.empty()) return s;
   r.error(key, std::move(problem));
   return std::nullopt;
+}
+
+std::vector<std::string> read_names(json::Reader& r, std::string_view key, std::size_t max_items) {
+  auto names = r.texts(key, max_items, {.min = 1, .max = 4 * kMaxName});
+  if (!names) return {};
+  for (std::size_t i = 0; i < names->size(); ++i) {
+    if (auto problem = name_problem((*names)[i], kMaxName); !problem.empty()) {
+      r.error(fmt::format("{}[{}]", key, i), std::move(problem));
+    }
+  }
+  return std::move(*names);
 }
 
 }  // namespace tidegate::model

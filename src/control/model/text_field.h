@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <type_traits>
+#include <vector>
 
 #include "base/json.h"
 #include "base/time.h"
@@ -45,5 +45,7 @@ struct NameRule {
 std::optional<std::string> read_text(json::Reader& r, std::string_view key, const NameRule& rule);
 // The problem of a text that is used as a name or key; empty: none.
 std::string name_problem(std::string_view text, std::size_t max_chars);
+// A list of names of up to 200 characters; empty when absent or wrong.
+std::vector<std::string> read_names(json::Reader& r, std::string_view key, std::size_t max_items);
 
 }  // namespace tidegate::model

@@ -1,0 +1,17 @@
+#pragma once
+// Small helpers for text in messages.
+
+#include <cstddef>
+#include <string_view>
+
+namespace tidegate {
+
+// The first `max` bytes at the most, never ending inside a UTF-8 sequence: what is quoted in an
+// error must stay valid UTF-8, or the answer that carries it is not JSON.
+constexpr std::string_view clip(std::string_view text, std::size_t max) {
+  if (text.size() <= max) return text;
+  while (max > 0 && (static_cast<unsigned char>(text[max]) & 0xC0) == 0x80) --max;
+  return text.substr(0, max);
+}
+
+}  // namespace tidegate
