@@ -6,15 +6,19 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/rng.h"
 #include "base/time.h"
 #include "base/version.h"
 #include "engine/connectors/all.h"
 #include "engine/core/session.h"
+#include "protocol/arguments.h"
 #include "protocol/protocol.h"
 
 namespace {
@@ -63,7 +67,9 @@ int main(int argc, char** argv) {
     print_help(stdout);
     return 0;
   }
-  if (argc > 1 || !is_open(tidegate::protocol::kRequestFd) ||
+  const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  const bool known = words.empty() || tidegate::protocol::AttemptArguments::decode(words);
+  if (!known || !is_open(tidegate::protocol::kRequestFd) ||
       !is_open(tidegate::protocol::kEventFd)) {
     print_help(stderr);
     return static_cast<int>(ExitCode::Configuration);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/json.h"
+#include "protocol/arguments.h"
 #include "protocol/fields.h"
 
 namespace tidegate::protocol {
@@ -38,6 +39,22 @@ Request full_request() {
   r.run.lease_until = BootInstant(Millis(123'456'789));
   r.run.patience = Millis(1500);
   return r;
+}
+
+TEST(AttemptArguments, NameTheAttemptAndNothingElse) {
+  const AttemptArguments attempt = arguments_of(full_request().run);
+  EXPECT_EQ(attempt.encode(), (std::vector<std::string>{"--job", "job-1", "--run", "run-1",
+                                                        "--fence", "1763918000000"}));
+  EXPECT_EQ(AttemptArguments::decode(attempt.encode()), attempt);
+  for (const std::vector<std::string>& bad : std::initializer_list<std::vector<std::string>>{
+           {},
+           {"--job", "j", "--run", "r", "--fence"},
+           {"--job", "j", "--run", "r", "--fence", "1x"},
+           {"--job", "j", "--run", "r", "--fence", ""},
+           {"--run", "r", "--job", "j", "--fence", "1"},
+           {"--job", "j", "--run", "r", "--fence", "1", "more"}}) {
+    EXPECT_FALSE(AttemptArguments::decode(bad));
+  }
 }
 
 TEST(RequestCodec, EveryFieldSurvivesTheRoundTrip) {

@@ -72,12 +72,12 @@ void ChildHost::spawn_children() {
   for (;;) {
     wake_spawner_.wait(lock, [this] { return !running_ || !to_spawn_.empty(); });
     if (to_spawn_.empty()) return;
-    const LaunchId id = to_spawn_.front();
+    auto [id, argv] = std::move(to_spawn_.front());
     to_spawn_.pop_front();
     const bool running = running_;
     lock.unlock();
     if (running) {
-      auto child = spawn({{engine_}, scrubbed_environment()});
+      auto child = spawn({std::move(argv), scrubbed_environment()});
       if (!child) child = fail(explain(std::move(child).error(), engine_));
       loop_->post_spawned(id, std::move(child));
     } else {
@@ -87,7 +87,8 @@ void ChildHost::spawn_children() {
   }
 }
 
-LaunchId ChildHost::launch(std::string request_line, ChildSink sink) {
+LaunchId ChildHost::launch(std::vector<std::string> arguments, std::string request_line,
+                           ChildSink sink) {
   std::unique_lock lock(mutex_);
   const LaunchId id{++last_id_};
   if (!running_) {
@@ -96,7 +97,8 @@ LaunchId ChildHost::launch(std::string request_line, ChildSink sink) {
     return id;
   }
   loop_->post_created(id, std::move(request_line), std::move(sink));
-  to_spawn_.push_back(id);
+  arguments.insert(arguments.begin(), engine_);
+  to_spawn_.push_back({id, std::move(arguments)});
   wake_spawner_.notify_one();
   return id;
 }

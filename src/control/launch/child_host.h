@@ -37,14 +37,18 @@ class ChildHost {
 
   const std::string& engine() const { return engine_; }
 
-  // Starts a child and writes the request (one line) to its fd 3. After stop(), or before start(),
-  // the sink gets Exit::not_started at once.
-  LaunchId launch(std::string request_line, ChildSink sink);
+  // Starts a child with these arguments and writes the request (one line) to its fd 3. After
+  // stop(), or before start(), the sink gets Exit::not_started at once.
+  LaunchId launch(std::vector<std::string> arguments, std::string request_line, ChildSink sink);
   void send(LaunchId id, std::string control_line);  // a line without '\n' for its fd 3
   void signal(LaunchId id, int signal);              // to its process group
 
  private:
   class Loop;
+  struct Waiting {
+    LaunchId id;
+    std::vector<std::string> argv;
+  };
   void spawn_children();
 
   const std::string engine_;
@@ -53,9 +57,9 @@ class ChildHost {
 
   std::mutex mutex_;
   std::condition_variable wake_spawner_;
-  std::deque<LaunchId> to_spawn_;  // guarded by mutex_
-  bool running_ = false;           // guarded by mutex_
-  std::uint64_t last_id_ = 0;      // guarded by mutex_
+  std::deque<Waiting> to_spawn_;  // guarded by mutex_
+  bool running_ = false;          // guarded by mutex_
+  std::uint64_t last_id_ = 0;     // guarded by mutex_
 };
 
 }  // namespace tidegate::launch

@@ -88,7 +88,7 @@ Result<protocol::RunResult> EngineClient::ask(protocol::Request request, Millis 
 
   auto call = std::make_shared<Call>();
   const LaunchId id = host_.launch(
-      protocol::encode(request),
+      {}, protocol::encode(request),
       [call](LaunchId, std::variant<protocol::Event, Exit> what) { call->take(std::move(what)); });
   const std::stop_callback on_stop(stop, [call] {
     const std::lock_guard lock(call->mutex);

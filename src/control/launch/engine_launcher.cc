@@ -6,6 +6,8 @@
 #include <map>
 #include <utility>
 
+#include "protocol/arguments.h"
+
 namespace tidegate::launch {
 namespace {
 
@@ -56,7 +58,7 @@ struct EngineLauncher::Queue {
 EngineLauncher::EngineLauncher(ChildHost& host) : host_(host), queue_(std::make_shared<Queue>()) {}
 
 LaunchId EngineLauncher::start(const protocol::Request& request) {
-  return host_.launch(protocol::encode(request),
+  return host_.launch(protocol::arguments_of(request.run).encode(), protocol::encode(request),
                       [queue = queue_](LaunchId id, std::variant<protocol::Event, Exit> what) {
                         queue->push(id, std::move(what));
                       });

@@ -1,14 +1,11 @@
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
 #include "engine/core/path_policy.h"
-#include "engine/core/process.h"
 
 namespace tidegate::engine {
 namespace {
@@ -75,39 +72,6 @@ TEST_F(Paths, WhatIsMissingIsSaid) {
   EXPECT_EQ(PathPolicy().resolve((dir_ / "none/x").string(), true).error().code, Code::NotFound);
   EXPECT_EQ(policy().resolve("", true).error().code, Code::Invalid);
   EXPECT_EQ(policy().resolve(std::string_view("a\0b", 3), true).error().code, Code::Invalid);
-}
-
-TEST(Process, IsNamedForEver) {
-  const ProcessIdentity me = this_process();
-  EXPECT_TRUE(is_alive(me));
-  EXPECT_EQ(ProcessIdentity::decode(me.encode()), me);
-  ProcessIdentity other = me;
-  ++other.start_ticks;
-  EXPECT_FALSE(is_alive(other)) << "the pid was reused";
-  other = me;
-  other.boot_id = "another boot";
-  EXPECT_FALSE(is_alive(other));
-  for (const char* bad : {"", "a:b", "boot:x:1", "boot:-1:1", "boot:1:"}) {
-    EXPECT_FALSE(ProcessIdentity::decode(bad)) << bad;
-  }
-}
-
-TEST(Process, AFrozenProcessIsEndedAndAnotherOneIsNot) {
-  const pid_t pid = fork();
-  if (pid == 0) {
-    raise(SIGSTOP);
-    _exit(0);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(pid, &status, WUNTRACED), pid);
-  ProcessIdentity child = this_process();
-  child.pid = pid;
-  child.start_ticks = 1;  // not its start: another process of that pid
-  EXPECT_TRUE(end_process(child));
-  EXPECT_EQ(waitpid(pid, &status, WNOHANG), 0) << "the wrong process was ended";
-  kill(pid, SIGKILL);
-  ASSERT_EQ(waitpid(pid, &status, 0), pid);
-  EXPECT_TRUE(end_process(child)) << "gone already";
 }
 
 }  // namespace

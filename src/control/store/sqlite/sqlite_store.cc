@@ -106,6 +106,13 @@ Result<Db> open_writer(const std::string& path, const Clock& clock) {
   return db;
 }
 
+// This process, under the boot that the store's leases are kept for.
+ProcessIdentity named(const std::string& boot_id) {
+  ProcessIdentity self = this_process();
+  self.boot_id = boot_id;
+  return self;
+}
+
 }  // namespace
 
 SqliteStore::SqliteStore(const SqliteOptions& options, const Clock& clock, Db writer,
@@ -116,7 +123,7 @@ SqliteStore::SqliteStore(const SqliteOptions& options, const Clock& clock, Db wr
       readers_(options.path),
       writer_(std::move(writer), clock,
               LockPatience(options.path, options.boot_id, options.lock_patience, *index_),
-              this_process(options.boot_id), readers_, hub_) {}
+              named(options.boot_id), readers_, hub_) {}
 
 SqliteStore::~SqliteStore() {
   poller_.request_stop();

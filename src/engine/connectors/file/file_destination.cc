@@ -3,10 +3,10 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "base/process.h"
 #include "engine/connectors/file/file_writer.h"
 #include "engine/connectors/file/roles.h"
 #include "engine/connectors/file/table_folder.h"
-#include "engine/core/process.h"
 
 namespace tidegate::engine::file {
 namespace {

@@ -15,7 +15,7 @@
 #include <climits>
 
 #include "base/ids.h"
-#include "engine/core/process.h"
+#include "base/process.h"
 
 namespace tidegate::engine::file {
 namespace {

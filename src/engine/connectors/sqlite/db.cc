@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kProgressOps = 20'000;  // virtual machine steps between looks at the stop token
 constexpr auto kBusyLook = std::chrono::milliseconds(5);
+constexpr auto kBlockedAfter = std::chrono::seconds(2);
 
 }  // namespace
 
@@ -66,7 +67,8 @@ std::string Stmt::text(int column) const {
   return {data, static_cast<std::size_t>(sqlite3_column_bytes(stmt_, column))};
 }
 
-Result<std::unique_ptr<Db>> Db::open(const std::string& path, Open how, std::stop_token stop) {
+Result<std::unique_ptr<Db>> Db::open(const std::string& path, Open how, std::stop_token stop,
+                                     std::function<void()> on_blocked) {
   struct stat st{};
   if (stat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) {
     return fail(Code::Invalid,
@@ -88,6 +90,7 @@ Result<std::unique_ptr<Db>> Db::open(const std::string& path, Open how, std::sto
   const int rc = sqlite3_open_v2(path.c_str(), &raw, flags, nullptr);
   std::unique_ptr<Db> db(new Db(raw, path, std::move(stop)));
   if (raw == nullptr) return fail(Code::Internal, "out of memory");
+  db->on_blocked_ = std::move(on_blocked);
   sqlite3_extended_result_codes(raw, 1);
   if (rc != SQLITE_OK) return fail(db->error(sqlite3_extended_errcode(raw)));
   sqlite3_busy_handler(raw, &Db::on_busy, db.get());
@@ -104,11 +107,13 @@ Db::~Db() { sqlite3_close_v2(db_); }
 
 int Db::on_progress(void* self) { return static_cast<Db*>(self)->stop_.stop_requested() ? 1 : 0; }
 
-int Db::on_busy(void* self, int calls) {
-  const Db& db = *static_cast<Db*>(self);
-  if (db.stop_.stop_requested() || calls * kBusyLook >= db.busy_wait_) return 0;
+int Db::on_busy(void* self, int calls) { return static_cast<Db*>(self)->wait_for_lock(calls); }
+
+bool Db::wait_for_lock(int calls) {
+  if (stop_.stop_requested() || calls * kBusyLook >= busy_wait_) return false;
+  if (on_blocked_ && calls == kBlockedAfter / kBusyLook) on_blocked_();
   std::this_thread::sleep_for(kBusyLook);
-  return 1;
+  return true;
 }
 
 Status Db::exec(std::string_view sql) {

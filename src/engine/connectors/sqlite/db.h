@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -59,8 +60,10 @@ enum class Open : std::uint8_t { ReadOnly, ReadWrite, Create };
 class Db {
  public:
   // `path` is a real path (PathPolicy); a symbolic link in its place is refused. After a request on
-  // `stop` every statement ends with Cancelled.
-  static Result<std::unique_ptr<Db>> open(const std::string& path, Open how, std::stop_token stop);
+  // `stop` every statement ends with Cancelled. `on_blocked` is called once in each wait for
+  // another program's lock that has lasted 2 s, and may end its holder.
+  static Result<std::unique_ptr<Db>> open(const std::string& path, Open how, std::stop_token stop,
+                                          std::function<void()> on_blocked = {});
   ~Db();
   Db(const Db&) = delete;
   Db& operator=(const Db&) = delete;
@@ -88,10 +91,12 @@ class Db {
       : db_(db), path_(std::move(path)), stop_(std::move(stop)) {}
   static int on_progress(void* self);
   static int on_busy(void* self, int calls);
+  bool wait_for_lock(int calls);
 
   sqlite3* db_;
   std::string path_;
   std::stop_token stop_;
+  std::function<void()> on_blocked_;
   Millis busy_wait_{5000};
 };
 

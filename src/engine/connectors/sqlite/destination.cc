@@ -1,12 +1,13 @@
 #include "engine/connectors/sqlite/destination.h"
+#include "base/process.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include "engine/connectors/sqlite/cells.h"
 #include "engine/connectors/sqlite/layout.h"
+#include "engine/connectors/sqlite/lock_holder.h"
 #include "engine/connectors/sqlite/writer.h"
-#include "engine/core/process.h"
 
 namespace tidegate::engine::sqlite {
 namespace {
@@ -44,10 +45,13 @@ std::string SqliteDestination::identity() const {
   return "sqlite:" + (real ? *real : config_.path);
 }
 
-Status SqliteDestination::connect() {
+Status SqliteDestination::connect(const WritePlan& plan) {
   if (db_) return {};
   TG_TRY(const std::string real, context_.paths.resolve(config_.path, true));
-  TG_TRY(db_, Db::open(real, Open::Create, context_.stop));
+  TG_TRY(db_, Db::open(real, Open::Create, context_.stop,
+                       [this, real, job = plan.job, fence = value(plan.fence)] {
+                         end_older_attempt(real, job, fence, context_);
+                       }));
   sqlite3_create_function_v2(db_->raw(), "tidegate_text", 1,
                              SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY, nullptr,
                              &to_text, nullptr, nullptr, nullptr);
@@ -125,7 +129,7 @@ Result<WriterState> SqliteDestination::inspect(const WritePlan& plan) {
 
 // A frozen writer inside a transaction keeps the file locked for ever, so it is ended before the
 // lock is asked for. It is known by boot id, pid and start time, and only ever one of the same
-// job's entity.
+// job's entity. (One that froze before its claim was committed: lock_holder.h.)
 Status SqliteDestination::end_older_session(const StoredState& stored, std::int64_t fence,
                                             bool serverless) const {
   const auto process = ProcessIdentity::decode(stored.session.substr(0, stored.session.find('/')));
@@ -147,7 +151,7 @@ Status SqliteDestination::end_older_session(const StoredState& stored, std::int6
 
 Result<std::unique_ptr<Writer>> SqliteDestination::open(const WritePlan& plan) {
   TG_CHECK(check_name(plan.entity));
-  TG_CHECK(connect());
+  TG_CHECK(connect(plan));
   Ledger ledger(*db_);
   const bool serverless = value(plan.fence) == 0;
   TG_TRY(const auto stored, ledger.read(plan.job, plan.entity));

@@ -27,7 +27,7 @@ class SqliteDestination final : public Destination {
   Result<std::unique_ptr<Writer>> open(const WritePlan& plan) override;
 
  private:
-  Status connect();
+  Status connect(const WritePlan& plan);
   Status end_older_session(const StoredState& stored, std::int64_t fence, bool serverless) const;
   Result<WriterState> read_state(Db& db, const Claim& claim) const;
 

@@ -1,8 +1,11 @@
-#include "engine/core/process.h"
+#include "base/process.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,7 +15,7 @@
 #include <fstream>
 #include <iterator>
 
-namespace tidegate::engine {
+namespace tidegate {
 namespace {
 
 struct Stat {
@@ -50,6 +53,26 @@ bool runs(const ProcessIdentity& p) {
   return stat && stat->start_ticks == p.start_ticks && stat->state != 'Z' && stat->state != 'X';
 }
 
+// This process's own descriptor of the file; -1: none.
+int own_descriptor(const std::string& path) {
+  struct stat wanted{};
+  if (stat(path.c_str(), &wanted) != 0) return -1;
+  DIR* dir = opendir("/proc/self/fd");
+  if (dir == nullptr) return -1;
+  int found = -1;
+  while (const dirent* entry = readdir(dir)) {
+    int fd = -1;
+    struct stat is{};
+    if (parse(std::string_view(entry->d_name), fd) && fstat(fd, &is) == 0 &&
+        is.st_dev == wanted.st_dev && is.st_ino == wanted.st_ino) {
+      found = fd;
+      break;
+    }
+  }
+  closedir(dir);
+  return found;
+}
+
 }  // namespace
 
 std::string ProcessIdentity::encode() const {
@@ -73,6 +96,12 @@ ProcessIdentity this_process() {
   return {read_boot_id(), pid, read_stat(pid).value_or(Stat{}).start_ticks};
 }
 
+std::optional<std::uint64_t> process_start(pid_t pid) {
+  const auto stat = read_stat(pid);
+  if (!stat) return std::nullopt;
+  return stat->start_ticks;
+}
+
 bool is_alive(const ProcessIdentity& process) {
   return process.boot_id == read_boot_id() && runs(process);
 }
@@ -92,9 +121,8 @@ Status end_process(const ProcessIdentity& process, Millis patience) {
     if (syscall(SYS_pidfd_send_signal, fd, SIGKILL, nullptr, 0) != 0 && errno != ESRCH) {
       status =
           fail(Code::Forbidden,
-               fmt::format("process {} of an older attempt still writes and may not be ended by "
-                           "this user ({}); end it by hand",
-                           process.pid, std::strerror(errno)));
+               fmt::format("process {} may not be ended by this user ({}); end it with: kill -9 {}",
+                           process.pid, std::strerror(errno), process.pid));
     } else {
       pollfd p{fd, POLLIN, 0};
       int ready = 0;
@@ -103,10 +131,9 @@ Status end_process(const ProcessIdentity& process, Millis patience) {
       } while (ready < 0 && errno == EINTR);
       if (ready == 0) {
         status =
-            fail(Code::Unavailable,
-                 fmt::format("process {} of an older attempt was killed but has not ended after "
-                             "{}; it may be blocked on a disk",
-                             process.pid, format_duration(patience)));
+            fail(Code::Unavailable, fmt::format("process {} was killed but has not ended after "
+                                                "{}; it may be blocked on a disk",
+                                                process.pid, format_duration(patience)));
       }
     }
   }
@@ -114,4 +141,25 @@ Status end_process(const ProcessIdentity& process, Millis patience) {
   return status;
 }
 
-}  // namespace tidegate::engine
+std::vector<std::string> command_line(pid_t pid) {
+  std::ifstream in(fmt::format("/proc/{}/cmdline", pid));
+  std::vector<std::string> arguments;
+  for (std::string argument; std::getline(in, argument, '\0');) arguments.push_back(argument);
+  return arguments;
+}
+
+std::optional<pid_t> lock_holder(const std::string& path, off_t start, off_t length) {
+  const int fd = own_descriptor(path);
+  if (fd < 0) return std::nullopt;
+  struct flock lock{};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = start;
+  lock.l_len = length;
+  if (fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK || lock.l_pid <= 0) {
+    return std::nullopt;
+  }
+  return lock.l_pid;
+}
+
+}  // namespace tidegate

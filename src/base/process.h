@@ -1,5 +1,5 @@
 #pragma once
-// Which process writes, so that a newer attempt can end a frozen one that holds a file's lock.
+// Which process it is, and which one holds a file's lock, so that a frozen holder can be ended.
 
 #include <sys/types.h>
 
@@ -7,11 +7,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "base/time.h"
 
-namespace tidegate::engine {
+namespace tidegate {
 
 // (boot id, pid, start time) names one process for ever: a pid alone is reused.
 struct ProcessIdentity {
@@ -25,6 +26,8 @@ struct ProcessIdentity {
 };
 
 ProcessIdentity this_process();
+// The start time of the process that has this pid now; nullopt: none has.
+std::optional<std::uint64_t> process_start(pid_t pid);
 bool is_alive(const ProcessIdentity& process);
 
 // Kills exactly that process, through a pidfd, and waits until it is gone. Does nothing when it is
@@ -32,4 +35,12 @@ bool is_alive(const ProcessIdentity& process);
 // Unavailable: still there after `patience`.
 Status end_process(const ProcessIdentity& process, Millis patience = Millis(5000));
 
-}  // namespace tidegate::engine
+// Its arguments as anybody may read them (/proc/PID/cmdline); empty: it is gone.
+std::vector<std::string> command_line(pid_t pid);
+
+// Another process that holds a POSIX lock on one of `length` bytes from `start` of the file at
+// `path`; nullopt: none, or it cannot be told. REQUIRES: this process has that very file open (a
+// descriptor opened and closed here would drop this process's own locks on it).
+std::optional<pid_t> lock_holder(const std::string& path, off_t start, off_t length);
+
+}  // namespace tidegate
