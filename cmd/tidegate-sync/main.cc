@@ -48,6 +48,12 @@ void protect_process() {
   prctl(PR_SET_DUMPABLE, 0);
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
+  // One entity may be thousands of files, all of them open while it is read.
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
   signal(SIGPIPE, SIG_IGN);
   for (const int fd : {tidegate::protocol::kRequestFd, tidegate::protocol::kEventFd}) {
     fcntl(fd, F_SETFD, FD_CLOEXEC);

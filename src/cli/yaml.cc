@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 #include <charconv>
 #include <cmath>
+
+#include "protocol/fields.h"
 
 namespace tidegate::cli {
 namespace {
@@ -173,6 +176,13 @@ Result<boost::json::value> read_yaml(std::string_view text, std::string_view ori
     return fail(Code::Malformed, fmt::format("{}, line {}, column {}: {}", origin, at.line + 1,
                                              at.column + 1, what));
   };
+  const std::string utf8 = protocol::to_utf8(text);
+  if (utf8 != text) {
+    const auto bad = std::ranges::mismatch(text, utf8).in1;
+    return fail(Code::Malformed,
+                fmt::format("{}, line {}: the text is not UTF-8; save the file as UTF-8", origin,
+                            1 + std::count(text.begin(), bad, '\n')));
+  }
   try {
     const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
     if (documents.size() > 1) {

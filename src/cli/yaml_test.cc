@@ -47,6 +47,7 @@ TEST(Yaml, ErrorsNameFileAndPlace) {
                                    {"a: 1\na: 2", "line 2, column 1: the key \"a\" is given twice"},
                                    {"[a]: 1", "a key must be text"},
                                    {"a: 1\n---\nb: 2", "2 YAML documents"},
+                                   {"a: 1\nb: \xD9x", "line 2: the text is not UTF-8"},
                                    {"\ta: 1", "f.yaml, line"}}) {
     const auto v = read_yaml(c.yaml, "f.yaml");
     ASSERT_FALSE(v) << c.yaml;

@@ -78,8 +78,11 @@ struct RunSpec {
   std::vector<std::string> only_entities;         // exact names; a retry of the failed ones
   std::map<std::string, EntityOptions> entities;  // by name or glob; an exact name wins
   SchemaChange schema_change = SchemaChange::Evolve;
-  std::int64_t max_rejected = 0;      // rows per entity
-  std::optional<std::int64_t> limit;  // rows per entity; never advances state
+  std::int64_t max_rejected = 0;  // rows per entity
+  // Given for this run only, so it never replaces, deletes or advances the state: at most so many
+  // rows per entity, and a condition beside the entity's own.
+  std::optional<std::int64_t> limit;
+  std::optional<std::string> where;
   bool dry_run = false;
   bool take_over = false;                         // tables owned by another job
   std::map<std::string, KnownState> known_state;  // by entity

@@ -32,6 +32,7 @@ Request full_request() {
   r.run.schema_change = SchemaChange::Fail;
   r.run.max_rejected = 7;
   r.run.limit = 10;
+  r.run.where = "id > 5";
   r.run.dry_run = true;
   r.run.take_over = true;
   r.run.known_state["b"] = {"dest-1", 2, 9, R"({"v":1})"};

@@ -103,6 +103,7 @@ bj::object to_json(const RunSpec& r) {
   set(o, "entityFilter", r.entity_filter);
   set(o, "onlyEntities", r.only_entities);
   set(o, "limit", r.limit);
+  set(o, "where", r.where);
   if (r.lease_until) o["leaseUntil"] = r.lease_until->time_since_epoch().count();
   bj::object entities;
   for (const auto& [name, options] : r.entities) entities[name] = to_json(options);
@@ -148,6 +149,7 @@ Result<RunSpec> run_spec(const bj::object& o) {
   f.get("schemaChange", r.schema_change, kSchemaChangeNames);
   f.get("maxRejected", r.max_rejected);
   f.get("limit", r.limit);
+  f.get("where", r.where);
   f.get("dryRun", r.dry_run);
   f.get("takeOver", r.take_over);
   TG_CHECK(get_map(f, "knownState", r.known_state, &known_state));

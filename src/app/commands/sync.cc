@@ -99,12 +99,12 @@ Result<protocol::RunSpec> run_spec(const cli::Args& args, const SyncEndpoint& so
   TG_TRY(run.limit, args.integer("limit", 1, std::int64_t{1} << 53));
   TG_TRY(const auto rejected, args.integer("max-rejected", 0, std::int64_t{1} << 53));
   run.max_rejected = rejected.value_or(0);
+  run.where = args.get("where");
   run.dry_run = args.has("dry-run");
   run.take_over = args.has("take-over");
   protocol::EntityOptions options;
   options.cursor = args.get("cursor");
   options.primary_key = args.all("key", true);
-  options.where = args.get("where");
   if (options != protocol::EntityOptions{}) run.entities["*"] = std::move(options);
   const auto mode = protocol::kSyncModeNames[static_cast<std::size_t>(run.mode)];
   // The same command tomorrow is the same job, so that its tables and its state are found again.

@@ -65,7 +65,7 @@ protocol::EntityResult Bench::run(Destination& d, const std::string& entity_name
                      .events = sink,
                      .context = *context_,
                      .checkpoint_rows = checkpoint_rows};
-  const Catalog catalog = *source.discover();
+  const Catalog catalog = *source.discover({});
   const auto info = std::ranges::find(catalog.entities, entity_name, &EntityInfo::name);
   return EntityRun(env, *info).execute();
 }

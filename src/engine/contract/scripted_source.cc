@@ -43,9 +43,13 @@ class ScriptedReader final : public Reader {
 
 }  // namespace
 
-Result<Catalog> ScriptedSource::discover() {
+Result<Catalog> ScriptedSource::discover(const Wanted& wanted) {
   Catalog catalog;
   for (const auto& [entity_name, e] : entities) {
+    if (wanted && !wanted(entity_name)) {
+      catalog.others.push_back(entity_name);
+      continue;
+    }
     EntityInfo info;
     info.name = entity_name;
     info.schema = e.schema;
@@ -95,7 +99,7 @@ std::vector<std::string> row_texts(const std::vector<std::shared_ptr<arrow::Reco
 
 Result<std::vector<std::shared_ptr<arrow::RecordBatch>>> read_everything(
     Source& source, const std::string& entity) {
-  TG_TRY(const Catalog catalog, source.discover());
+  TG_TRY(const Catalog catalog, source.discover({}));
   const auto info = std::ranges::find(catalog.entities, entity, &EntityInfo::name);
   if (info == catalog.entities.end()) return fail(Code::NotFound, "no entity " + entity);
   ReadParams params;

@@ -32,7 +32,7 @@ class ScriptedSource final : public Source {
 
   std::string identity() const override { return name; }
   Status check() override { return {}; }
-  Result<Catalog> discover() override;
+  Result<Catalog> discover(const Wanted& wanted) override;
   Result<std::unique_ptr<Reader>> open(const ReadParams& params,
                                        const Partition& partition) override;
 };

@@ -155,6 +155,14 @@ TEST(Cursor, TextIsExactAndComesBack) {
   }
 }
 
+// Found by state_fuzz: a scale of 77 was taken and written as text that could not be read.
+TEST(Cursor, WhatNoColumnCanHoldIsRefused) {
+  EXPECT_FALSE(CursorValue::parse(CursorKind::Decimal, "1." + std::string(77, '0')));
+  EXPECT_TRUE(CursorValue::parse(CursorKind::Decimal, "0." + std::string(37, '0') + "1"));
+  EXPECT_FALSE(CursorValue::parse(CursorKind::Timestamp, "2026-01-01T-1:00:00Z"));
+  EXPECT_FALSE(CursorValue::parse(CursorKind::Timestamp, "2026-01-01T25:00:00Z"));
+}
+
 TEST(Cursor, ComparesByValue) {
   const auto decimal = [](const char* text) {
     return *CursorValue::parse(CursorKind::Decimal, text);

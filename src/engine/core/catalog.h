@@ -4,6 +4,7 @@
 #include <arrow/type_fwd.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,13 +38,18 @@ struct BadEntity {
 struct Catalog {
   std::vector<EntityInfo> entities;
   std::vector<BadEntity> bad;
+  std::vector<std::string> others;  // names that were not wanted, so nobody looked into them
 };
+
+// Which entities are looked into; empty: all.
+using Wanted = std::function<bool(const std::string& name)>;
 
 // REQUIRES: columns and cursor exist in the entity's schema.
 struct ReadParams {
   std::string entity;
   std::vector<std::string> columns;  // in this order
-  std::optional<std::string> where;  // in the source's own language; Unsupported where it has none
+  // Every one must hold. In the source's own language; Unsupported where it has none.
+  std::vector<std::string> where;
   std::optional<std::string> cursor;
   // Rows with cursor < from or > to are not wanted; rows whose cursor is NULL always are. Only a
   // hint: a source may send more, the engine drops the rest. It may never send less.

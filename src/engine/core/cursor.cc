@@ -83,6 +83,7 @@ std::optional<Int128> parse_ns(std::string_view text) {
   const auto m = parse_int(text.substr(t + 4, 2));
   const auto s = parse_int(text.substr(t + 7, 2));
   if (!days || !h || !m || !s || text[t + 3] != ':' || text[t + 6] != ':') return std::nullopt;
+  if (*h < 0 || *h > 23 || *m < 0 || *m > 59 || *s < 0 || *s > 59) return std::nullopt;
   std::int64_t fraction = 0;
   if (const std::string_view rest = text.substr(t + 9, text.size() - t - 10); !rest.empty()) {
     const auto v = parse_int(rest.substr(1));
@@ -162,7 +163,8 @@ Result<CursorValue> CursorValue::parse(CursorKind kind, std::string_view text) {
       arrow::Decimal128 v;
       std::int32_t precision = 0;
       std::int32_t scale = 0;
-      if (arrow::Decimal128::FromString(text, &v, &precision, &scale).ok() && scale >= 0) {
+      if (arrow::Decimal128::FromString(text, &v, &precision, &scale).ok() && scale >= 0 &&
+          scale <= arrow::Decimal128::kMaxScale) {
         return decimal(from_decimal(v), scale);
       }
       break;

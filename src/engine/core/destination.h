@@ -58,6 +58,7 @@ struct LoadPlan {
   std::vector<std::string> key;
   std::optional<std::string> cursor;
   protocol::SchemaChange schema_change = protocol::SchemaChange::Evolve;
+  std::int64_t max_rejected = 0;  // rows; more make the caller abort
 };
 
 // What one commit makes visible.
@@ -66,7 +67,10 @@ struct CommitReport {
   std::int64_t updated = 0;       // rows of a Merge that were there
   std::int64_t deleted = 0;       // rows of a Replace that were there before
   std::int64_t deduplicated = 0;  // rows written that another row of the same load replaced
-  std::int64_t rejected = 0;      // rows the destination itself refused (write() returned them)
+  std::int64_t rejected = 0;      // rows the destination itself refused
+  // Those of them that write() had taken and that only their place in the table refused; one more
+  // than LoadPlan::max_rejected is enough. The caller hands them to reject() before it commits.
+  std::vector<RejectedRow> refused;
 };
 
 // One entity of one attempt. Used by one thread. Destroying it without finish() is abort().
@@ -90,7 +94,7 @@ class Writer {
   virtual Status reject(std::span<const RejectedRow> rows) = 0;
 
   // Puts everything since the last commit in its place (merges, deletes), still invisible, and says
-  // what commit() will make visible. Nothing is written between flush() and commit().
+  // what commit() will make visible. Only reject() is called between flush() and commit().
   virtual Result<CommitReport> flush() = 0;
 
   // Makes everything since the last commit visible together with the state and epoch, durably, and

@@ -47,9 +47,13 @@ Result<bj::object> preview(const protocol::RunSpec& run, const EntityInfo& info,
                                                        .take_over = run.take_over}));
   TG_TRY(EntityDecision decision, decide(run, request, found, context.clock.now()));
   for (auto& w : decision.warnings) warnings.push_back(std::move(w));
+  std::vector<std::string> where;
+  for (const auto& condition : {request.where, run.where}) {
+    if (condition) where.push_back(*condition);
+  }
   TG_TRY(bj::array rows, first_rows(source, {.entity = info.name,
                                              .columns = request.source_schema->field_names(),
-                                             .where = request.where,
+                                             .where = where,
                                              .cursor = request.cursor,
                                              .from = decision.from,
                                              .to = decision.to,

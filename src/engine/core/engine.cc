@@ -79,8 +79,9 @@ RunResult answer_check(const protocol::Request& request,
   const Status status = check();
   // A check that finds a problem has done its work: the reply says so beside the error.
   RunResult r = status ? RunResult{} : failed(status.error());
-  r.reply = bj::object{{"ok", status.has_value()},
-                       {"message", status ? "works" : protocol::to_utf8(error_text(status.error()))}};
+  r.reply =
+      bj::object{{"ok", status.has_value()},
+                 {"message", status ? "works" : protocol::to_utf8(error_text(status.error()))}};
   return r;
 }
 
@@ -105,7 +106,7 @@ RunResult answer_discover(const protocol::Request& request,
                           std::span<const Connector* const> connectors, const Context& context) {
   auto source = make_source(connectors, *request.source, context);
   if (!source) return failed(source.error());
-  const auto catalog = (*source)->discover();
+  const auto catalog = (*source)->discover({});
   if (!catalog) return failed(catalog.error());
   bj::array entities;
   for (const auto& e : catalog->entities) entities.push_back(entity_json(e));
@@ -174,7 +175,7 @@ class Run {
     auto destination = make_destination(connectors, *request_.destination, context_);
     if (!source) return failed(source.error());
     if (!destination) return failed(destination.error());
-    const auto catalog = (*source)->discover();
+    const auto catalog = (*source)->discover(wanted_by(request_.run));
     if (!catalog) return failed(catalog.error());
     const auto selected = select_entities(*catalog, request_.run);
     if (selected.empty()) {

@@ -98,7 +98,9 @@ Status EntityRun::run() {
 Status EntityRun::prepare(Writer& writer) {
   params_.entity = info_.name;
   params_.columns = request_.source_schema->field_names();
-  params_.where = request_.where;
+  for (const auto& where : {request_.where, env_.spec.where}) {
+    if (where) params_.where.push_back(*where);
+  }
   params_.cursor = is_incremental(request_.mode) ? request_.cursor : std::nullopt;
   params_.from = decision_.from;
   params_.to = decision_.to;
@@ -119,7 +121,8 @@ Status EntityRun::prepare(Writer& writer) {
                        .schema = request_.schema,
                        .key = keyed ? request_.key : std::vector<std::string>{},
                        .cursor = request_.cursor,
-                       .schema_change = env_.spec.schema_change}));
+                       .schema_change = env_.spec.schema_change,
+                       .max_rejected = env_.spec.max_rejected}));
   return {};
 }
 
@@ -240,10 +243,10 @@ Status EntityRun::reject(std::vector<RejectedRow> rows, Writer& writer) {
     if (kept_.size() < kKeptRejects) kept_.push_back(std::move(row));
   }
   if (!too_many) return {};
-  return fail(data_error(fmt::format(
-      "{} row(s) could not be converted and at most {} are accepted (maxRejected); nothing was "
-      "committed, the rows are in the destination's _tidegate_rejected.{}",
-      result_.rows_rejected, env_.spec.max_rejected, more_rejects(kept_))));
+  return fail(data_error(
+      fmt::format("{} row(s) were rejected and at most {} are accepted (maxRejected); nothing was "
+                  "committed, the rows are in the destination's _tidegate_rejected.{}",
+                  result_.rows_rejected, env_.spec.max_rejected, more_rejects(kept_))));
 }
 
 Status EntityRun::reconcile(const CommitReport& report) const {
@@ -267,7 +270,9 @@ void EntityRun::add(const CommitReport& report) {
 }
 
 Status EntityRun::checkpoint(Writer& writer, bool last) {
-  TG_TRY(const CommitReport report, writer.flush());
+  TG_TRY(CommitReport report, writer.flush());
+  result_.rows_written -= static_cast<std::int64_t>(report.refused.size());
+  TG_CHECK(reject(std::move(report.refused), writer));
   TG_CHECK(reconcile(report));
   add(report);
   std::optional<Writer::NewState> next;

@@ -190,10 +190,11 @@ Status decide_limited(const EntityRequest& r, const WriterState& found, EntityDe
   if (!appends_once) {
     return fail(
         Code::Invalid,
-        fmt::format("entity \"{}\": a limited run must not replace the table \"{}\", and would "
-                    "write rows twice by appending to it. Give a primary key so that it can "
-                    "merge, use an empty destination, or run without a limit",
-                    r.entity, found.table),
+        fmt::format(
+            "entity \"{}\": a limited run must not replace the table \"{}\", and would "
+            "write rows twice by appending to it. Give a primary key so that it can "
+            "merge, use an empty destination, or run without a limit and a condition of its own",
+            r.entity, found.table),
         "limit_refused");
   }
   d.load = LoadKind::Append;
@@ -263,7 +264,7 @@ Result<EntityDecision> decide(const protocol::RunSpec& run, const EntityRequest&
     }
   }
   if (incremental) d.to = upper_bound(request, now);
-  if (run.limit) TG_CHECK(decide_limited(request, found, d));
+  if (run.limit || run.where) TG_CHECK(decide_limited(request, found, d));
   return d;
 }
 

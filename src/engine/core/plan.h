@@ -27,7 +27,7 @@ struct EntityRequest {
   std::vector<std::string> key;
   std::optional<std::string> cursor;
   std::optional<CursorKind> kind;
-  std::optional<std::string> where;
+  std::optional<std::string> where;  // the job's own
   std::optional<Millis> lookback, lag;
   Fingerprint fingerprint;
 };

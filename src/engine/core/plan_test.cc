@@ -227,6 +227,11 @@ TEST(Decide, LimitsNeverReplaceNorAdvance) {
   ASSERT_TRUE(merge);
   EXPECT_EQ(merge->load, LoadKind::Merge);
   EXPECT_FALSE(merge->advance);
+  c.run.limit.reset();
+  c.run.where = "id > 5";
+  ASSERT_TRUE(c());
+  EXPECT_EQ(c()->load, LoadKind::Merge);
+  EXPECT_FALSE(c()->advance);
   Decided append = committed(SyncMode::IncrementalAppend);
   append.run.limit = 5;
   EXPECT_FALSE(append());
@@ -255,6 +260,11 @@ TEST(SelectEntities, EveryNameAndGlobIsHonoured) {
   EXPECT_EQ(names(), "planes weather trains! ");
   const auto selected = select_entities(catalog, s);
   EXPECT_NE(selected.back().error->message.find("\"airports\""), std::string::npos);
+  // What is not wanted is not looked into, and is still named.
+  EXPECT_TRUE(wanted_by(s)("weather") && wanted_by(s)("planes") && !wanted_by(s)("airports"));
+  catalog.others = {"pilots"};
+  EXPECT_NE(select_entities(catalog, s).back().error->message.find("\"pilots\""),
+            std::string::npos);
   s.only_entities = {"weather"};
   EXPECT_EQ(names(), "weather ");
 }

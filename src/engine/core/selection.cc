@@ -26,6 +26,7 @@ std::vector<std::string> names_of(const Catalog& catalog) {
   std::vector<std::string> names;
   for (const auto& e : catalog.entities) names.push_back(e.name);
   for (const auto& e : catalog.bad) names.push_back(e.name);
+  names.insert(names.end(), catalog.others.begin(), catalog.others.end());
   return names;
 }
 
@@ -81,14 +82,18 @@ bool matches(const std::string& pattern, const std::string& name) {
   return pattern == name || fnmatch(pattern.c_str(), name.c_str(), FNM_NOESCAPE) == 0;
 }
 
-std::vector<Selected> select_entities(const Catalog& catalog, const protocol::RunSpec& run) {
-  const auto wanted = [&](const std::string& name) {
+Wanted wanted_by(const protocol::RunSpec& run) {
+  return [&run](const std::string& name) {
     const bool filtered =
         run.entity_filter.empty() ||
         std::ranges::any_of(run.entity_filter, [&](const auto& p) { return matches(p, name); });
     return filtered && (run.only_entities.empty() ||
                         std::ranges::find(run.only_entities, name) != run.only_entities.end());
   };
+}
+
+std::vector<Selected> select_entities(const Catalog& catalog, const protocol::RunSpec& run) {
+  const Wanted wanted = wanted_by(run);
   std::vector<Selected> out;
   for (const auto& e : catalog.entities) {
     if (wanted(e.name)) out.push_back({e.name, &e, {}});

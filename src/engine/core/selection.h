@@ -20,6 +20,9 @@ struct Selected {
   std::optional<Error> error;        // without info
 };
 
+// What `run` means, for Source::discover().
+Wanted wanted_by(const protocol::RunSpec& run);
+
 // In the catalog's order. Every pattern of the filter is honoured; one that matches nothing becomes
 // an error that names what there is, as does an entity that two names of the destination would
 // share.

@@ -23,7 +23,7 @@ class WaitingSource final : public Source {
   explicit WaitingSource(const Context& context) : context_(context) {}
   std::string identity() const override { return "waiting"; }
   Status check() override { return {}; }
-  Result<Catalog> discover() override {
+  Result<Catalog> discover(const Wanted&) override {
     std::mutex mutex;
     std::condition_variable_any changed;
     std::unique_lock lock(mutex);

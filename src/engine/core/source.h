@@ -59,8 +59,9 @@ class Source {
   // Reachable and readable? Cheap; reads no rows.
   virtual Status check() = 0;
 
-  // Everything that can be read.
-  virtual Result<Catalog> discover() = 0;
+  // What can be read. Looking into an entity may mean to read all of it, so only those that are
+  // wanted are.
+  virtual Result<Catalog> discover(const Wanted& wanted) = 0;
 
   // Splits a read. At least one partition, also for an entity without rows. The default reads all
   // in one.

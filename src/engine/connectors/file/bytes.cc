@@ -147,6 +147,8 @@ Result<std::shared_ptr<InputFile>> InputFile::open(const PathPolicy& paths,
                                         : Code::Unavailable;
     return fail(code, fmt::format("cannot open '{}': {}; {}", path, std::strerror(errno),
                                   code == Code::Forbidden ? "grant this user read access"
+                                  : errno == EMFILE       ? "raise the limit of open files "
+                                                            "(ulimit -n), or use a narrower pattern"
                                                           : "check the path"));
   }
   struct stat st{};

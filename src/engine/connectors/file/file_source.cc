@@ -32,11 +32,15 @@ class FileSource final : public Source {
     return {};
   }
 
-  Result<Catalog> discover() override {
+  Result<Catalog> discover(const Wanted& wanted) override {
     TG_TRY(FileSet set, find_files(config_, context_.paths));
     Catalog catalog;
     catalog.bad = std::move(set.bad);
     for (const FileEntity& entity : set.entities) {
+      if (wanted && !wanted(entity.name)) {
+        catalog.others.push_back(entity.name);
+        continue;
+      }
       auto table = scan(entity);
       if (table) {
         catalog.entities.push_back(describe_entity(entity, **table));
@@ -50,7 +54,7 @@ class FileSource final : public Source {
   }
 
   Result<std::vector<Partition>> plan(const ReadParams& params) override {
-    if (params.where) {
+    if (!params.where.empty()) {
       return fail(Code::Unsupported,
                   "files have no query language, so `where` cannot be applied; remove it");
     }

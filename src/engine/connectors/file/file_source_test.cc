@@ -257,7 +257,7 @@ TEST_F(FileSourceTest, ATruncatedFileIsNoticed) {
   while (text.size() < (3U << 20)) text += "12345\n";
   write("t.csv", text);
   const auto made = source(R"({"path": "t.csv"})");
-  ASSERT_TRUE((*made)->discover());
+  ASSERT_TRUE((*made)->discover({}));
   std::filesystem::resize_file(folder_ + "/t.csv", 1 << 20);
   Read got;
   read_rows(**made, {.entity = "t", .columns = {"a"}}, got);
@@ -269,7 +269,7 @@ TEST_F(FileSourceTest, ATruncatedFileIsNoticed) {
 TEST_F(FileSourceTest, AFileThatGrowsOrIsReplacedMeanwhileIsReadAsItWas) {
   write("t.csv", "a\n1\n");
   const auto made = source(R"({"path": "t.csv"})");
-  ASSERT_TRUE((*made)->discover());
+  ASSERT_TRUE((*made)->discover({}));
   std::ofstream(folder_ + "/t.csv", std::ios::app) << "x\n";
   Read got;
   read_rows(**made, {.entity = "t", .columns = {"a"}}, got);
@@ -279,14 +279,14 @@ TEST_F(FileSourceTest, AFileThatGrowsOrIsReplacedMeanwhileIsReadAsItWas) {
   got = {};
   read_rows(**made, {.entity = "t", .columns = {"a"}}, got);
   EXPECT_EQ(got.rows, (Texts{"1"}));
-  const auto again = (*made)->discover();
+  const auto again = (*made)->discover({});
   EXPECT_EQ(again->entities[0].rows, 2);
 }
 
 TEST_F(FileSourceTest, AWhereIsRefused) {
   write("t.csv", "a\n1\n");
   const auto made = source(R"({"path": "t.csv"})");
-  const auto planned = (*made)->plan({.entity = "t", .columns = {"a"}, .where = "a > 1"});
+  const auto planned = (*made)->plan({.entity = "t", .columns = {"a"}, .where = {"a > 1"}});
   ASSERT_FALSE(planned);
   EXPECT_EQ(planned.error().code, Code::Unsupported);
 }

@@ -60,7 +60,7 @@ class FileSourceTest : public testing::Test {
     Read out;
     const auto made = source(config);
     if (!made) return {.error = made.error()};
-    const auto catalog = (*made)->discover();
+    const auto catalog = (*made)->discover({});
     if (!catalog) return {.error = catalog.error()};
     for (const auto& bad : catalog->bad) {
       if (bad.name == entity) return {.error = bad.error};

@@ -238,7 +238,7 @@ Result<EntityInfo> SqliteSource::describe_entity(const std::string& table, bool 
   return info;
 }
 
-Result<Catalog> SqliteSource::discover() {
+Result<Catalog> SqliteSource::discover(const Wanted& wanted) {
   TG_CHECK(connect());
   known_.clear();
   sqlite3_set_authorizer(db_->raw(), nullptr, nullptr);
@@ -253,6 +253,10 @@ Result<Catalog> SqliteSource::discover() {
   }
   Catalog catalog;
   for (const auto& [name, is_table] : tables) {
+    if (wanted && !wanted(name)) {
+      catalog.others.push_back(name);
+      continue;
+    }
     auto info = describe_entity(name, is_table);
     if (info) {
       catalog.entities.push_back(std::move(*info));
@@ -276,7 +280,7 @@ Result<std::string> SqliteSource::select_sql(const ReadParams& params,
   std::string sql = fmt::format("SELECT {} FROM {}", list, quote(params.entity));
   std::vector<std::string> conditions;
   // On lines of its own, so that a comment in it cannot swallow the parenthesis.
-  if (params.where) conditions.push_back(fmt::format("(\n{}\n)", *params.where));
+  for (const auto& where : params.where) conditions.push_back(fmt::format("(\n{}\n)", where));
   if (params.cursor) {
     const std::string cursor = quote(*params.cursor);
     const auto column = std::ranges::find(columns, *params.cursor, &Column::name);
@@ -320,7 +324,7 @@ Result<std::unique_ptr<Reader>> SqliteSource::open(const ReadParams& params, con
   if (!stmt) {
     db_->rollback();
     Error e = stmt.error();
-    if (params.where) {
+    if (!params.where.empty()) {
       e.message = fmt::format("entity \"{}\": the condition `where` was refused: {}", params.entity,
                               e.message);
     }

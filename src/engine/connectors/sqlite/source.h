@@ -19,7 +19,7 @@ class SqliteSource final : public Source {
 
   std::string identity() const override;
   Status check() override;
-  Result<Catalog> discover() override;
+  Result<Catalog> discover(const Wanted& wanted) override;
   Result<std::unique_ptr<Reader>> open(const ReadParams& params,
                                        const Partition& partition) override;
 

@@ -180,6 +180,71 @@ TEST_F(Sqlite, ATableWithTheUsersOwnConstraintsIsNotRebuilt) {
   EXPECT_NE(r.error->find("by hand"), std::string::npos) << *r.error;
 }
 
+TEST_F(Sqlite, AMergeRejectsTheRowsThatAConstraintOfTheTableRefuses) {
+  sql(out(),
+      "CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER CHECK (v < 100), u TEXT UNIQUE, n TEXT "
+      "NOT NULL, b BLOB)");
+  sql(in(),
+      "CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER, u TEXT, n TEXT, b BLOB); "
+      "WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 1000) "
+      "INSERT INTO t SELECT n, n % 100, 'u' || n, 'n', NULL FROM i");
+  request_.run.mode = protocol::SyncMode::Incremental;
+  request_.run.entities["t"].cursor = "id";
+  ASSERT_EQ(answer().code, protocol::ExitCode::Done);
+  const Texts before = sql(out(), "SELECT count(*), sum(v) FROM t");
+  sql(in(),
+      "UPDATE t SET v = 55, u = 'new' WHERE id = 1000; INSERT INTO t VALUES (1001, 100, 'a', 'n', "
+      "x'00ff'), (1002, 1, 'u7', 'n', NULL), (1003, 1, 'b', NULL, NULL), (1004, 2, 'c', 'n', "
+      "NULL)");
+  request_.run.max_rejected = 2;
+  auto r = answer();
+  EXPECT_EQ(r.error_kind, "data");
+  EXPECT_NE(r.error->find("maxRejected"), std::string::npos) << *r.error;
+  EXPECT_EQ(sql(out(), "SELECT count(*), sum(v) FROM t"), before);
+  EXPECT_EQ(sql(out(), "SELECT count(*) FROM _tidegate_rejected"), Texts{"3"});
+  request_.run.max_rejected = 3;
+  request_.run.attempt = 2;
+  r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  const auto& e = r.entities[0];
+  EXPECT_EQ(e.rows_rejected, 3);
+  EXPECT_EQ(e.rows_written, 2);
+  EXPECT_EQ(e.rows_updated, 1);
+  EXPECT_EQ(e.rows_read, e.rows_written + e.rows_rejected + e.rows_deduplicated);
+  EXPECT_EQ(sql(out(), "SELECT id, v FROM t WHERE id > 1000"), Texts{"1004|2"});
+  EXPECT_EQ(
+      sql(out(), "SELECT reason, row FROM _tidegate_rejected WHERE attempt = 2 ORDER BY id"),
+      (Texts{"CHECK constraint failed: v < 100|"
+             R"({"id":1001,"v":100,"u":"a","n":"n","b":"2 bytes"})",
+             R"(UNIQUE constraint failed: t.u|{"id":1002,"v":1,"u":"u7","n":"n","b":null})",
+             R"(NOT NULL constraint failed: t.n|{"id":1003,"v":1,"u":"b","n":null,"b":null})"}));
+}
+
+TEST_F(Sqlite, AConditionForOneRunMergesAndMovesNothing) {
+  sql(in(),
+      "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'a'), (2, 'b')");
+  request_.run.entities["t"].where = "id < 100";
+  ASSERT_EQ(answer().code, protocol::ExitCode::Done);
+  sql(in(),
+      "UPDATE t SET v = 'new'; DELETE FROM t WHERE id = 1; INSERT INTO t VALUES (3, 'c'), (200, "
+      "'d')");
+  const std::size_t states = sink_.states().size();
+  request_.run.where = "id >= 2";
+  auto r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(sql(out(), "SELECT * FROM t"), (Texts{"1|a", "2|new", "3|c"}));
+  EXPECT_EQ(sink_.states().size(), states);
+  // Without a key it could only replace or double rows.
+  sql(in(), "CREATE TABLE k (v TEXT); INSERT INTO k VALUES ('a')");
+  request_.run.where.reset();
+  request_.run.entity_filter = {"k"};
+  ASSERT_EQ(answer().code, protocol::ExitCode::Done);
+  request_.run.where = "v = 'a'";
+  r = answer();
+  EXPECT_EQ(r.error_kind, "configuration");
+  EXPECT_EQ(sql(out(), "SELECT * FROM k"), Texts{"a"});
+}
+
 TEST_F(Sqlite, RowsThatTidegateDidNotWriteAreNotTouched) {
   sql(in(), "CREATE TABLE t (id INTEGER); INSERT INTO t VALUES (1)");
   sql(out(), "CREATE TABLE T (id INTEGER); INSERT INTO T VALUES (99)");

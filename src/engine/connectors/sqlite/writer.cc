@@ -8,8 +8,10 @@
 #include <chrono>
 
 #include "base/json.h"
+#include "engine/connectors/sqlite/cells.h"
 #include "engine/core/rows.h"
 #include "engine/core/schema.h"
+#include "protocol/fields.h"
 
 namespace tidegate::engine::sqlite {
 namespace {
@@ -42,11 +44,19 @@ std::string assignments(const std::vector<TableColumn>& columns,
   return out;
 }
 
+// Of a staged row `s` and a row `t` of the table.
+std::string key_matches(const std::vector<std::string>& key) {
+  std::string out;
+  for (const auto& k : key) {
+    out += fmt::format("{}t.{} = s.{}", out.empty() ? "" : " AND ", quote(k), quote(k));
+  }
+  return out;
+}
+
 std::string upsert(const std::vector<TableColumn>& columns, const std::vector<std::string>& key,
                    const std::string& condition) {
   const std::string set = assignments(columns, key);
-  // `WHERE true` keeps the parser from reading ON as a join (lang_upsert.html §2.2).
-  return fmt::format(" WHERE true ON CONFLICT ({}) DO {}", names_of(key),
+  return fmt::format(" ON CONFLICT ({}) DO {}", names_of(key),
                      set.empty() ? "NOTHING" : fmt::format("UPDATE SET {}{}", set, condition));
 }
 
@@ -125,7 +135,8 @@ Status SqliteWriter::prepare_insert() {
   std::string sql = fmt::format("INSERT INTO {} ({}) SELECT {} FROM tidegate_batch", target,
                                 columns_of(change_.written), values);
   if (load_.kind == LoadKind::Replace && !load_.key.empty()) {
-    sql += upsert(change_.written, load_.key, keep_greater_cursor());
+    // `WHERE true` keeps the parser from reading ON as a join (lang_upsert.html §2.2).
+    sql += " WHERE true" + upsert(change_.written, load_.key, keep_greater_cursor());
   }
   TG_TRY(insert_, db_.prepare(sql));
   return {};
@@ -180,7 +191,7 @@ Status SqliteWriter::insert(std::int64_t begin, std::int64_t end, const arrow::R
 }
 
 Status SqliteWriter::reject(std::span<const RejectedRow> rows) {
-  if (merging()) {
+  if (merging() && !db_.in_transaction()) {
     waiting_.insert(waiting_.end(), rows.begin(), rows.end());
     return {};
   }
@@ -203,6 +214,61 @@ Result<CommitReport> SqliteWriter::flush() {
   return report;
 }
 
+// Staged rows [begin, end) go into the table. Those that a constraint refuses are found by halving,
+// as in insert(), and leave the stage.
+Status SqliteWriter::merge_range(std::int64_t begin, std::int64_t end, CommitReport& report) {
+  if (begin >= end) return {};
+  const Status status = db_.exec(
+      fmt::format("INSERT INTO main.{} ({}) SELECT {} FROM {} WHERE _tidegate_seq >= {} AND "
+                  "_tidegate_seq < {}{}",
+                  quote(state_.table), columns_of(change_.written), columns_of(change_.written),
+                  kStage, begin, end, upsert(change_.written, load_.key, "")));
+  const bool constraint = (sqlite3_errcode(db_.raw()) & 0xFF) == SQLITE_CONSTRAINT;
+  if (status || !constraint || !db_.in_transaction()) return status;
+  if (static_cast<std::int64_t>(report.refused.size()) > load_.max_rejected) return {};
+  if (end - begin > 1) {
+    const std::int64_t middle = begin + (end - begin) / 2;
+    TG_CHECK(merge_range(begin, middle, report));
+    return merge_range(middle, end, report);
+  }
+  TG_TRY(const std::int64_t there,
+         db_.integer(fmt::format("SELECT count(*) FROM {} s JOIN main.{} t ON {} WHERE "
+                                 "s._tidegate_seq = {}",
+                                 kStage, quote(state_.table), key_matches(load_.key), begin)));
+  report.updated -= there;
+  TG_TRY(std::string row, staged_row(begin));
+  report.refused.push_back({"", status.error().message, std::move(row)});
+  return db_.exec(fmt::format("DELETE FROM {} WHERE _tidegate_seq = {}", kStage, begin));
+}
+
+// As row_json(): what cannot be JSON is text.
+Result<std::string> SqliteWriter::staged_row(std::int64_t seq) {
+  TG_TRY(Stmt stmt, db_.prepare(fmt::format("SELECT {} FROM {} WHERE _tidegate_seq = {}",
+                                            columns_of(change_.written), kStage, seq)));
+  TG_CHECK(stmt.step());
+  boost::json::object row;
+  for (std::size_t i = 0; i < change_.written.size(); ++i) {
+    const int column = static_cast<int>(i);
+    boost::json::value& value = row[change_.written[i].name];
+    switch (sqlite3_column_type(stmt.raw(), column)) {
+      case SQLITE_NULL:
+        break;
+      case SQLITE_INTEGER:
+        value = stmt.integer(column);
+        break;
+      case SQLITE_FLOAT:
+        value = sqlite3_column_double(stmt.raw(), column);
+        break;
+      case SQLITE_BLOB:
+        value = cell_words(stmt.raw(), column);
+        break;
+      default:
+        value = protocol::to_utf8(stmt.text(column));
+    }
+  }
+  return json::write(row);
+}
+
 Result<CommitReport> SqliteWriter::merge() {
   TG_CHECK(start_transaction());
   if (!waiting_.empty()) {
@@ -218,17 +284,15 @@ Result<CommitReport> SqliteWriter::merge() {
       "place > 1)",
       kStage, names_of(load_.key), by_cursor ? quote(*load_.cursor) + " DESC, " : "")));
   report.deduplicated = db_.changes();
-  std::string match;
-  for (const auto& k : load_.key) {
-    match += fmt::format("{}t.{} = s.{}", match.empty() ? "" : " AND ", quote(k), quote(k));
-  }
-  TG_TRY(report.updated, db_.integer(fmt::format("SELECT count(*) FROM {} s JOIN main.{} t ON {}",
-                                                 kStage, quote(state_.table), match)));
-  TG_CHECK(db_.exec(fmt::format("INSERT INTO main.{} ({}) SELECT {} FROM {}{}", quote(state_.table),
-                                columns_of(change_.written), columns_of(change_.written), kStage,
-                                upsert(change_.written, load_.key, ""))));
+  TG_TRY(report.updated,
+         db_.integer(fmt::format("SELECT count(*) FROM {} s JOIN main.{} t ON {}", kStage,
+                                 quote(state_.table), key_matches(load_.key))));
+  TG_TRY(const std::int64_t last,
+         db_.integer(fmt::format("SELECT max(_tidegate_seq) FROM {}", kStage)));
+  TG_CHECK(merge_range(0, last + 1, report));
   TG_TRY(const std::int64_t staged, db_.integer(fmt::format("SELECT count(*) FROM {}", kStage)));
   report.inserted = staged - report.updated;
+  report.rejected += static_cast<std::int64_t>(report.refused.size());
   return report;
 }
 

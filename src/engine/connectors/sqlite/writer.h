@@ -52,6 +52,8 @@ class SqliteWriter final : public Writer {
   Status insert(std::int64_t begin, std::int64_t end, const arrow::RecordBatch& batch,
                 std::vector<RejectedRow>& rejected);
   Result<CommitReport> merge();
+  Status merge_range(std::int64_t begin, std::int64_t end, CommitReport& report);
+  Result<std::string> staged_row(std::int64_t seq);
   std::string keep_greater_cursor() const;
   void undo();
 
