@@ -97,7 +97,9 @@ run_lint() {
   step "Check the formatting (mend with ./dev fmt)" lint-format format_sources --dry-run -Werror
   step "Check scripts" lint-scripts scripts_parse
   step "Configure the release build" configure-release configure release
-  step "Check the tree's rules" lint-tree .tools/venv/bin/python tools/check_tree build/release
+  # With the tests: their modules and files are part of the tree.
+  step "Configure the ASan+UBSan build" configure-asan configure asan
+  step "Check the tree's rules" lint-tree .tools/venv/bin/python tools/check_tree build/asan
   step "Lint the OpenAPI document" lint-openapi openapi_lints
   step "Run clang-tidy" lint-tidy tidy
 }
