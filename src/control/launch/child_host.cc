@@ -11,6 +11,9 @@
 namespace tidegate::launch {
 namespace {
 
+// Each waits, in the kernel, until its child executes the engine: two keep the processors busy.
+constexpr int kSpawners = 2;
+
 // A write to a child that has closed its fd 3 must be an error here, not the end of the server.
 void block_signals() {
   sigset_t all;
@@ -47,11 +50,13 @@ Status ChildHost::start() {
     block_signals();
     loop->run();
   });
-  spawn_thread_ = std::thread([this] {
-    pthread_setname_np(pthread_self(), "tg-spawner");
-    block_signals();
-    spawn_children();
-  });
+  for (int i = 0; i < kSpawners; ++i) {
+    spawn_threads_.emplace_back([this] {
+      pthread_setname_np(pthread_self(), "tg-spawner");
+      block_signals();
+      spawn_children();
+    });
+  }
   return {};
 }
 
@@ -62,7 +67,8 @@ void ChildHost::stop() {
     running_ = false;
     wake_spawner_.notify_all();
   }
-  spawn_thread_.join();  // leaves every launch either spawned or refused
+  for (std::thread& thread : spawn_threads_) thread.join();
+  spawn_threads_.clear();  // every launch is either spawned or refused
   loop_->post_stop();
   loop_thread_.join();
 }

@@ -1,6 +1,6 @@
 #pragma once
-// All engine processes of this server: one permanent thread starts them (PR_SET_PDEATHSIG follows
-// the thread that spawned), one thread reads them all through epoll.
+// All engine processes of this server: permanent threads start them (PR_SET_PDEATHSIG follows the
+// thread that spawned), one thread reads them all through epoll.
 
 #include <condition_variable>
 #include <cstdint>
@@ -53,7 +53,8 @@ class ChildHost {
 
   const std::string engine_;
   std::unique_ptr<Loop> loop_;
-  std::thread loop_thread_, spawn_thread_;
+  std::thread loop_thread_;
+  std::vector<std::thread> spawn_threads_;
 
   std::mutex mutex_;
   std::condition_variable wake_spawner_;

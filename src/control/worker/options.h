@@ -35,7 +35,7 @@ struct WorkerOptions {
   Millis max_drift{5'000}, drift_confirm{30'000};
 
   bool plans = true;             // false: only executes
-  std::size_t plan_batch = 500;  // jobs in one step of the store
+  std::size_t plan_batch = 128;  // jobs in one step of the store; the first runs start after it
   plan::PlanLimits plan_limits;
 
   Executors executors = Executors::All;
