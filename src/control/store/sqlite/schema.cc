@@ -110,11 +110,12 @@ CREATE TABLE idempotency_keys (
   created_at INTEGER NOT NULL, PRIMARY KEY (scope, key)) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 
--- Raised by each transaction that changed such a thing; what watch() of other processes reads.
+-- Raised by each transaction that changed such a thing; what watch() of other processes reads. Runs
+-- are not here: they change all the time, and a write for each would be one too many.
 CREATE TABLE change_counters (
-  id INTEGER PRIMARY KEY, job INTEGER NOT NULL, run INTEGER NOT NULL, connection INTEGER NOT NULL,
+  id INTEGER PRIMARY KEY, job INTEGER NOT NULL, connection INTEGER NOT NULL,
   workspace INTEGER NOT NULL, token INTEGER NOT NULL) STRICT;
-INSERT INTO change_counters VALUES (1, 0, 0, 0, 0, 0);
+INSERT INTO change_counters VALUES (1, 0, 0, 0, 0);
 )sql";
 
 constexpr const char* kViews = R"sql(

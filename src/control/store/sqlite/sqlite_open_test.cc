@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 
@@ -176,6 +177,65 @@ TEST_F(SqliteOpen, LeasesOfAnotherBootAreExpired) {
   }
   const auto store = must(open("boot-2"));
   EXPECT_TRUE(must(store->acquire_leader(OwnerId("b"), Millis(8000))));
+}
+
+// Rows that the writing connection has changed, as it commits.
+std::atomic<std::int64_t> rows_written = 0;
+int count_rows(sqlite3* db, const char**, const sqlite3_api_routines*) {
+  const auto on_commit = [](void* of) {
+    rows_written = sqlite3_total_changes64(static_cast<sqlite3*>(of));
+    return 0;
+  };
+  sqlite3_commit_hook(db, on_commit, db);
+  return SQLITE_OK;
+}
+
+// Each run costs its claim and its end two rows: the run's and the job's. A change counter that
+// every transaction raises, too, was one too many.
+TEST_F(SqliteOpen, ARunCostsFourWrites) {
+  auto* const extension = reinterpret_cast<void (*)()>(count_rows);
+  ASSERT_EQ(sqlite3_auto_extension(extension), SQLITE_OK);
+  const auto store = must(open());
+  sqlite3_cancel_auto_extension(extension);
+  const WorkspaceId ws = must(store->find_workspace("default")).id;
+  const auto lease = must(store->acquire_leader(OwnerId("leader"), Millis(8'000)));
+  model::Connection c{.id = ConnectionId("src"), .workspace = ws};
+  c.kind = model::ConnectionKind::Source;
+  c.name = "c";
+  c.type = "file";
+  must(store->create_connection(c, {}));
+  c.id = ConnectionId("dst");
+  c.kind = model::ConnectionKind::Destination;
+  must(store->create_connection(c, {}));
+  std::vector<PlanStep> steps;
+  for (const char* name : {"a", "b", "c"}) {
+    model::SyncJob job;
+    job.id = JobId(name);
+    job.workspace = ws;
+    job.spec.name = name;
+    job.spec.source_id = ConnectionId("src");
+    job.spec.destination_id = ConnectionId("dst");
+    job.spec.schedule = model::AtSchedule{clock_.now()};
+    job.created_at = job.updated_at = clock_.now();
+    job.next_slot = clock_.now();
+    must(store->create_job(job, {}));
+    steps.push_back(
+        {.job = job.id,
+         .expected_revision = 1,
+         .expected_next_slot = job.next_slot,
+         .runs = {{RunId(name), clock_.now(), model::Trigger::Schedule, clock_.now()}}});
+  }
+  must(store->apply_plan(*lease, steps));
+
+  const std::int64_t before = rows_written;
+  std::vector<AttemptEnd> ends;
+  for (const auto& run : must(store->claim_runs({.owner = OwnerId("w"), .max = 10})).runs) {
+    ends.push_back(
+        {.held = contract::held(run), .next = model::RunState::Succeeded, .outcome = "succeeded"});
+  }
+  ASSERT_EQ(ends.size(), 3U);
+  for (const Status& ended : must(store->finish_attempts(ends))) EXPECT_TRUE(ended);
+  EXPECT_EQ(rows_written - before, 3 * 4);
 }
 
 // Operators query these names with plain SQL.

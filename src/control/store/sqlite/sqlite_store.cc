@@ -149,11 +149,13 @@ std::unique_ptr<Subscription> SqliteStore::watch(ChangeHandler handler) {
 
 namespace {
 
+constexpr auto kRun = static_cast<std::size_t>(ChangeKind::Run);
+
 Result<Counters> read_counters(Readers& readers) {
   return readers.read([](Db& db) -> Result<Counters> {
     Counters c{};
     TG_CHECK(
-        db.maybe("SELECT job, run, connection, workspace, token FROM change_counters", [&](Row r) {
+        db.maybe("SELECT job, 0, connection, workspace, token FROM change_counters", [&](Row r) {
           for (std::size_t i = 0; i < c.size(); ++i) c[i] = r.integer(int(i));
         }));
     return c;
@@ -162,17 +164,24 @@ Result<Counters> read_counters(Readers& readers) {
 
 }  // namespace
 
-// What others have raised is the counter less what this process has; hints for kinds that moved.
+// What others have raised is the counter less what this process has. Runs are not counted: for them
+// every commit of another process is a hint.
 void SqliteStore::tell_foreign_changes(Counters& foreign) {
-  const auto counters = read_counters(readers_);
-  if (!counters) return;  // the next look will tell
-  const Counters own = writer_.own_bumps();
+  const auto theirs = writer_.between_commits([&](const Counters& own) -> Result<Counters> {
+    TG_TRY(Counters counted, read_counters(readers_));
+    for (std::size_t i = 0; i < kChangeKinds; ++i) counted[i] -= own[i];
+    const auto stamp = index_->stamp();
+    // Without a stamp each look is taken for a commit. The index counts in 32 bits.
+    counted[kRun] = stamp ? static_cast<std::uint32_t>(WalIndex::commits(*stamp) - own[kRun])
+                          : foreign[kRun] + 1;
+    return counted;
+  });
+  if (!theirs) return;  // the next look will tell
   std::vector<Change> changes;
   for (std::size_t i = 0; i < kChangeKinds; ++i) {
-    const std::int64_t theirs = (*counters)[i] - own[i];
-    if (theirs != foreign[i]) changes.push_back({static_cast<ChangeKind>(i), ""});
-    foreign[i] = theirs;
+    if ((*theirs)[i] != foreign[i]) changes.push_back({static_cast<ChangeKind>(i), ""});
   }
+  foreign = *theirs;
   hub_.publish(changes);
 }
 
@@ -180,16 +189,15 @@ void SqliteStore::poll_changes(const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any wake;
   Counters foreign{};
-  tell_foreign_changes(foreign);  // the first look tells a new subscriber to read
-  auto seen = index_->stamp();
+  std::optional<WalIndex::Stamp> seen;
   std::unique_lock lock(mutex);
-  while (!wake.wait_for(lock, stop, options_.poll_interval, [] { return false; })) {
-    if (stop.stop_requested()) return;
+  do {  // the first look tells a new subscriber to read
     const auto stamp = index_->stamp();
     if (stamp && stamp == seen) continue;
     seen = stamp;
     tell_foreign_changes(foreign);
-  }
+  } while (!wake.wait_for(lock, stop, options_.poll_interval, [] { return false; }) &&
+           !stop.stop_requested());
 }
 
 }  // namespace tidegate::store::sqlite

@@ -24,6 +24,8 @@ class WalIndex {
   // Equal stamps taken before and after mean: nobody committed between. nullopt: not available;
   // then assume that everything changed.
   std::optional<Stamp> stamp() const;
+  // Commits of all processes; wraps around, and starts anew when the index is rebuilt.
+  static std::uint32_t commits(const Stamp& stamp) { return stamp[2]; }
 
  private:
   explicit WalIndex(Db db) : db_(std::move(db)) {}

@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 
@@ -39,11 +40,6 @@ void Writer::execute(Op& op) {
   queue_.push_back(&op);
   queued_.notify_one();
   answered_.wait(lock, [&] { return op.done; });
-}
-
-Counters Writer::own_bumps() const {
-  const std::scoped_lock lock(mutex_);
-  return own_bumps_;
 }
 
 void Writer::loop() {
@@ -101,12 +97,31 @@ Status Writer::apply_all(const std::vector<Op*>& batch, Tx& tx) {
 }
 
 Status Writer::bump(const std::vector<Change>& changes, Counters& bumped) {
-  for (const Change& c : changes) bumped[static_cast<std::size_t>(c.kind)] = 1;
-  if (changes.empty()) return {};
+  bool any = false;
+  for (const Change& c : changes) {
+    if (c.kind == ChangeKind::Run) continue;
+    bumped[static_cast<std::size_t>(c.kind)] = 1;
+    any = true;
+  }
+  if (!any) return {};
+  const auto of = [&](ChangeKind kind) { return bumped[static_cast<std::size_t>(kind)]; };
   return db_.exec(
-      "UPDATE change_counters SET job = job + ?, run = run + ?, connection = connection + ?, "
+      "UPDATE change_counters SET job = job + ?, connection = connection + ?, "
       "workspace = workspace + ?, token = token + ? WHERE id = 1",
-      bumped[0], bumped[1], bumped[2], bumped[3], bumped[4]);
+      of(ChangeKind::Job), of(ChangeKind::Connection), of(ChangeKind::Workspace),
+      of(ChangeKind::Token));
+}
+
+Status Writer::commit(const Counters& bumped) {
+  const std::scoped_lock lock(commit_mutex_);
+  TG_CHECK(db_.run("COMMIT"));
+  for (std::size_t i = 0; i < kChangeKinds; ++i) own_[i] += bumped[i];
+  // A transaction that wrote nothing is no commit of the file.
+  const std::int64_t changes = db_.total_changes();
+  if (changes != std::exchange(changes_seen_, changes)) {
+    ++own_[static_cast<std::size_t>(ChangeKind::Run)];
+  }
+  return {};
 }
 
 void Writer::transact(const std::vector<Op*>& batch) {
@@ -118,17 +133,7 @@ void Writer::transact(const std::vector<Op*>& batch) {
   Counters bumped{};
   Status status = apply_all(batch, tx);
   if (status) status = bump(tx.changes, bumped);
-  const auto count = [&](std::int64_t sign) {
-    const std::scoped_lock lock(mutex_);
-    for (std::size_t i = 0; i < kChangeKinds; ++i) own_bumps_[i] += sign * bumped[i];
-  };
-  if (status) {
-    count(+1);  // before others can see it, or it would look like another process's
-    if (auto committed = db_.run("COMMIT"); !committed) {
-      count(-1);
-      status = fail(committed.error());
-    }
-  }
+  if (status) status = commit(bumped);
   if (status) {
     hub_.publish(tx.changes);
     return;
@@ -143,7 +148,7 @@ void Writer::transact(const std::vector<Op*>& batch) {
 void Writer::register_self() {
   Status status = begin();
   if (status) status = register_process(db_, self_, clock_.now());
-  if (status) status = db_.exec("COMMIT");
+  if (status) status = commit({});
   registered_ = status.has_value();
   if (registered_) return;
   if (db_.in_transaction()) (void)db_.run("ROLLBACK");
@@ -154,7 +159,7 @@ void Writer::register_self() {
 void Writer::forget_self() {
   Status status = db_.exec("BEGIN IMMEDIATE");
   if (status) status = forget_process(db_, self_);
-  if (status) status = db_.exec("COMMIT");
+  if (status) status = commit({});
   // Not worth a word: whoever opens the store next removes rows of processes that are gone.
   if (!status && db_.in_transaction()) (void)db_.run("ROLLBACK");
 }

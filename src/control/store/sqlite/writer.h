@@ -22,7 +22,6 @@
 namespace tidegate::store::sqlite {
 
 inline constexpr std::size_t kChangeKinds = 5;  // of ChangeKind, in its order
-inline constexpr std::string_view kCounterColumns = "job, run, connection, workspace, token";
 using Counters = std::array<std::int64_t, kChangeKinds>;
 
 // What an operation gets. It must not end the transaction.
@@ -55,8 +54,14 @@ class Writer {
     return std::move(*op.result);
   }
 
-  // How often this process has raised each counter of change_counters.
-  Counters own_bumps() const;
+  // Calls look(own) while this process commits nothing: how often it has raised each counter of
+  // change_counters and, for runs, which have none, how often it has committed. What `look` reads
+  // of the file beyond that was written by others.
+  template <class F>
+  auto between_commits(F look) const {
+    const std::scoped_lock lock(commit_mutex_);
+    return look(own_);
+  }
 
  private:
   class Op {
@@ -88,6 +93,7 @@ class Writer {
   void transact(const std::vector<Op*>& batch);
   Status apply_all(const std::vector<Op*>& batch, Tx& tx);
   Status begin();
+  Status commit(const Counters& bumped);
   Status bump(const std::vector<Change>& changes, Counters& bumped);
   void register_self();  // again at the next commit, until it succeeds
   void forget_self();
@@ -104,7 +110,9 @@ class Writer {
   std::condition_variable queued_, answered_;
   std::vector<Op*> queue_;
   std::atomic<bool> stopping_ = false;
-  Counters own_bumps_{};
+  mutable std::mutex commit_mutex_;
+  Counters own_{};                 // guarded by commit_mutex_
+  std::int64_t changes_seen_ = 0;  // rows changed up to the last commit
   std::thread thread_;
 };
 
