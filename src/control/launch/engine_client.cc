@@ -119,7 +119,8 @@ Result<protocol::RunResult> EngineClient::ask(protocol::Request request, Millis 
   }
   if (call->exit->not_started) {
     Error error = *call->exit->not_started;
-    if (error.code != Code::Cancelled) error.code = Code::Internal;
+    // Not the client's doing, and whoever runs the server must learn the path and the remedy.
+    if (error.code != Code::Cancelled) error.code = Code::Unavailable;
     return fail(std::move(error));
   }
   if (call->result) return std::move(*call->result);

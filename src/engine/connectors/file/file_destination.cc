@@ -167,6 +167,8 @@ Result<std::unique_ptr<Destination>> make_destination(const boost::json::object&
   std::vector<FieldError> errors;
   json::Reader reader(config, "", errors);
   std::string path = reader.text("path", {.min = 1, .max = 4096, .required = true}).value_or("");
+  // `out/` names the folder also when it is still to be made.
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   if (reader.one_of("format", kFormats).value_or(0) > 1) {
     reader.error("format", "a file destination writes csv only; leave it out");
   }

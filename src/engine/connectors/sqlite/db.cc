@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <thread>
@@ -178,6 +179,12 @@ Error Db::error(int rc) const {
                   "cannot be written; grant this user write access to the file and "
                   "its folder");
     case SQLITE_CANTOPEN:
+      // A write-ahead log beside it cannot be made.
+      if (access(path_.c_str(), R_OK) == 0 && access(path_.c_str(), W_OK) != 0) {
+        return make(Code::Forbidden,
+                    "cannot be written; grant this user write access to the file and "
+                    "its folder");
+      }
       return make(Code::NotFound,
                   "cannot be opened; check that it exists and that this user may "
                   "read it");

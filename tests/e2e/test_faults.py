@@ -1,0 +1,210 @@
+"""What breaks around a sync: disks, permissions, damaged and locked files, odd CSV, a missing engine.
+
+Mounts are made in a mount namespace of the test's own, so they end with it.
+"""
+import ctypes
+import json
+import os
+import sqlite3
+import subprocess
+from contextlib import closing, contextmanager
+
+import pytest
+
+import data
+
+CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
+MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def call(name, *args):
+    if getattr(libc, name)(*args) != 0:
+        raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
+
+
+@pytest.fixture(scope="module")
+def own_mounts():
+    uid, gid = os.getuid(), os.getgid()
+    call("unshare", CLONE_NEWNS if uid == 0 else CLONE_NEWNS | CLONE_NEWUSER)
+    if uid != 0:  # root in a user namespace of its own may mount too
+        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+            with open(f"/proc/self/{name}", "w") as f:
+                f.write(text)
+    call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+
+
+@pytest.fixture
+def small_disk(own_mounts, tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    call("mount", b"none", bytes(folder), b"tmpfs", 0, b"size=8m")
+    yield folder
+    call("umount2", bytes(folder), 2)
+
+
+@contextmanager
+def read_only(folder):
+    call("mount", bytes(folder), bytes(folder), None, MS_BIND, None)
+    try:
+        call("mount", b"none", bytes(folder), None, MS_BIND | MS_REMOUNT | MS_RDONLY, None)
+        yield
+    finally:
+        call("umount2", bytes(folder), 2)
+
+
+def fill(folder, leave):
+    """A file that leaves so many bytes free."""
+    free = os.statvfs(folder)
+    (folder / "filler").write_bytes(bytes(free.f_bavail * free.f_frsize - leave))
+
+
+def sync(bin_dir, *args, expect=0):
+    """The result of `tidegate sync`, and what it told a person."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("TIDEGATE_")}
+    done = subprocess.run([bin_dir / "tidegate", "sync", *map(str, args)], env=clean, capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == expect, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+def rows_of(target):
+    """Rows of the table or file `items` in a destination."""
+    if target.suffix == ".db":
+        with closing(sqlite3.connect(target)) as db:
+            assert db.execute("pragma integrity_check").fetchone() == ("ok",)
+            return [r[0] for r in db.execute("select id from items order by id")]
+    return data.read_csv_ids(target / "items.csv")
+
+
+@pytest.mark.parametrize("name", ["out.db", "out/"])
+def test_a_full_disk_leaves_the_old_table_and_the_next_run_succeeds(bin_dir, tmp_path, small_disk, name):
+    source = tmp_path / "items.csv"
+    target = small_disk / name
+    data.write_csv(source, 100)
+    sync(bin_dir, source, f"{small_disk}/{name}")
+    data.write_csv(source, 40_000)
+    fill(small_disk, 300_000)
+    result, said = sync(bin_dir, source, f"{small_disk}/{name}", expect=1)
+    assert (result["code"], result["errorKind"]) == (3, "transient")
+    assert "free some space" in said and str(small_disk) in said
+    assert rows_of(target) == list(range(1, 101))
+    (small_disk / "filler").unlink()
+    sync(bin_dir, source, f"{small_disk}/{name}")
+    assert rows_of(target) == list(range(1, 40_001))
+
+
+def test_a_full_disk_under_the_control_store_is_said_and_passes(make_server, small_disk):
+    server = make_server(data_dir=small_disk / "data")
+    data.write_csv(server.files / "items.csv", 10)
+    ids = server.csv_to_sqlite()
+    job = server.create_job("first", ids)
+    fill(small_disk, 0)
+    answers = [server.request("PATCH", f"/api/workspaces/default/sync-jobs/{job['id']}", {"description": "x" * 900})
+               for _ in range(200)]
+    refused = [a for a in answers if not a.ok]
+    assert refused, "the store wrote without a disk"
+    assert {a.status_code for a in refused} == {503}, refused[0].text
+    assert "is full" in refused[0].text and "free some space" in refused[0].text
+    assert server.process.poll() is None
+    (small_disk / "filler").unlink()
+    assert server.wait_run(server.run_now(job["id"]))["state"] == "succeeded"
+    assert data.ids(server.files / "out.db") == list(range(1, 11))
+
+
+@pytest.mark.parametrize("name", ["out.db", "out/"])
+def test_a_read_only_destination_is_a_question_of_permission(bin_dir, tmp_path, own_mounts, name):
+    source, folder = tmp_path / "items.csv", tmp_path / "target"
+    folder.mkdir()
+    data.write_csv(source, 10)
+    sync(bin_dir, source, f"{folder}/{name}")
+    data.write_csv(source, 20)
+    with read_only(folder):
+        result, said = sync(bin_dir, source, f"{folder}/{name}", expect=1)
+        assert result["errorKind"] == "permission", said
+        assert "write access" in said and str(folder) in said
+    assert rows_of(folder / name) == list(range(1, 11))
+    sync(bin_dir, source, f"{folder}/{name}")
+    assert rows_of(folder / name) == list(range(1, 21))
+
+
+@pytest.mark.parametrize("at, says", [(0, "is not an SQLite database"), (20_000, "is damaged")])
+def test_a_damaged_destination_is_named_with_the_remedy(bin_dir, tmp_path, at, says):
+    source, target = tmp_path / "items.csv", tmp_path / "out.db"
+    data.write_csv(source, 20_000)
+    sync(bin_dir, source, target)
+    with open(target, "r+b") as f:
+        f.seek(at)
+        f.write(b"\xa5" * 60_000)
+    before = target.read_bytes()
+    _, said = sync(bin_dir, source, target, expect=2)
+    assert says in said and str(target) in said
+    assert target.read_bytes() == before
+
+
+def test_a_destination_locked_for_the_whole_run_is_transient(bin_dir, tmp_path):
+    source, target = tmp_path / "items.csv", tmp_path / "out.db"
+    data.write_csv(source, 10)
+    sync(bin_dir, source, target)
+    data.write_csv(source, 20)
+    with closing(sqlite3.connect(target, isolation_level=None)) as holder:
+        holder.execute("begin exclusive")
+        result, said = sync(bin_dir, source, target, expect=1)
+        assert (result["code"], result["errorKind"]) == (3, "transient")
+        assert "locked by another program" in said and str(target) in said
+        holder.execute("rollback")
+    sync(bin_dir, source, target)
+    assert rows_of(target) == list(range(1, 21))
+
+
+def test_a_missing_engine_fails_the_run_and_not_the_server(make_server):
+    server = make_server()
+    data.write_csv(server.files / "items.csv", 5)
+    job = server.create_job("j", server.csv_to_sqlite(), retry={"maxAttempts": 1})
+    server.stop()
+    broken = make_server(data_dir=server.data_dir, env={"TIDEGATE_ENGINE": "/no/such/engine"})
+    refused = broken.api("POST", "/data-sources", {"name": "x", "type": "sqlite", "config": {"path": "x.db"}}, expect=503)
+    assert "/no/such/engine" in refused.json()["error"] and "--engine" in refused.json()["error"]
+    run = broken.wait_run(broken.run_now(job["id"]))
+    assert run["state"] == "failed" and "/no/such/engine" in run["error"], run
+    assert broken.process.poll() is None
+    broken.stop()
+    mended = make_server(data_dir=broken.data_dir)
+    assert mended.wait_run(mended.run_now(job["id"]))["state"] == "succeeded"
+
+
+CSV = [  # name, bytes, rows that arrive, rejected rows, what the reason says
+    ("ragged", b"id,v\n1,a\n2\n3,c,d\n4,e\n", [(1, "a"), (4, "e")], 2, "instead of 2"),
+    ("not utf-8", b"id,v\n1,a\n2,\xff\n", [(1, "a")], 1, "UTF-8"),
+    ("a NUL", b"id,v\n1,a\n2,b\0c\n", [(1, "a")], 1, "NUL"),
+    ("open quote", b'id,v\n1,a\n2,"b\n3,c\n', [(1, "a"), (3, "c")], 1, "quote"),
+    ("BOM and CRLF", b"\xef\xbb\xbfid,v\r\n1,a\r\n2,b\r\n", [(1, "a"), (2, "b")], 0, ""),
+    ("quotes", b'id,v\n1,"a ""b"", c"\n2,""\n3,\n', [(1, 'a "b", c'), (2, ""), (3, None)], 0, ""),
+    ("line ends in fields", b'id,v\n1,"a\nb"\n2,"c\r\nd"\n', [(1, "a\nb"), (2, "c\r\nd")], 0, ""),
+    ("no last line end", b"id,v\n1,a", [(1, "a")], 0, ""),
+    ("header only", b"id,v\n", [], 0, ""),
+]
+
+
+@pytest.mark.parametrize("content, rows, rejected, reason", [c[1:] for c in CSV], ids=[c[0] for c in CSV])
+def test_odd_csv_arrives_or_is_rejected_with_reason(bin_dir, tmp_path, content, rows, rejected, reason):
+    source, target = tmp_path / "t.csv", tmp_path / "out.db"
+    source.write_bytes(content)
+    if rejected:
+        result, said = sync(bin_dir, source, target, expect=1)
+        assert result["errorKind"] == "data" and "maxRejected" in said and reason in said
+        assert data.query(target, "select * from t") == []
+    result, _ = sync(bin_dir, source, target, "--max-rejected", rejected)
+    assert [result["entities"][0][k] for k in ("rowsWritten", "rowsRejected")] == [len(rows), rejected]
+    assert data.query(target, "select id, v from t order by id") == rows
+    kept = data.query(target, "select locator, reason from _tidegate_rejected where reason like '%%'")
+    assert all("t.csv line " in locator and reason in why for locator, why in kept) and bool(kept) == bool(rejected)
+
+
+@pytest.mark.parametrize("content, code, says", [
+    (b"a,b,a\n1,2,3\n", 1, "twice"), (b"a,,b\n1,2,3\n", 1, "no name"), (b"", 2, "no column"),
+    ("id,v\n1,a\n".encode("utf-16"), 1, "UTF-16")])
+def test_csv_without_usable_columns_is_refused(bin_dir, tmp_path, content, code, says):
+    (tmp_path / "t.csv").write_bytes(content)
+    _, said = sync(bin_dir, tmp_path / "t.csv", tmp_path / "out.db", expect=code)
+    assert says in said and "t.csv" in said
