@@ -164,7 +164,7 @@ def test_a_missing_engine_fails_the_run_and_not_the_server(make_server):
     server.stop()
     broken = make_server(data_dir=server.data_dir, env={"TIDEGATE_ENGINE": "/no/such/engine"})
     refused = broken.api("POST", "/data-sources", {"name": "x", "type": "sqlite", "config": {"path": "x.db"}}, expect=503)
-    assert "/no/such/engine" in refused.json()["error"] and "--engine" in refused.json()["error"]
+    assert "/no/such/engine" in refused.json()["error"] and "install tidegate-sync" in refused.json()["error"]
     run = broken.wait_run(broken.run_now(job["id"]))
     assert run["state"] == "failed" and "/no/such/engine" in run["error"], run
     assert broken.process.poll() is None

@@ -24,7 +24,9 @@ void block_signals() {
 Error explain(Error error, const std::string& engine) {
   if (error.code == Code::NotFound) {
     error.message = fmt::format(
-        "the engine was not found at {}: install tidegate-sync beside tidegate, or set engine.path",
+        "the engine was not found at {}: install tidegate-sync beside tidegate, or set `engine` "
+        "(--engine, "
+        "TIDEGATE_ENGINE)",
         engine);
     error.reason = "engine_missing";
   } else if (error.code == Code::Forbidden) {

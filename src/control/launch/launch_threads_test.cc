@@ -375,7 +375,7 @@ TEST(EngineClient, AnEngineThatDiesWithoutAnAnswerIsNamed) {
   EngineClient client(f.host);
   auto answer = client.check({"file", {}}, true);
   ASSERT_FALSE(answer);
-  EXPECT_EQ(answer.error().code, Code::Unavailable);
+  EXPECT_EQ(answer.error().code, Code::Internal);
   EXPECT_NE(answer.error().message.find("signal 9"), std::string::npos);
   EXPECT_NE(answer.error().message.find("bad alloc"), std::string::npos);
 }
