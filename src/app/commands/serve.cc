@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <cstring>
 
 #include "app/commands/commands.h"
 #include "app/serve/server_process.h"
@@ -32,6 +34,17 @@ void warn_of_unknown_variables() {
   for (const auto& [name, near] : unknown_variables(names)) {
     log::warn("an environment variable means nothing to this version",
               {{"name", name}, {"didYouMean", near.empty() ? "-" : std::string_view(near)}});
+  }
+}
+
+// What was read is wiped: /proc/PID/environ shows the environment as it was at the start of the
+// process for as long as it lives. REQUIRES: no other thread yet.
+void forget_secret_variables() {
+  for (const Key& key : config_keys()) {
+    if (!key.secret) continue;
+    const std::string name = env_name(key);
+    if (char* value = std::getenv(name.c_str())) ::explicit_bzero(value, std::strlen(value));
+    ::unsetenv(name.c_str());
   }
 }
 
@@ -100,6 +113,7 @@ Result<int> serve(cli::Context& context, const cli::Args& args, Parts parts) {
   keep_memory_small();
   ::umask(077);
   warn_of_unknown_variables();
+  forget_secret_variables();
   raise_descriptor_limit();
   const sigset_t signals = block_signals();
   ServerProcess server(config, parts);

@@ -12,11 +12,28 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Links resolved in the part that exists, `..` folded in the rest.
+// Links resolved, `..` folded in the part that does not exist. weakly_canonical alone takes a link
+// whose target does not exist for a name: writing to it would make the target, wherever that is.
 fs::path real(const fs::path& path) {
+  constexpr int kMaxLinks = 40;  // as the kernel's
   std::error_code ec;
-  fs::path resolved = fs::weakly_canonical(path, ec);
-  return ec ? path.lexically_normal() : resolved;
+  fs::path at = path;
+  for (int links = 0; links < kMaxLinks; ++links) {
+    const fs::path resolved = fs::weakly_canonical(at, ec);
+    if (ec) return path.lexically_normal();
+    fs::path walked;
+    auto part = resolved.begin();
+    for (; part != resolved.end(); ++part) {
+      walked /= *part;
+      if (fs::is_symlink(fs::symlink_status(walked, ec))) break;
+    }
+    if (part == resolved.end()) return resolved;
+    const fs::path target = fs::read_symlink(walked, ec);
+    if (ec) return path.lexically_normal();
+    at = walked.parent_path() / target;  // an absolute target replaces what is before it
+    for (++part; part != resolved.end(); ++part) at /= *part;
+  }
+  return path.lexically_normal();
 }
 
 bool beneath(const fs::path& path, const fs::path& root) {

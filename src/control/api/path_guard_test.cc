@@ -48,6 +48,23 @@ TEST_F(PathGuardTest, RefusesEveryWayOut) {
   }
 }
 
+// Opening such a link for writing made a file outside.
+TEST_F(PathGuardTest, FollowsLinksWhoseTargetDoesNotExist) {
+  const auto link = [&](const char* to, const char* name) {
+    std::filesystem::create_symlink(to, dir_ + "/root/" + name);
+  };
+  link("../out/new.db", "relative.db");
+  link((dir_ + "/out/new.db").c_str(), "absolute.db");
+  link("absolute.db", "twice.db");
+  link("../out/no/such", "folder");
+  link("sub/new.db", "kept.db");
+  for (const char* path :
+       {"relative.db", "absolute.db", "twice.db", "folder/new.db", "sub/../twice.db"}) {
+    EXPECT_EQ(resolve(path), "refused") << path;
+  }
+  EXPECT_EQ(resolve("kept.db"), dir_ + "/root/sub/new.db");
+}
+
 TEST_F(PathGuardTest, RefusesTheStoreUnderAnyName) {
   for (const char* path : {"store.db", "./sub/../store.db", "inside/../store.db", "hard.db"}) {
     EXPECT_EQ(resolve(path), "refused") << path;
