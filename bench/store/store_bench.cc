@@ -1,0 +1,246 @@
+// The SQLite store alone. Usage: store_bench throughput|fill|open|read PATH [NUMBERS…]; JSON on
+// stdout.
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "control/store/sqlite/sqlite_store.h"
+
+namespace tidegate {
+namespace {
+
+using Steady = std::chrono::steady_clock;
+
+std::atomic<std::int64_t> row_writes{0}, commits{0};
+
+template <class T>
+T must(Result<T> r) {
+  if (!r) throw std::runtime_error(describe(r.error()));
+  if constexpr (!std::is_void_v<T>) return std::move(*r);
+}
+
+// On every connection that is opened from now on.
+int count_writes(sqlite3* db, const char**, const struct sqlite3_api_routines*) {
+  sqlite3_update_hook(
+      db, [](void*, int, const char*, const char*, sqlite3_int64) { ++row_writes; }, nullptr);
+  sqlite3_commit_hook(
+      db,
+      [](void*) {
+        ++commits;
+        return 0;
+      },
+      nullptr);
+  return SQLITE_OK;
+}
+
+double seconds_since(Steady::time_point start) {
+  return std::chrono::duration<double>(Steady::now() - start).count();
+}
+
+double memory_mb(std::string_view key) {
+  std::ifstream in("/proc/self/status");
+  std::string line;
+  while (std::getline(in, line)) {
+    if (line.starts_with(key)) return std::strtod(line.c_str() + key.size() + 1, nullptr) / 1024;
+  }
+  return 0;
+}
+
+const SystemClock kClock;
+
+std::unique_ptr<store::Store> open(const std::string& path) {
+  return must(store::open_sqlite_store({.path = path}, kClock));
+}
+
+Instant this_second() { return std::chrono::floor<Seconds>(kClock.now()); }
+
+void add_connections(store::Store& s, const WorkspaceId& ws) {
+  for (const auto kind : {model::ConnectionKind::Source, model::ConnectionKind::Destination}) {
+    model::Connection c;
+    c.id = ConnectionId(kind == model::ConnectionKind::Source ? "src" : "dst");
+    c.workspace = ws;
+    c.kind = kind;
+    c.name = "c";
+    c.type = "sqlite";
+    c.config = {{"path", "data.db"}};
+    must(s.create_connection(c, {}));
+  }
+}
+
+model::SyncJob job(const WorkspaceId& ws, int n, Instant slot) {
+  model::SyncJob j;
+  j.id = JobId(fmt::format("01900000-0000-7000-9000-{:012}", n));
+  j.workspace = ws;
+  j.spec.name = fmt::format("job {:06}", n);
+  j.spec.source_id = ConnectionId("src");
+  j.spec.destination_id = ConnectionId("dst");
+  j.spec.schedule = model::CronSchedule{"0 * * * *", "America/New_York"};
+  j.spec.entities["orders"].cursor = "updated_at";
+  j.spec.entities["orders"].primary_key = {"id"};
+  j.spec.labels["team"] = "data";
+  j.created_at = j.updated_at = kClock.now();
+  j.next_slot = slot;
+  return j;
+}
+
+// From many threads, so that they share commits.
+void add_jobs(store::Store& s, const WorkspaceId& ws, int count,
+              const std::function<Instant(int)>& slot) {
+  std::vector<std::jthread> threads;
+  std::atomic<int> next{0};
+  for (int t = 0; t < 64; ++t) {
+    threads.emplace_back([&] {
+      for (int n = next++; n < count; n = next++) must(s.create_job(job(ws, n, slot(n)), {}));
+    });
+  }
+}
+
+// `per_job` queued runs for each job; the seconds it took.
+double plan_runs(store::Store& s, int jobs, int per_job) {
+  const auto lease = must(s.acquire_leader(OwnerId("leader"), Millis(600'000)));
+  const auto start = Steady::now();
+  for (int r = 0; r < per_job; ++r) {
+    std::vector<store::PlanStep> steps;
+    for (int n = 0; n < jobs; ++n) {
+      const JobId id(fmt::format("01900000-0000-7000-9000-{:012}", n));
+      const auto j = must(s.get_job(WorkspaceId(), id));
+      const Instant slot = *j.next_slot;
+      steps.push_back({.job = id,
+                       .expected_revision = 1,
+                       .expected_next_slot = slot,
+                       .next_slot = slot + Seconds(1),
+                       .runs = {{RunId(fmt::format("{}-{}", id.str(), to_ms(slot))), slot,
+                                 model::Trigger::Schedule, slot}}});
+      if (steps.size() == 200 || n + 1 == jobs) {
+        must(s.apply_plan(*lease, steps));
+        steps.clear();
+      }
+    }
+  }
+  must(s.release_leader(*lease));
+  return seconds_since(start);
+}
+
+// Claims and completes until nothing is left; the number of runs.
+int work(store::Store& s, const std::string& owner, std::size_t batch) {
+  int done = 0;
+  for (;;) {
+    const auto claimed = must(s.claim_runs({.owner = OwnerId(owner), .max = batch})).runs;
+    if (claimed.empty()) return done;
+    std::vector<store::AttemptEnd> ends;
+    for (const auto& c : claimed) {
+      ends.push_back({.held = {c.run.id, c.run.fence},
+                      .next = model::RunState::Succeeded,
+                      .outcome = "succeeded"});
+    }
+    for (const auto& ended : must(s.finish_attempts(ends))) must(ended);
+    done += static_cast<int>(claimed.size());
+  }
+}
+
+void throughput(const std::string& path, int jobs, int per_job, int threads, std::size_t batch) {
+  sqlite3_auto_extension(reinterpret_cast<void (*)()>(count_writes));
+  auto s = open(path);
+  const auto ws = must(s->find_workspace("default")).id;
+  add_connections(*s, ws);
+  const Instant first = this_second() - std::chrono::hours(1);
+  add_jobs(*s, ws, jobs, [&](int) { return first; });
+  const double plan_seconds = plan_runs(*s, jobs, per_job);
+  row_writes = commits = 0;
+  std::atomic<int> done{0};
+  const auto start = Steady::now();
+  {
+    std::vector<std::jthread> workers;
+    for (int t = 0; t < threads; ++t) {
+      workers.emplace_back([&, t] { done += work(*s, fmt::format("w{}", t), batch); });
+    }
+  }
+  const double took = seconds_since(start);
+  fmt::print(
+      "{{\"runs\": {}, \"seconds\": {:.3f}, \"runs_per_s\": {:.0f}, \"rows_per_run\": {:.2f}, "
+      "\"commits_per_run\": {:.3f}, \"planned_per_s\": {:.0f}}}\n",
+      done.load(), took, done / took, double(row_writes) / done, double(commits) / done,
+      jobs * per_job / plan_seconds);
+}
+
+void fill(const std::string& path, int jobs, int runs_per_job) {
+  auto s = open(path);
+  const auto ws = must(s->find_workspace("default")).id;
+  add_connections(*s, ws);
+  // One in a hundred is due now, the rest within the coming hour.
+  const Instant now = this_second();
+  add_jobs(*s, ws, jobs, [&](int n) {
+    return n % 100 == 0 || runs_per_job > 0 ? now - Seconds(60) : now + Seconds(1 + n % 3600);
+  });
+  if (runs_per_job > 0) {
+    plan_runs(*s, jobs, runs_per_job);
+    work(*s, "w", 200);
+  }
+}
+
+void open_and_plan(const std::string& path) {
+  const auto start = Steady::now();
+  auto s = open(path);
+  const double opened = seconds_since(start);
+  const auto due = must(s->due_jobs(kClock.now(), 500));
+  fmt::print("{{\"open_ms\": {:.1f}, \"first_due_ms\": {:.1f}, \"due\": {}, \"rss_mb\": {:.1f}}}\n",
+             opened * 1e3, seconds_since(start) * 1e3, due.jobs.size(), memory_mb("VmHWM:"));
+}
+
+void read(const std::string& path, int seconds) {
+  auto s = open(path);
+  const auto ws = must(s->find_workspace("default")).id;
+  (void)s->create_token({.id = TokenId("t"), .name = "t", .hash = "hash"});
+  const JobId id(fmt::format("01900000-0000-7000-9000-{:012}", 7));
+  const auto start = Steady::now();
+  std::int64_t reads = 0;
+  while (seconds_since(start) < seconds) {
+    for (int i = 0; i < 1000; ++i, ++reads) {
+      if (!must(s->find_token("hash"))) throw std::runtime_error("no token");
+      must(s->find_workspace("default"));
+      must(s->get_job(ws, id));
+    }
+  }
+  fmt::print("{{\"requests_per_s\": {:.0f}, \"rss_mb\": {:.1f}}}\n",
+             double(reads) / seconds_since(start), memory_mb("VmRSS:"));
+}
+
+}  // namespace
+}  // namespace tidegate
+
+int main(int argc, char** argv) {
+  using namespace tidegate;
+  const std::vector<std::string> args(argv + 1, argv + argc);
+  const auto number = [&](std::size_t i) { return std::stoi(args.at(i)); };
+  try {
+    if (args.at(0) == "throughput") {
+      throughput(args.at(1), number(2), number(3), number(4), static_cast<std::size_t>(number(5)));
+    } else if (args.at(0) == "fill") {
+      fill(args.at(1), number(2), number(3));
+    } else if (args.at(0) == "open") {
+      open_and_plan(args.at(1));
+    } else if (args.at(0) == "read") {
+      read(args.at(1), number(2));
+    } else {
+      throw std::out_of_range("unknown command");
+    }
+  } catch (const std::out_of_range&) {
+    fmt::print(
+        stderr,
+        "usage: store_bench throughput PATH JOBS RUNS_PER_JOB THREADS BATCH | fill PATH JOBS "
+        "RUNS_PER_JOB | open PATH | read PATH SECONDS\n");
+    return 2;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "store_bench: {}\n", e.what());
+    return 1;
+  }
+}
