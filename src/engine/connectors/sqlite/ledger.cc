@@ -26,12 +26,6 @@ constexpr const char* kTables[] = {
     "NULL, row TEXT NOT NULL, rejected_at TEXT NOT NULL)",
 };
 
-std::unexpected<Error> fenced(const Claim& claim) {
-  return fail(Code::Fenced,
-              fmt::format("entity \"{}\": a newer attempt writes it; this one wrote nothing more",
-                          claim.entity));
-}
-
 std::string now_text(const Clock& clock) { return format_utc(clock.now()); }
 
 }  // namespace
@@ -107,6 +101,13 @@ Status Ledger::create_tables(const Clock& clock, Rng& rng) {
   return stmt.run();
 }
 
+Status Ledger::still_mine(const Claim& claim) const {
+  if (db_.changes() == 1) return {};
+  return fail(Code::Fenced,
+              fmt::format("entity \"{}\": a newer attempt writes it; this one wrote nothing more",
+                          claim.entity));
+}
+
 Status Ledger::claim(const Claim& claim, const Clock& clock) {
   TG_TRY(Stmt stmt,
          db_.prepare("INSERT INTO _tidegate_state (job, entity, fence, session, updated_at) "
@@ -116,8 +117,7 @@ Status Ledger::claim(const Claim& claim, const Clock& clock) {
   stmt.bind(1, claim.job).bind(2, claim.entity).bind(3, claim.fence).bind(4, claim.session);
   stmt.bind(5, now_text(clock));
   TG_CHECK(stmt.run());
-  if (db_.changes() != 1) return fenced(claim);
-  return {};
+  return still_mine(claim);
 }
 
 Status Ledger::lock_fence(const Claim& claim, const Clock& clock) {
@@ -127,8 +127,7 @@ Status Ledger::lock_fence(const Claim& claim, const Clock& clock) {
   stmt.bind(1, claim.job).bind(2, claim.entity).bind(3, claim.fence).bind(4, claim.session);
   stmt.bind(5, now_text(clock));
   TG_CHECK(stmt.run());
-  if (db_.changes() != 1) return fenced(claim);
-  return {};
+  return still_mine(claim);
 }
 
 Status Ledger::own_table(const Claim& claim, const Clock& clock) {
@@ -156,8 +155,7 @@ Status Ledger::store(const Claim& claim, const Writer::NewState& state, const Cl
   stmt.bind(1, claim.job).bind(2, claim.entity).bind(3, claim.fence).bind(4, claim.session);
   stmt.bind(5, state.state).bind(6, state.epoch).bind(7, now_text(clock));
   TG_CHECK(stmt.run());
-  if (db_.changes() != 1) return fenced(claim);
-  return {};
+  return still_mine(claim);
 }
 
 Status Ledger::release(const Claim& claim) {

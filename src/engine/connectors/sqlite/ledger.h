@@ -55,6 +55,9 @@ class Ledger {
   Status forget_rejected(const Claim& claim, const std::string& run_id);
 
  private:
+  // After an UPDATE of the claim's fence row: Fenced unless it met the row.
+  Status still_mine(const Claim& claim) const;
+
   Db& db_;
 };
 
