@@ -125,9 +125,9 @@ Result<boost::json::value> ApiClient::call(const Call& call) {
   return at_path(v, "data");
 }
 
-Result<boost::json::array> ApiClient::list(const std::string& path,
-                                           std::vector<std::pair<std::string, std::string>> query,
-                                           std::size_t max) {
+Result<boost::json::array> ApiClient::list(
+    const std::string& path, const std::vector<std::pair<std::string, std::string>>& query,
+    std::size_t max) {
   boost::json::array out;
   std::string cursor;
   do {

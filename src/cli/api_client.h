@@ -34,9 +34,9 @@ class ApiClient {
   // details; Unavailable when it cannot be reached, naming the address and what to do.
   Result<boost::json::value> call(const Call& call);
   // All pages of a list, at most `max` items; `total` is set when the server told it.
-  Result<boost::json::array> list(const std::string& path,
-                                  std::vector<std::pair<std::string, std::string>> query = {},
-                                  std::size_t max = 1'000'000);
+  Result<boost::json::array> list(
+      const std::string& path, const std::vector<std::pair<std::string, std::string>>& query = {},
+      std::size_t max = 1'000'000);
   // The item of `path` whose id or name is `ref`. NotFound with the nearest names, Conflict when a
   // name is there more than once.
   Result<boost::json::object> find(const std::string& path, std::string_view what,

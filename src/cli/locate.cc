@@ -8,7 +8,7 @@ namespace tidegate::cli {
 namespace {
 
 std::string folder(const Io& io, const char* variable, const char* below_home) {
-  const std::string base = io.env(variable).value_or("");
+  std::string base = io.env(variable).value_or("");
   if (base.starts_with('/')) return base;  // the XDG specification ignores relative ones
   return io.env("HOME").value_or("/var/lib") + below_home;
 }

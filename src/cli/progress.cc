@@ -45,6 +45,7 @@ std::vector<std::string> render_progress(const std::vector<ProgressRow>& rows,
                                          std::chrono::milliseconds elapsed, std::size_t width,
                                          std::size_t height) {
   std::vector<const ProgressRow*> shown;
+  shown.reserve(rows.size());
   for (const ProgressRow& r : rows) shown.push_back(&r);
   std::size_t hidden = 0;
   while (shown.size() + (hidden > 0 ? 1 : 0) > std::max<std::size_t>(height, 2)) {
@@ -56,6 +57,7 @@ std::vector<std::string> render_progress(const std::vector<ProgressRow>& rows,
   for (const ProgressRow* r : shown)
     name_width = std::max(name_width, std::min(columns(r->entity), width / 3));
   std::vector<std::string> out;
+  out.reserve(shown.size() + 1);
   for (const ProgressRow* r : shown)
     out.push_back(clip(line(*r, name_width, elapsed.count()), width));
   if (hidden > 0) out.push_back(clip(fmt::format("… and {} more", hidden), width));

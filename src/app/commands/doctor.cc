@@ -136,7 +136,7 @@ void check_time(Report& report) {
 void check_limits(const Config& config, Report& report) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
-  const auto need = static_cast<rlim_t>(256 + 5 * config.max_concurrent_runs);
+  const auto need = 256 + 5 * static_cast<rlim_t>(config.max_concurrent_runs);
   if (limit.rlim_max < need) {
     report.warn("open files",
                 fmt::format("limit {}, {} runs at once need {}", limit.rlim_max,

@@ -20,6 +20,7 @@ std::string host_name() {
 
 std::vector<std::string> absolute(const std::vector<std::string>& paths) {
   std::vector<std::string> out;
+  out.reserve(paths.size());
   std::error_code ec;
   for (const std::string& p : paths)
     out.push_back(std::filesystem::absolute(p, ec).lexically_normal().string());

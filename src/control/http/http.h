@@ -112,7 +112,7 @@ class EventSource {
 
   virtual ~EventSource() = default;
   // Called on a worker thread before the first pull(), which follows without a wake-up.
-  virtual void open(Wake wake) { (void)wake; }
+  virtual void open(Wake /*wake*/) {}
   // Called on a worker thread, so it may read the store. The next bytes (see format_event), at best
   // ≤ 64 KiB; empty: nothing now, call again after a wake-up; nullopt: the end, the server closes.
   // While it returns bytes it is called again as soon as the client has taken them.
