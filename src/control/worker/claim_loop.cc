@@ -25,16 +25,25 @@ ClaimLoop::ClaimLoop(store::Store& store, RunTable& table, launch::Launcher& lau
       may_execute_(std::move(may_execute)),
       options_(options) {}
 
-std::size_t ClaimLoop::free_places() {
+std::size_t ClaimLoop::take_places() {
+  if (!may_execute_()) return 0;
   const std::lock_guard lock(table_.mutex);
-  const auto places = static_cast<std::size_t>(std::max(0, options_.max_concurrent_runs));
-  if (table_.draining || table_.runs.size() >= places) return 0;
-  return places - table_.runs.size();
+  const auto limit = static_cast<std::size_t>(std::max(0, options_.max_concurrent_runs));
+  if (table_.draining || table_.runs.size() >= limit) return 0;
+  table_.claiming = true;
+  return limit - table_.runs.size();
 }
 
 Millis ClaimLoop::step() {
+  const std::size_t places = take_places();
+  const Millis wait = claim(places);
+  const std::lock_guard lock(table_.mutex);
+  table_.claiming = false;
+  return wait;
+}
+
+Millis ClaimLoop::claim(std::size_t places) {
   const BootInstant sent = clock_.boot_now();
-  const std::size_t places = may_execute_() ? free_places() : 0;
   const bool more_places = places > free_before_;
   free_before_ = places;
   if (places == 0) return options_.reread;

@@ -29,7 +29,8 @@ class ClaimLoop {
   void hint() { hinted_.store(true); }
 
  private:
-  std::size_t free_places();
+  std::size_t take_places();  // marks the table as claiming when there are any
+  Millis claim(std::size_t places);
   void begin(store::ClaimedRun claimed, BootInstant sent);
 
   store::Store& store_;

@@ -57,7 +57,10 @@ struct RunTable {
   std::unordered_map<std::uint64_t, RunId> by_launch;
   std::vector<RunId> changed;  // lost, or asked to cancel, since the supervisor looked
   bool draining = false;       // stop() has begun: nothing new is claimed
+  bool claiming = false;       // runs may be on their way from the store into `runs`
 
+  // REQUIRES: mutex is held.
+  bool idle() const { return runs.empty() && !claiming; }
   // REQUIRES: mutex is held.
   ActiveRun* find(const RunId& id) {
     const auto at = runs.find(id);

@@ -296,6 +296,27 @@ TEST_F(Simulation, ADrainedRunGoesBackToTheQueueAndUsesNoRetry) {
   EXPECT_TRUE(second.leader.leading());  // at once, not after the lease's time to live
 }
 
+// Symptom: a run that was claimed while the server began to stop was dropped, and started again
+// only when its lease had expired.
+TEST_F(Simulation, AWorkerThatIsClaimingIsNotIdle) {
+  SimWorker& worker = add_worker();
+  int claims = 0, idle = 0;
+  store_.set_gate([&](std::string_view method) {
+    if (method == "claim_runs") {
+      const std::lock_guard lock(worker.table.mutex);
+      ++claims;
+      idle += worker.table.idle() ? 1 : 0;
+    }
+    return Fault::None;
+  });
+  add_job(Seconds(10), once);
+  run_for(Seconds(20));
+  EXPECT_GT(claims, 0);
+  EXPECT_EQ(idle, 0);
+  const std::lock_guard lock(worker.table.mutex);
+  EXPECT_TRUE(worker.table.idle()) << "all is done";
+}
+
 TEST_F(Simulation, AServiceManagersSignalToTheChildrenDuringADrainUsesNoRetry) {
   script_ = [](const auto&) { return Script{.runs_for = Seconds(5), .signal = 15}; };
   SimWorker& worker = add_worker();

@@ -192,6 +192,24 @@ TEST_F(Simulation, AWorkerThatWasDeclaredDeadAndComesBackWritesNothing) {
   EXPECT_EQ(job(id).known_state.at("a").sequence, 2);
 }
 
+// Its log and its end would be refused too, but a child that is silent writes neither for hours.
+TEST_F(Simulation, AWorkerThatWasDeclaredDeadKillsASilentChildAtItsNextRenewal) {
+  script_ = [](const auto&) { return Script{.runs_for = Seconds(600)}; };
+  SimWorker& first = add_worker();
+  run_for(Seconds(1));
+  const JobId id = add_job(
+      Seconds(60), [this](auto& j) { j.spec.schedule = model::AtSchedule{start_ + Seconds(61)}; });
+  run_for(Seconds(61));
+  ASSERT_EQ(outcomes(id), "running");
+  first.frozen = true;
+  SimWorker& second = add_worker();
+  run_for(Seconds(24));
+  ASSERT_EQ(runs(id)[0].owner, second.id);
+  first.frozen = false;
+  run_for(first.options.run_renew + Seconds(1));
+  EXPECT_THAT(first.launcher.calls(), ElementsAre("start 1", "kill 1"));
+}
+
 TEST_F(Simulation, RenewalsTellTheChildHowLongItMayCommit) {
   script_ = [](const auto&) { return Script{.runs_for = Seconds(60)}; };
   SimWorker& worker = add_worker();

@@ -105,7 +105,7 @@ bool Worker::wait_until_idle(Millis limit) {
   std::unique_lock lock(idle_mutex_);
   return idle_.wait_for(lock, limit, [this] {
     const std::lock_guard table(table_.mutex);
-    return table_.runs.empty();
+    return table_.idle();
   });
 }
 
@@ -123,7 +123,7 @@ Millis Worker::execute() {
   bool logs = false, idle = false;
   {
     const std::lock_guard lock(table_.mutex);
-    idle = table_.runs.empty();
+    idle = table_.idle();
     for (const auto& [id, run] : table_.runs) logs = logs || (run.end && !run.log.empty());
   }
   if (logs) log_thread_.wake();
