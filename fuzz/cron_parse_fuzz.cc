@@ -1,5 +1,5 @@
-// Any text as a cron expression: parse, explain and next() must end, keep their order and agree with
-// themselves, in zones with hour, half-hour and whole-day shifts.
+// Any text as a cron expression: parse, explain and next() must end, keep their order and agree
+// with themselves, in zones with hour, half-hour and whole-day shifts.
 
 #include <array>
 #include <cstddef>

@@ -117,7 +117,7 @@ double plan_runs(store::Store& s, int jobs, int per_job) {
       steps.push_back({.job = id,
                        .expected_revision = 1,
                        .expected_next_slot = slot,
-                       .next_slot = slot + Seconds(1),
+                       .next_slot = slot + Seconds(r + 1 < per_job ? 1 : 3600),
                        .runs = {{RunId(fmt::format("{}-{}", id.str(), to_ms(slot))), slot,
                                  model::Trigger::Schedule, slot}}});
       if (steps.size() == 200 || n + 1 == jobs) {

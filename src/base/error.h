@@ -58,7 +58,8 @@ inline constexpr CodeTraits kCodeTable[] = {
 
 constexpr const CodeTraits& traits(Code code) { return kCodeTable[static_cast<std::size_t>(code)]; }
 
-// One wrong field. `field` is the JSON path as the user wrote it (`schedule.cron`, `entities["a"].cursor`).
+// One wrong field. `field` is the JSON path as the user wrote it (`schedule.cron`,
+// `entities["a"].cursor`).
 struct FieldError {
   std::string field;
   std::string message;                  // the value's problem and the remedy
@@ -70,8 +71,8 @@ struct FieldError {
 // Never holds a secret: whoever builds a message masks first.
 struct Error {
   Code code = Code::Internal;
-  std::string message;              // a sentence: what happened and what to do
-  std::string reason;               // stable snake_case slug of the API (`job_not_found`); may be empty
+  std::string message;  // a sentence: what happened and what to do
+  std::string reason;   // stable snake_case slug of the API (`job_not_found`); may be empty
   std::vector<FieldError> details;  // for Invalid and Malformed
 
   std::string_view slug() const { return reason.empty() ? traits(code).name : reason; }
@@ -101,8 +102,8 @@ std::string describe(const Error& error);
   if (!tmp) return std::unexpected(std::move(tmp).error()); \
   decl = std::move(*tmp)
 #define TG_TRY(decl, ...) TG_TRY_IMPL(TG_CONCAT(tg_try_, __LINE__), decl, (__VA_ARGS__))
-#define TG_CHECK(...)                                                      \
-  do {                                                                     \
-    if (auto tg_status = (__VA_ARGS__); !tg_status)                        \
-      return std::unexpected(std::move(tg_status).error());                \
+#define TG_CHECK(...)                                       \
+  do {                                                      \
+    if (auto tg_status = (__VA_ARGS__); !tg_status)         \
+      return std::unexpected(std::move(tg_status).error()); \
   } while (false)

@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/json/stream_parser.hpp>
 #include <boost/json/serialize.hpp>
+#include <boost/json/stream_parser.hpp>
+#include <cmath>
 
 #include "base/text.h"
 
@@ -43,7 +44,8 @@ class DuplicateKeys {
         case '"': {
           const std::size_t begin = ++i;
           while (s_[i] != '"') i += s_[i] == '\\' ? 2 : 1;
-          if (expect_key && !objects.back().insert(s_.substr(begin, i - begin)).second) return begin;
+          if (expect_key && !objects.back().insert(s_.substr(begin, i - begin)).second)
+            return begin;
           expect_key = false;
           break;
         }
@@ -59,13 +61,23 @@ class DuplicateKeys {
   std::vector<std::size_t> is_array_;
 };
 
+// `1e999` is valid JSON that no double holds: it would be stored as what no parser takes back.
+// Recursion is bounded by Limits::max_depth.
+bool all_finite(const value& v) {
+  if (v.is_double()) return std::isfinite(v.get_double());
+  if (v.is_array()) return std::ranges::all_of(v.get_array(), all_finite);
+  if (v.is_object()) {
+    return std::ranges::all_of(v.get_object(), [](const auto& m) { return all_finite(m.value()); });
+  }
+  return true;
+}
+
 }  // namespace
 
 Result<value> parse(std::string_view text, const Limits& limits) {
   if (text.size() > limits.max_bytes) {
-    return fail(Code::TooLarge,
-                fmt::format("the JSON text has {} bytes; at most {} are accepted", text.size(),
-                            limits.max_bytes));
+    return fail(Code::TooLarge, fmt::format("the JSON text has {} bytes; at most {} are accepted",
+                                            text.size(), limits.max_bytes));
   }
   boost::json::parse_options options;
   options.max_depth = limits.max_depth;
@@ -78,8 +90,10 @@ Result<value> parse(std::string_view text, const Limits& limits) {
   }
   if (!ec) parser.finish(ec);
   if (ec) {
-    Error e{Code::Malformed, fmt::format("not valid JSON at byte {}: {}", used, ec.message()),
-            "malformed_json", {}};
+    Error e{Code::Malformed,
+            fmt::format("not valid JSON at byte {}: {}", used, ec.message()),
+            "malformed_json",
+            {}};
     if (ec == boost::json::error::too_deep) {
       e.message = fmt::format("JSON nested deeper than {} levels", limits.max_depth);
     }
@@ -89,19 +103,30 @@ Result<value> parse(std::string_view text, const Limits& limits) {
     return fail(Code::Malformed, fmt::format("duplicate key at byte {}; send each key once", *dup),
                 "duplicate_key");
   }
-  return parser.release();
+  value result = parser.release();
+  if (!all_finite(result)) {
+    return fail(Code::Malformed, "a number is too large; numbers go up to about 1.8e308",
+                "malformed_json");
+  }
+  return result;
 }
 
 std::string write(const value& v) { return boost::json::serialize(v); }
 
 std::string_view type_name(const value& v) {
   switch (v.kind()) {
-    case boost::json::kind::null: return "null";
-    case boost::json::kind::bool_: return "true or false";
-    case boost::json::kind::string: return "text";
-    case boost::json::kind::array: return "a list";
-    case boost::json::kind::object: return "an object";
-    default: return "a number";
+    case boost::json::kind::null:
+      return "null";
+    case boost::json::kind::bool_:
+      return "true or false";
+    case boost::json::kind::string:
+      return "text";
+    case boost::json::kind::array:
+      return "a list";
+    case boost::json::kind::object:
+      return "an object";
+    default:
+      return "a number";
   }
 }
 
@@ -238,8 +263,9 @@ std::optional<Instant> Reader::time(std::string_view key) {
 std::optional<Millis> Reader::duration(std::string_view key, Millis min, Millis max) {
   const value* v = present(key, false);
   if (v == nullptr) return std::nullopt;
-  Result<Millis> d = fail(Code::Invalid, fmt::format("must be a duration such as 90s, 15m or 24h, not {}",
-                                                     type_name(*v)));
+  Result<Millis> d =
+      fail(Code::Invalid,
+           fmt::format("must be a duration such as 90s, 15m or 24h, not {}", type_name(*v)));
   if (v->is_string()) d = parse_duration(std::string_view(v->get_string()));
   if (v->is_number()) {
     boost::system::error_code ec;
@@ -313,9 +339,9 @@ void Reader::finish() {
     const std::string_view key = member.key();
     if (known_.contains(key)) continue;
     const std::string_view near = nearest(key, names);
-    error(clip(key, 100),
-          near.empty() ? std::string("is not a known field; remove it")
-                       : fmt::format("is not a known field; did you mean '{}'?", near));
+    error(clip(key, 100), near.empty()
+                              ? std::string("is not a known field; remove it")
+                              : fmt::format("is not a known field; did you mean '{}'?", near));
   }
 }
 

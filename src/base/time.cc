@@ -60,9 +60,9 @@ std::string format_utc(Instant t) {
   const auto day = std::chrono::floor<std::chrono::days>(t);
   const std::chrono::year_month_day ymd(day);
   const auto ms_of_day = (t - day).count();
-  std::string text = fmt::format(
-      "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", int(ymd.year()), unsigned(ymd.month()),
-      unsigned(ymd.day()), ms_of_day / 3'600'000, ms_of_day / 60'000 % 60, ms_of_day / 1000 % 60);
+  std::string text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", int(ymd.year()),
+                                 unsigned(ymd.month()), unsigned(ymd.day()), ms_of_day / 3'600'000,
+                                 ms_of_day / 60'000 % 60, ms_of_day / 1000 % 60);
   if (ms_of_day % 1000 != 0) text += fmt::format(".{:03}", ms_of_day % 1000);
   return text + "Z";
 }
@@ -131,9 +131,10 @@ Result<Millis> parse_duration(std::string_view text) {
     s.remove_prefix(u);
   }
   if (!any) {
-    return fail(Code::Invalid, fmt::format("'{}' is not a duration; write a whole number with a unit, "
-                                           "for example 250ms, 90s, 15m, 24h or 7d",
-                                           clip(text, 64)));
+    return fail(Code::Invalid,
+                fmt::format("'{}' is not a duration; write a whole number with a unit, "
+                            "for example 250ms, 90s, 15m, 24h or 7d",
+                            clip(text, 64)));
   }
   return Millis(total);
 }

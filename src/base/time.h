@@ -52,7 +52,8 @@ std::string format_utc(Instant t);
 // Any offset is accepted; fractions beyond milliseconds are cut off. Invalid: not RFC 3339.
 Result<Instant> parse_rfc3339(std::string_view text);
 
-// A span of time as users write it: ISO-free `90s`, `15m`, `24h`, `7d`, `250ms`, `1h30m`. Whole, ≥ 0.
+// A span of time as users write it: ISO-free `90s`, `15m`, `24h`, `7d`, `250ms`, `1h30m`. Whole, ≥
+// 0.
 Result<Millis> parse_duration(std::string_view text);
 std::string format_duration(Millis d);  // shortest exact form that parse_duration reads
 

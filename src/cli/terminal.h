@@ -36,7 +36,7 @@ struct Context {
   const std::atomic<bool>* interrupted = nullptr;
   std::function<void()> catch_interrupts = [] {};
   bool password_in_argv = false;  // there was one, and it was overwritten
-  std::string program;    // path of this binary
+  std::string program;            // path of this binary
 };
 
 enum class Color : char { Green, Red, Yellow, Dim };

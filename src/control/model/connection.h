@@ -46,7 +46,7 @@ inline constexpr std::string_view kRoleNames[] = {"viewer", "operator", "admin"}
 struct Token {
   TokenId id;
   std::string name;
-  std::string hash;                     // SHA-256 of the token, hex; the token is not kept
+  std::string hash;  // SHA-256 of the token, hex; the token is not kept
   Role role = Role::Viewer;
   std::vector<WorkspaceId> workspaces;  // empty: all
   std::optional<Instant> expires_at;

@@ -1,6 +1,6 @@
 #pragma once
-// A sync job: what to copy, when and how. JobSpec is what a user sets (and what a run is pinned to);
-// SyncJob adds what the system keeps.
+// A sync job: what to copy, when and how. JobSpec is what a user sets (and what a run is pinned
+// to); SyncJob adds what the system keeps.
 
 #include <cstdint>
 #include <deque>
@@ -27,16 +27,16 @@ struct JobSpec {
   std::map<std::string, protocol::EntityOptions> entities;
   bool enabled = true;
   RetryPolicy retry;
-  std::optional<Millis> timeout;    // of the whole run, without queue time; none: no limit
-  Millis stall_timeout{900'000};    // no rows, bytes or pages for so long; 0: no limit
+  std::optional<Millis> timeout;  // of the whole run, without queue time; none: no limit
+  Millis stall_timeout{900'000};  // no rows, bytes or pages for so long; 0: no limit
   Overlap overlap = Overlap::Skip;
   Catchup catchup = Catchup::Last;
-  int max_catchup = 100;            // with Catchup::All
+  int max_catchup = 100;  // with Catchup::All
   Millis catchup_window{86'400'000};
   Millis misfire_grace{60'000};
-  Millis jitter{0};                 // a start is delayed by a stable hash of (job, slot) in [0, jitter)
+  Millis jitter{0};  // a start is delayed by a stable hash of (job, slot) in [0, jitter)
   protocol::SchemaChange schema_change = protocol::SchemaChange::Evolve;
-  std::int64_t max_rejected = 0;    // rows per entity
+  std::int64_t max_rejected = 0;  // rows per entity
   std::map<std::string, std::string> labels;
 
   bool operator==(const JobSpec&) const = default;
@@ -68,9 +68,9 @@ struct SyncJob {
   std::optional<std::string> last_error;   // of the newest terminal run; none after a success
   std::int64_t run_count = 0;              // terminal runs
   int consecutive_failures = 0;
-  std::deque<Millis> success_durations;    // the last 20, oldest first
+  std::deque<Millis> success_durations;                     // the last 20, oldest first
   std::map<std::string, protocol::KnownState> known_state;  // by entity
-  std::int64_t reset_epoch = 0;            // raised by `reset`
+  std::int64_t reset_epoch = 0;                             // raised by `reset`
 
   std::optional<Millis> avg_duration() const;  // mean of success_durations; none before a success
 };

@@ -23,7 +23,12 @@ constexpr bool is_terminal(RunState s) { return s >= RunState::Succeeded; }
 //   queued → running | cancelled | failed(expired);  running → terminal | queued (retry or orphan)
 bool can_move(RunState from, RunState to);
 
-enum class Trigger : std::uint8_t { Schedule, Catchup, Manual, Retry /* POST /retry of a failed run */ };
+enum class Trigger : std::uint8_t {
+  Schedule,
+  Catchup,
+  Manual,
+  Retry /* POST /retry of a failed run */
+};
 inline constexpr std::string_view kTriggerNames[] = {"schedule", "catchup", "manual", "retry"};
 
 // What kind of failure, which decides whether a retry is worth it.
@@ -36,7 +41,8 @@ inline constexpr std::string_view kConfiguration = "configuration", kPermission 
                                   kRateLimited = "rate_limited", kInternal = "internal",
                                   kWorkerLost = "worker_lost", kStalled = "stalled",
                                   kTimeout = "timeout", kSuperseded = "superseded",
-                                  kExpired = "expired", kFenced = "fenced", kCancelled = "cancelled";
+                                  kExpired = "expired", kFenced = "fenced",
+                                  kCancelled = "cancelled";
 }
 
 struct EntityProgress {
@@ -51,7 +57,8 @@ struct Attempt {
   Fence fence{};
   Instant started_at;
   std::optional<Instant> finished_at;
-  std::string outcome;  // "" while running, a terminal state's name, "retry", "returned" or "worker_lost"
+  std::string
+      outcome;  // "" while running, a terminal state's name, "retry", "returned" or "worker_lost"
   std::string error_kind, error;
 };
 
@@ -59,28 +66,28 @@ struct Run {
   RunId id;
   WorkspaceId workspace;
   JobId job;
-  std::int64_t job_revision = 1;           // the spec it executes
-  std::optional<Instant> scheduled_for;    // the slot; none for a run without one
+  std::int64_t job_revision = 1;         // the spec it executes
+  std::optional<Instant> scheduled_for;  // the slot; none for a run without one
   Trigger trigger = Trigger::Schedule;
-  std::string triggered_by;                // the token's name, for Manual and Retry
+  std::string triggered_by;  // the token's name, for Manual and Retry
   RunState state = RunState::Queued;
-  int attempt = 0;                         // the current or last one, from 1; 0 before the first
+  int attempt = 0;  // the current or last one, from 1; 0 before the first
   int retries_used = 0;
-  int lost_in_row = 0;                     // workers lost since state was last committed
+  int lost_in_row = 0;  // workers lost since state was last committed
   Instant created_at;
-  Instant not_before;                      // queued: may start then (jitter, backoff)
-  std::optional<Instant> started_at;       // of the first attempt
+  Instant not_before;                 // queued: may start then (jitter, backoff)
+  std::optional<Instant> started_at;  // of the first attempt
   std::optional<Instant> finished_at;
-  OwnerId owner;                           // while running
-  Fence fence{};                           // of the current or last attempt
+  OwnerId owner;  // while running
+  Fence fence{};  // of the current or last attempt
   bool cancel_requested = false;
   std::string error_kind, error;           // of the last attempt; empty on success
   std::vector<std::string> only_entities;  // a retry of the failed ones; empty: as the job says
   std::vector<protocol::EntityResult> entities;  // outcomes so far, one per entity
   std::map<std::string, EntityProgress> progress;
-  std::vector<Attempt> attempts;           // the newest 20
+  std::vector<Attempt> attempts;  // the newest 20
   std::vector<std::string> warnings;
-  std::string exclusive_key;               // resource held while running, see Connection
+  std::string exclusive_key;  // resource held while running, see Connection
 };
 
 // Why a slot has no run. A stretch of consecutive slots with one reason is one record.
@@ -106,7 +113,7 @@ struct LedgerEntry {
   std::int64_t count = 1;
   std::string outcome;  // planned, a terminal run state's name, skipped or missed
   std::string reason;
-  RunId run;            // empty for skipped and missed
+  RunId run;  // empty for skipped and missed
 };
 
 struct RunLogLine {

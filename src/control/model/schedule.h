@@ -39,8 +39,8 @@ inline constexpr std::string_view kOverlapNames[] = {"skip", "queue_one", "queue
 enum class Catchup : std::uint8_t { Last, All, None };
 inline constexpr std::string_view kCatchupNames[] = {"last", "all", "none"};
 
-// Exponential backoff with full jitter: uniform in [0, min(max, initial × factor^(n−1))] for retry n;
-// jitter false: exactly the upper bound.
+// Exponential backoff with full jitter: uniform in [0, min(max, initial × factor^(n−1))] for retry
+// n; jitter false: exactly the upper bound.
 struct RetryPolicy {
   int max_attempts = 3;  // 1: no retry
   Millis initial{30'000};

@@ -10,7 +10,10 @@ constexpr bool kLegal[kStates][kStates] = {
     //            queued running succeeded failed cancelled timed_out
     /* queued */ {false, true, false, true, true, false},
     /* running */ {true, false, true, true, true, true},
-    /* terminal states lead nowhere */ {}, {}, {}, {},
+    /* terminal states lead nowhere */ {},
+    {},
+    {},
+    {},
 };
 
 }  // namespace
