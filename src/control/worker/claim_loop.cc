@@ -80,6 +80,12 @@ void ClaimLoop::begin(store::ClaimedRun claimed, BootInstant sent) {
   auto request = run_request(run.claimed, lease_until, resolve_, options_, run.masker);
 
   const std::lock_guard lock(table_.mutex);
+  // This server was frozen, lost the run and was quicker to claim it again than to see that.
+  if (const ActiveRun* old = table_.find(id); old != nullptr) {
+    if (!old->end) launcher_.kill(old->launch);
+    table_.remove(id);  // what the old child still says is nobody's
+  }
+  table_.changed.push_back(id);  // its deadlines are new to the supervisor
   if (request) {
     run.launch = launcher_.start(*request);
     table_.by_launch[static_cast<std::uint64_t>(run.launch)] = id;

@@ -138,7 +138,7 @@ Finisher::Step Finisher::log_step() {
 void Finisher::after_log(const Lines& written, const Status& status) {
   const std::lock_guard lock(table_.mutex);
   ActiveRun* run = table_.find(written.held.run);
-  if (run == nullptr) return;
+  if (run == nullptr || run->held().fence != written.held.fence) return;
   run->writing_log = false;
   if (status) return;
   if (status.error().code == Code::Fenced) {

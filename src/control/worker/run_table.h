@@ -55,7 +55,7 @@ struct RunTable {
   std::mutex mutex;
   std::map<RunId, ActiveRun> runs;
   std::unordered_map<std::uint64_t, RunId> by_launch;
-  std::vector<RunId> changed;  // lost, or asked to cancel, since the supervisor looked
+  std::vector<RunId> changed;  // new, lost, or asked to cancel, since the supervisor looked
   bool draining = false;       // stop() has begun: nothing new is claimed
   bool claiming = false;       // runs may be on their way from the store into `runs`
 

@@ -210,6 +210,29 @@ TEST_F(Simulation, AWorkerThatWasDeclaredDeadKillsASilentChildAtItsNextRenewal) 
   EXPECT_THAT(first.launcher.calls(), ElementsAre("start 1", "kill 1"));
 }
 
+// Symptom: the old child's end was taken for the end of the new attempt, which ran on unwatched.
+TEST_F(Simulation, AWorkerThatClaimsItsOwnLostRunAgainKillsTheOldChildFirst) {
+  script_ = [](const auto&) { return Script{.runs_for = Seconds(100)}; };
+  options_.max_concurrent_runs = 4;
+  SimWorker& first = add_worker();
+  run_for(Seconds(1));
+  const JobId id = add_job(
+      Seconds(60), [this](auto& j) { j.spec.schedule = model::AtSchedule{start_ + Seconds(61)}; });
+  run_for(Seconds(61));
+  ASSERT_EQ(outcomes(id), "running");
+  first.frozen = true;
+  options_.max_concurrent_runs = 0;  // the second one plans and finds orphans, and executes nothing
+  add_worker();
+  run_for(Seconds(24));
+  ASSERT_EQ(outcomes(id), "queued");
+  first.frozen = false;
+  run_for(Seconds(110));
+  EXPECT_EQ(outcomes(id), "succeeded");
+  EXPECT_EQ(runs(id)[0].attempt, 2);
+  EXPECT_EQ(runs(id)[0].retries_used, 0);
+  EXPECT_THAT(first.launcher.calls(), ElementsAre("start 1", "kill 1", "start 2"));
+}
+
 TEST_F(Simulation, RenewalsTellTheChildHowLongItMayCommit) {
   script_ = [](const auto&) { return Script{.runs_for = Seconds(60)}; };
   SimWorker& worker = add_worker();

@@ -22,6 +22,8 @@ namespace {
 
 constexpr auto kLockPatience = std::chrono::seconds(30);
 constexpr auto kFrozenAfter = std::chrono::seconds(2);
+// Beside the tables' folders: table_name() refuses it.
+constexpr const char* kIdFile = "_tidegate-id";
 constexpr int kLockPollMs = 10;
 
 // A new name lasts once the folder that holds it is synced.
@@ -109,7 +111,7 @@ Result<TableFolder> TableFolder::open(const std::string& root, const std::string
 
 Result<std::string> TableFolder::destination_id(const std::string& root, bool create,
                                                 const Context& context) {
-  const std::string path = root + "/.tidegate/id";
+  const std::string path = root + "/.tidegate/" + kIdFile;
   auto root_fd = open_folder(AT_FDCWD, root, root, false);
   auto tables =
       root_fd ? open_folder(root_fd->get(), ".tidegate", path, false) : std::move(root_fd);
@@ -117,18 +119,19 @@ Result<std::string> TableFolder::destination_id(const std::string& root, bool cr
     if (tables.error().code == Code::NotFound) return std::string();
     return fail(tables.error());
   }
-  TG_TRY(const auto known, read_small(tables->get(), "id", path));
+  TG_TRY(const auto known, read_small(tables->get(), kIdFile, path));
   if (known && !known->empty()) return *known;
   if (!create) return std::string();
   // Two processes may be first at once: link(2) lets one win.
   const std::string id = new_uuid_v7(context.clock, context.rng);
-  TG_CHECK(write_small(tables->get(), "id." + id, id, path));
-  const int linked = linkat(tables->get(), ("id." + id).c_str(), tables->get(), "id", 0);
+  const std::string own = std::string(kIdFile) + "." + id;
+  TG_CHECK(write_small(tables->get(), own, id, path));
+  const int linked = linkat(tables->get(), own.c_str(), tables->get(), kIdFile, 0);
   const int err = errno;
-  unlinkat(tables->get(), ("id." + id).c_str(), 0);
+  unlinkat(tables->get(), own.c_str(), 0);
   if (linked != 0 && err != EEXIST) return io_error("write", path, err);
   if (fsync(tables->get()) != 0) return io_error("write", path, errno);
-  TG_TRY(const auto now, read_small(tables->get(), "id", path));
+  TG_TRY(const auto now, read_small(tables->get(), kIdFile, path));
   return now.value_or("");
 }
 

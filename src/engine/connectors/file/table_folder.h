@@ -4,7 +4,7 @@
 //
 //   DIR/NAME.csv                    → .tidegate/NAME/current/NAME.csv
 //   DIR/_tidegate_rejected/NAME.csv → ../.tidegate/NAME/current/rejected.csv
-//   DIR/.tidegate/id                  the destination's id
+//   DIR/.tidegate/_tidegate-id        the destination's id
 //   DIR/.tidegate/NAME/lock           flock(2), held while claiming and swapping
 //   DIR/.tidegate/NAME/claim.json     who may commit: job, entity, fence, session
 //   DIR/.tidegate/NAME/current      → v7
