@@ -129,8 +129,8 @@ class QueueStore {
     std::optional<Instant> next;
   };
   virtual Result<Due> due_jobs(Instant now, std::size_t limit) = 0;
-  // Applies each step or finds it stale. Fenced: nothing was applied. (jobId, slot) is unique: a
-  // step that would double a slot is Stale.
+  // Applies each step or finds it stale. Fenced: nothing was applied. (jobId, slot) is unique:
+  // what a step says of a slot that has an outcome already is dropped, the rest of it applies.
   virtual Result<std::vector<PlanResult>> apply_plan(const LeaderLease& lease,
                                                      std::span<const PlanStep> steps) = 0;
 

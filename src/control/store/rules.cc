@@ -170,4 +170,28 @@ std::vector<model::RunLogLine> fit_log(LogTail& tail, std::span<const model::Run
   return kept;
 }
 
+std::set<Instant> slots_of(const PlanStep& step) {
+  std::set<Instant> slots;
+  for (const NewRun& run : step.runs) {
+    if (run.slot) slots.insert(*run.slot);
+  }
+  for (const auto& record : step.records) slots.insert({record.first, record.last});
+  return slots;
+}
+
+void drop_known_slots(PlanStep& step, const std::set<Instant>& known) {
+  if (known.empty()) return;
+  std::erase_if(step.runs, [&](const NewRun& r) { return r.slot && known.contains(*r.slot); });
+  for (auto& record : step.records) {
+    // Which slots lie between is not known here: the newest keeps its outcome.
+    if (!known.contains(record.first) || known.contains(record.last)) continue;
+    record.first = record.last;
+    record.count = 1;
+  }
+  std::erase_if(step.records, [&](const auto& r) { return known.contains(r.first); });
+  if (!step.runs.empty()) return;
+  step.supersede.clear();  // no newer run takes their place
+  step.cancel.clear();
+}
+
 }  // namespace tidegate::store::rules

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,6 +31,13 @@ inline constexpr std::size_t kAttemptsKept = 20;
 // ---- fences
 // Grows even after the wall clock stepped back: never less than previous + 1.
 Fence next_fence(Fence previous, Instant now);
+
+// ---- planning
+// Takes out of the step what is about slots that have an outcome already; what is left applies. The
+// job moves on: were such a step refused, it would be made again for ever.
+void drop_known_slots(PlanStep& step, const std::set<Instant>& known);
+// The instants of a step to look up for it.
+std::set<Instant> slots_of(const PlanStep& step);
 
 // ---- a run's life. REQUIRES: the caller has checked the state (check_move) and the fence.
 // Internal when the transition table forbids it.

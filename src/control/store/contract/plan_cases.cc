@@ -146,10 +146,14 @@ TEST_P(StoreContract, ASlotIsNeverPlannedTwice) {
   plan(id, {base_, base_ + 1min});
   PlanStep again = step(id);
   again.runs.push_back({RunId("twice"), base_, model::Trigger::Schedule, base_});
-  EXPECT_THAT(must(store().apply_plan(leader(), {&again, 1})), ElementsAre(PlanResult::Stale));
+  // Symptom: such a step was refused and made again for ever, and the job stood still.
+  EXPECT_THAT(must(store().apply_plan(leader(), {&again, 1})), ElementsAre(PlanResult::Applied));
+  EXPECT_EQ(code_of(store().get_run(ws_, RunId("twice"))), Code::NotFound);
+  EXPECT_EQ(reread(id).next_slot, again.next_slot) << "the job moves on";
   PlanStep skip = step(id);
   skip.records.push_back({.job = id, .first = base_, .last = base_, .reason = "overlap"});
-  EXPECT_THAT(must(store().apply_plan(leader(), {&skip, 1})), ElementsAre(PlanResult::Stale));
+  EXPECT_THAT(must(store().apply_plan(leader(), {&skip, 1})), ElementsAre(PlanResult::Applied));
+  EXPECT_THAT(must(store().list_slots({.workspace = ws_, .job = id})).items, SizeIs(2));
   skip = step(id);
   skip.records.push_back(
       {.job = id, .first = base_ + 2min, .last = base_ + 6min, .count = 5, .reason = "overlap"});
@@ -157,13 +161,14 @@ TEST_P(StoreContract, ASlotIsNeverPlannedTwice) {
   EXPECT_THAT(must(store().apply_plan(leader(), {&skip, 1})), ElementsAre(PlanResult::Applied));
   PlanStep inside = step(id);
   inside.runs.push_back({RunId("inside"), base_ + 4min, model::Trigger::Schedule, base_});
-  EXPECT_THAT(must(store().apply_plan(leader(), {&inside, 1})), ElementsAre(PlanResult::Stale));
+  EXPECT_THAT(must(store().apply_plan(leader(), {&inside, 1})), ElementsAre(PlanResult::Applied));
+  EXPECT_EQ(code_of(store().get_run(ws_, RunId("inside"))), Code::NotFound);
   PlanStep both = step(id);
   both.runs.push_back({RunId("x"), base_ + 7min, model::Trigger::Schedule, base_});
   both.runs.push_back({RunId("y"), base_ + 7min, model::Trigger::Schedule, base_});
   EXPECT_THAT(must(store().apply_plan(leader(), {&both, 1})), ElementsAre(PlanResult::Stale));
   EXPECT_EQ(must(store().list_runs({.workspace = ws_})).total, 2);
-  EXPECT_EQ(reread(id).next_slot, base_ + 7min);
+  EXPECT_EQ(reread(id).next_slot, base_ + 8min);
 }
 
 TEST_P(StoreContract, AStretchOfSlotsWithOneReasonIsOneRecord) {

@@ -118,10 +118,10 @@ bool MemoryStore::step_applies(const JobRow& row, const PlanStep& step) const {
   std::set<Instant> slots;
   for (const NewRun& run : step.runs) {
     if (runs_.contains(run.id)) return false;
-    if (run.slot && (slot_known(row, *run.slot) || !slots.insert(*run.slot).second)) return false;
+    if (run.slot && !slots.insert(*run.slot).second) return false;
   }
   for (const auto& record : step.records) {
-    if (slot_known(row, record.first) || !slots.insert(record.first).second) return false;
+    if (!slots.insert(record.first).second) return false;
   }
   const auto in_state = [&](const RunId& id, RunState unexpected) {
     const auto it = runs_.find(id);
@@ -175,7 +175,11 @@ Result<std::vector<PlanResult>> MemoryStore::apply_plan(const LeaderLease& lease
       results.push_back(PlanResult::Stale);
       continue;
     }
-    apply(it->second, step, write);
+    std::set<Instant> known = rules::slots_of(step);
+    std::erase_if(known, [&](Instant slot) { return !slot_known(it->second, slot); });
+    PlanStep fresh = step;
+    rules::drop_known_slots(fresh, known);
+    apply(it->second, fresh, write);
     results.push_back(PlanResult::Applied);
   }
   return results;

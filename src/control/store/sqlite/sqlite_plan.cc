@@ -126,7 +126,16 @@ Result<bool> in_state(Db& db, const std::vector<RunId>& runs, RunState state) {
   return false;
 }
 
-// True when the step was decided on what is still so, and doubles no slot.
+Result<std::set<Instant>> known_slots(Db& db, const PlanStep& step) {
+  std::set<Instant> known;
+  for (const Instant slot : rules::slots_of(step)) {
+    TG_TRY(const bool is_known, slot_known(db, step.job, slot));
+    if (is_known) known.insert(slot);
+  }
+  return known;
+}
+
+// True when the step was decided on what is still so, and names no slot twice.
 Result<bool> step_applies(Db& db, const std::optional<PlannedJob>& job, const PlanStep& step) {
   if (!job || job->revision != step.expected_revision ||
       job->next_slot != step.expected_next_slot) {
@@ -137,12 +146,10 @@ Result<bool> step_applies(Db& db, const std::optional<PlannedJob>& job, const Pl
     TG_TRY(const bool known, db.exists("SELECT 1 FROM sync_runs WHERE id = ?", run.id));
     if (known) return false;
     if (!run.slot) continue;
-    TG_TRY(const bool doubled, slot_known(db, step.job, *run.slot));
-    if (doubled || !slots.insert(*run.slot).second) return false;
+    if (!slots.insert(*run.slot).second) return false;
   }
   for (const auto& record : step.records) {
-    TG_TRY(const bool doubled, slot_known(db, step.job, record.first));
-    if (doubled || !slots.insert(record.first).second) return false;
+    if (!slots.insert(record.first).second) return false;
   }
   TG_TRY(const bool started, in_state(db, step.supersede, RunState::Running));
   TG_TRY(const bool requeued, in_state(db, step.cancel, RunState::Queued));
@@ -216,7 +223,12 @@ Result<std::vector<PlanResult>> SqliteStore::apply_plan(const LeaderLease& lease
     for (const PlanStep& step : steps) {
       TG_TRY(const auto job, find_planned(tx.db, step.job));
       TG_TRY(const bool applies, step_applies(tx.db, job, step));
-      if (applies) TG_CHECK(apply_step(tx, *job, step));
+      if (applies) {
+        TG_TRY(const auto known, known_slots(tx.db, step));
+        PlanStep fresh = step;
+        rules::drop_known_slots(fresh, known);
+        TG_CHECK(apply_step(tx, *job, fresh));
+      }
       results.push_back(applies ? PlanResult::Applied : PlanResult::Stale);
     }
     return results;
