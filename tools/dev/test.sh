@@ -60,11 +60,12 @@ run_test() {
     [ "$only" = e2e ] || [ "$only" = mutants ] || tail -n 4 "build/log/test-$only.log"
     return
   fi
-  plan_steps 15
+  plan_steps 16
   run_setup
   run_build
   stage_unit
   stage_threads
+  stage_mutants
   stage_oracle
   stage_e2e "$@"
 }

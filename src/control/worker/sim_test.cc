@@ -124,7 +124,8 @@ TEST_F(Simulation, AnOrphanedRunStartsAgainWithinFifteenSecondsAndTheLedgerSaysW
   const auto again = runs(id);
   ASSERT_EQ(again.size(), 1U);
   EXPECT_EQ(again[0].owner, second.id);
-  EXPECT_EQ(again[0].attempt, 2);
+  ASSERT_EQ(again[0].attempt, 2);
+  ASSERT_EQ(again[0].attempts.size(), 2U);
   EXPECT_EQ(again[0].retries_used, 0);
   EXPECT_EQ(again[0].attempts[0].outcome, "worker_lost");
   EXPECT_LE(last_attempt(again[0]).started_at - crashed, Seconds(15));

@@ -129,6 +129,7 @@ TEST_P(StoreContract, Tokens) {
   EXPECT_EQ(reason_of(store().create_token(t)), "name_taken");
   EXPECT_FALSE(must(store().find_token("bb")));
   EXPECT_THAT(must(store().list_tokens()), SizeIs(1));
+  EXPECT_TRUE(must(store().find_token("aa11"))) << "a store may keep what it has read";
   must(other().delete_token(TokenId("t1")));
   EXPECT_FALSE(must(store().find_token("aa11")))
       << "a revoked token is refused at once, everywhere";
