@@ -1,5 +1,6 @@
 #include "app/app.h"
 
+#include <fmt/format.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include <array>
 #include <clocale>
 #include <csignal>
+#include <cstring>
 #include <exception>
 
 #include "app/commands/commands.h"
@@ -79,6 +81,11 @@ int run(std::span<char*> argv) {
                        .program = own_path()};
   try {
     const Result<int> code = dispatch(context, words);
+    if (code && *context.io.out_failed != 0) {
+      context.io.err(fmt::format("tidegate: cannot write to standard output: {}\n",
+                                 std::strerror(*context.io.out_failed)));
+      return *code == 0 ? 1 : *code;
+    }
     if (code) return *code;
     print_error(context.io, code.error());
     return traits(code.error().code).exit_code;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "base/version.h"
 #include "cli/command.h"
 
 namespace tidegate::cli {
@@ -60,6 +61,7 @@ class Tree {
   Tree(std::span<const Command> commands, std::span<const Group> groups)
       : root_("Tidegate copies data from sources to destinations on a schedule.", "tidegate") {
     root_.require_subcommand(0, 1);
+    root_.set_version_flag("--version", fmt::format("tidegate {}", version()), "Print the version");
     for (const Group& g : groups) find(g.path).description(g.summary);
     for (const Command& c : commands) {
       CLI::App& app = find(c.path);
@@ -130,15 +132,23 @@ std::string suggestion(const CLI::App& app, std::string_view word) {
   return near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near);
 }
 
+std::unexpected<Error> no_command(const CLI::App& at, std::string_view word) {
+  return usage_error(fmt::format("there is no command \"{}\"{}", word, suggestion(at, word)), at);
+}
+
+// What is left over of the words, when it stands where a command should.
+std::string unknown_command(Tree& tree) {
+  const std::vector<std::string> extra = tree.root().remaining(true);
+  if (extra.empty() || extra.front().starts_with('-') || tree.bound(tree.deepest())) return "";
+  return extra.front();
+}
+
 std::unexpected<Error> explain(Tree& tree, const CLI::ParseError& e) {
   CLI::App& app = tree.deepest();
   if (dynamic_cast<const CLI::ExtrasError*>(&e)) {
+    if (const std::string word = unknown_command(tree); !word.empty()) return no_command(app, word);
     const std::vector<std::string> extra = tree.root().remaining(true);
     const std::string word = extra.empty() ? "" : extra.front();
-    if (!word.starts_with('-') && !tree.bound(app)) {
-      return usage_error(fmt::format("there is no command \"{}\"{}", word, suggestion(app, word)),
-                         app);
-    }
     const std::string_view kind = word.starts_with('-') ? "option" : "value";
     return usage_error(fmt::format("unexpected {} \"{}\"{}", kind, word, suggestion(app, word)),
                        app);
@@ -191,7 +201,11 @@ Result<Invocation> parse(std::span<const Command> commands, std::span<const Grou
     std::vector<std::string> reversed(args.rbegin(), args.rend());  // as CLI11 wants them
     try {
       tree.root().parse(std::move(reversed));
+    } catch (const CLI::CallForVersion& e) {
+      return Invocation{.help = fmt::format("{}\n", e.what())};
     } catch (const CLI::CallForHelp&) {
+      const std::string word = unknown_command(tree);
+      if (!word.empty()) return no_command(tree.deepest(), word);
       return Invocation{.help = Tree::help(tree.deepest())};
     } catch (const CLI::ParseError& e) {
       return explain(tree, e);

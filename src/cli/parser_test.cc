@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "base/version.h"
 #include "cli/command.h"
 
 namespace tidegate::cli {
@@ -61,6 +62,13 @@ TEST(Parser, HelpIsNoError) {
             std::string::npos);
 }
 
+TEST(Parser, TheVersionIsAnOptionToo) {
+  const auto commands = table();
+  const auto r = parse_words(commands, {"--version"});
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_EQ(r->help, "tidegate " + std::string(version()) + "\n");
+}
+
 TEST(Parser, WrongUseSaysWhatAndSuggests) {
   const auto commands = table();
   struct Case {
@@ -69,6 +77,8 @@ TEST(Parser, WrongUseSaysWhatAndSuggests) {
   };
   for (const Case& c : std::vector<Case>{
            {{"jbos"}, "there is no command \"jbos\"; did you mean \"jobs\"?"},
+           {{"jbos", "--help"}, "there is no command \"jbos\"; did you mean \"jobs\"?"},
+           {{"jobs", "lst", "--help"}, "there is no command \"lst\"; did you mean \"list\"?"},
            {{"jobs", "lst"}, "did you mean \"list\"? (see `tidegate jobs --help`)"},
            {{"jobs", "run", "x", "--wiat"},
             "unexpected option \"--wiat\"; did you mean \"--wait\"?"},

@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -12,12 +13,15 @@ namespace tidegate::cli {
 namespace {
 
 // All of it, however the pipe behaves; a reader that has gone ends the process by SIGPIPE as usual.
-void write_all(int fd, std::string_view text) {
+// The errno of a write that failed, or 0.
+int write_all(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t n = ::write(fd, text.data(), text.size());
-    if (n <= 0) return;
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return errno;
     text.remove_prefix(static_cast<std::size_t>(n));
   }
+  return 0;
 }
 
 winsize terminal_size() {
@@ -53,8 +57,10 @@ std::size_t char_columns(std::string_view c) {
 
 Io Io::standard() {
   Io io;
-  io.out = [](std::string_view text) { write_all(STDOUT_FILENO, text); };
-  io.err = [](std::string_view text) { write_all(STDERR_FILENO, text); };
+  io.out = [failed = io.out_failed](std::string_view text) {
+    if (const int code = write_all(STDOUT_FILENO, text); code != 0) *failed = code;
+  };
+  io.err = [](std::string_view text) { (void)write_all(STDERR_FILENO, text); };
   io.read_line = []() -> std::optional<std::string> {
     std::string line;
     if (!std::getline(std::cin, line)) return std::nullopt;

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,8 +16,10 @@ namespace tidegate::cli {
 
 // The standard streams and the environment, replaceable in tests. Not thread-safe.
 struct Io {
-  std::function<void(std::string_view)> out;              // stdout, flushed
-  std::function<void(std::string_view)> err;              // stderr
+  std::function<void(std::string_view)> out;  // stdout, flushed
+  std::function<void(std::string_view)> err;  // stderr
+  // errno of the last write to stdout that failed: the answer did not arrive whole.
+  std::shared_ptr<int> out_failed = std::make_shared<int>(0);
   std::function<std::optional<std::string>()> read_line;  // stdin; nullopt: end of file
   std::function<std::optional<std::string>(const std::string&)> env;
   bool in_is_terminal = false;

@@ -37,6 +37,14 @@ def test_version_and_help_need_no_home(bin_dir, tmp_path):
     assert "--take-over" in run(bin_dir, "sync", "--help").stdout
 
 
+@pytest.mark.parametrize("args", [["--help"], ["cron", "next", "0 * * * *", "-n", "3"], ["config"]])
+def test_an_answer_that_cannot_be_written_is_a_failure(bin_dir, tmp_path, args):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([bin_dir / "tidegate", *args], stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 1
+    assert "cannot write to standard output: No space left on device" in done.stderr
+
+
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Australia/Lord_Howe"])
 def test_cron_next_does_not_depend_on_the_process_zone(bin_dir, zone):
     """Symptom: the host's time zone changes when a job fires (node-cron 3)."""

@@ -112,7 +112,8 @@ class EventSource {
 
   virtual ~EventSource() = default;
   // Called on a worker thread before the first pull(), which follows without a wake-up.
-  virtual void open(Wake /*wake*/) {}
+  // By value: who overrides it keeps it.
+  virtual void open(Wake /*wake*/) {}  // NOLINT(performance-unnecessary-value-param)
   // Called on a worker thread, so it may read the store. The next bytes (see format_event), at best
   // ≤ 64 KiB; empty: nothing now, call again after a wake-up; nullopt: the end, the server closes.
   // While it returns bytes it is called again as soon as the client has taken them.
