@@ -1,0 +1,24 @@
+"""What the documents say is true: the operators' queries answer."""
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_the_operators_queries_answer(server):
+    job = server.create_job("moved", server.csv_to_sqlite(), schedule={"cron": "0 0 1 1 *"})
+    server.api("POST", f"/sync-jobs/{job['id']}/pause", {"note": "migration"})
+    queries = []
+    for block in re.findall(r"```sql\n(.*?)```", (ROOT / "docs/ops/queries.md").read_text(), re.S):
+        queries += [q.strip() for q in block.split(";") if q.strip()]
+    assert len(queries) == 10
+    with closing(sqlite3.connect(f"file:{server.data_dir}/tidegate.db?mode=ro", uri=True)) as db:
+        answers = {query: db.execute(query).fetchall() for query in queries}
+    [leader] = answers[queries[0]]
+    assert leader[0] == "scheduler" and leader[2] > 0
+    [worker] = answers[queries[2]]
+    assert worker[0] == leader[1]
+    assert [row[0] for row in answers[queries[3]]] == [job["name"]]
+    assert [row[:2] for row in answers[queries[5]]] == [(job["name"], "migration")]
