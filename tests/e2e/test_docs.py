@@ -22,3 +22,21 @@ def test_the_operators_queries_answer(server):
     assert worker[0] == leader[1]
     assert [row[0] for row in answers[queries[3]]] == [job["name"]]
     assert [row[:2] for row in answers[queries[5]]] == [(job["name"], "migration")]
+
+
+def test_the_guide_of_jobs_names_every_field_and_every_value(server):
+    guide = (ROOT / "docs/guides/jobs.md").read_text()
+    schemas = server.request("GET", "/api/openapi.json").json()["components"]["schemas"]
+    names = set()
+    for schema in ("JobInput", "Entity", "Retry"):
+        for field, value in schemas[schema]["properties"].items():
+            if not value.get("$ref", "").endswith("/Ignored"):
+                names |= {field} | {v for v in value.get("enum", []) if v}
+    names |= set(schemas["RunState"]["enum"]) | set(schemas["SyncMode"]["enum"]) - {"full_refresh"}
+    # What the model calls reasons and kinds of errors: no schema lists them.
+    model = (ROOT / "src/control/model/run.h").read_text()
+    for space in ("skip_reason", "error_kind"):
+        block = re.search(r"namespace " + space + r" \{(.*?)\n\}", model, re.S)[1]
+        names |= set(re.findall(r'"(\w+)"', block)) - {"expired"}
+    assert len(names) > 60
+    assert sorted(n for n in names if f"`{n}`" not in guide) == []
