@@ -19,6 +19,7 @@ namespace {
 using store::contract::code_of;
 using store::contract::ManualClock;
 using store::contract::must;
+using store::contract::reason_of;
 
 model::Workspace workspace(const std::string& name) {
   return {.id = WorkspaceId(name), .name = name, .revision = 1, .created_at = script_start()};
@@ -83,13 +84,14 @@ TEST(FrozenHolder, AStrangerIsNamedAndLeftAlone) {
   EXPECT_EQ(refused.error().reason, "store_locked");
   EXPECT_THAT(refused.error().message, testing::HasSubstr("process " + std::to_string(stranger)));
   EXPECT_TRUE(store->find_workspace("default"));
-  EXPECT_TRUE(store->ping());
+  EXPECT_EQ(reason_of(store->ping()), "store_locked") << "/readyz names it too";
   EXPECT_EQ(kill(stranger, 0), 0) << "it lives";
 
   kill(stranger, SIGKILL);
   int status = 0;
   waitpid(stranger, &status, 0);
   EXPECT_TRUE(store->create_workspace(workspace("w"), {}));
+  EXPECT_TRUE(store->ping());
   close(ready[0]);
   close(ready[1]);
 }

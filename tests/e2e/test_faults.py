@@ -10,8 +10,10 @@ import subprocess
 from contextlib import closing, contextmanager
 
 import pytest
+import requests
 
 import data
+from harness import wait_for
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
@@ -106,10 +108,29 @@ def test_a_full_disk_under_the_control_store_is_said_and_passes(make_server, sma
     assert refused, "the store wrote without a disk"
     assert {a.status_code for a in refused} == {503}, refused[0].text
     assert "is full" in refused[0].text and "free some space" in refused[0].text
+    not_ready = requests.get(server.url + "/readyz", timeout=30)
+    assert not_ready.status_code == 503 and "is full" in not_ready.text
     assert server.process.poll() is None
     (small_disk / "filler").unlink()
+    wait_for(lambda: requests.get(server.url + "/readyz", timeout=30).status_code == 200, "ready again")
     assert server.wait_run(server.run_now(job["id"]))["state"] == "succeeded"
     assert data.ids(server.files / "out.db") == list(range(1, 11))
+
+
+def test_a_store_deleted_under_the_server_takes_no_more_writes(make_server):
+    """Seen here: it went on, acknowledged and lost, and a second server led beside it."""
+    server = make_server()
+    job = server.create_job("kept", server.csv_to_sqlite())
+    for file in server.data_dir.glob("tidegate.db*"):
+        file.unlink()
+    refused = server.request("PATCH", f"/api/workspaces/default/sync-jobs/{job['id']}", {"description": "lost"})
+    assert refused.status_code == 503 and "start it again" in refused.json()["error"], refused.text
+    assert refused.json()["code"] == "store_replaced"
+    not_ready = requests.get(server.url + "/readyz", timeout=30)
+    assert not_ready.status_code == 503 and not_ready.json()["code"] == "store_replaced"
+    assert server.log_text().count("was deleted, moved or replaced") >= 1
+    server.stop()
+    assert make_server(data_dir=server.data_dir).api("GET", "/sync-jobs") == []
 
 
 @pytest.mark.parametrize("name", ["out.db", "out/"])

@@ -5,14 +5,13 @@
 namespace tidegate::store::sqlite {
 namespace {
 
-constexpr int kMost = 3;
 constexpr int kBusyMs = 5000;
 
 }  // namespace
 
 Result<Readers::Lease> Readers::take() {
   std::unique_lock lock(mutex_);
-  returned_.wait(lock, [&] { return !idle_.empty() || open_ < kMost; });
+  returned_.wait(lock, [&] { return !idle_.empty() || open_ < most_; });
   if (!idle_.empty()) {
     auto db = std::move(idle_.back());
     idle_.pop_back();
@@ -28,6 +27,8 @@ Result<Readers::Lease> Readers::take() {
   };
   auto db = Db::open(path_, SQLITE_OPEN_READWRITE);
   if (!db) return give_up(db.error());
+  // Else it would show another store's content beside this one's.
+  if (auto same = guard_.check(); !same) return give_up(same.error());
   sqlite3_busy_timeout(db->raw(), kBusyMs);
   // A small cache: the pages are in the system's one anyway, and an idle server stays small.
   if (auto s = db->script("PRAGMA query_only = 1; PRAGMA cache_size = -512"); !s) {

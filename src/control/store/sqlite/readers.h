@@ -8,12 +8,15 @@
 #include <vector>
 
 #include "control/store/sqlite/db.h"
+#include "control/store/sqlite/file_guard.h"
 
 namespace tidegate::store::sqlite {
 
 class Readers {
  public:
-  explicit Readers(std::string path) : path_(std::move(path)) {}
+  // At most so many. REQUIRES: guard outlives this.
+  Readers(std::string path, int most, FileGuard& guard)
+      : path_(std::move(path)), most_(most), guard_(guard) {}
 
   // f(Db&) -> Result<T>, several statements over one snapshot.
   template <class F>
@@ -48,7 +51,9 @@ class Readers {
   Result<Lease> take();
   void give_back(std::unique_ptr<Db> db);
 
-  std::string path_;
+  const std::string path_;
+  const int most_;
+  FileGuard& guard_;
   std::mutex mutex_;
   std::condition_variable returned_;
   std::vector<std::unique_ptr<Db>> idle_;

@@ -62,8 +62,7 @@ Result<Created<ConnectionId>> SqliteStore::create_connection(
 
 Result<Connection> SqliteStore::get_connection(const WorkspaceId& ws, ConnectionKind kind,
                                                const ConnectionId& id) {
-  return readers_.read(
-      [&](Db& db) { return connection_for_write(db, ws, kind, id, std::nullopt); });
+  return quick_.read([&](Db& db) { return connection_for_write(db, ws, kind, id, std::nullopt); });
 }
 
 Result<Listing<Connection>> SqliteStore::list_connections(const ConnectionQuery& query) {

@@ -14,7 +14,7 @@ using model::LedgerEntry;
 using model::Run;
 
 Result<Run> SqliteStore::get_run(const WorkspaceId& ws, const RunId& id) {
-  return readers_.read([&](Db& db) -> Result<Run> {
+  return quick_.read([&](Db& db) -> Result<Run> {
     TG_TRY(auto run, find_run(db, id));
     if (!run || (!ws.empty() && run->workspace != ws)) return rules::run_not_found(id);
     return std::move(*run);

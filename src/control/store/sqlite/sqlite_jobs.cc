@@ -80,7 +80,7 @@ Result<Created<JobId>> SqliteStore::create_job(const SyncJob& job,
 
 Result<SyncJob> SqliteStore::get_job(const WorkspaceId& ws, const JobId& id) {
   const auto load = [&] {
-    return readers_.snapshot([&](Db& db) { return load_job(db, WorkspaceId(), id); });
+    return quick_.snapshot([&](Db& db) { return load_job(db, WorkspaceId(), id); });
   };
   TG_TRY(auto job, cache_.jobs.get(*index_, id.str(), load));
   if (!job || (!ws.empty() && job->workspace != ws)) return rules::job_not_found(id);

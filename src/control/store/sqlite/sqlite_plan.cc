@@ -65,7 +65,7 @@ Status SqliteStore::release_leader(const LeaderLease& lease) {
 // ---- planning
 
 Result<QueueStore::Due> SqliteStore::due_jobs(Instant now, std::size_t limit) {
-  return readers_.snapshot([&](Db& db) -> Result<Due> {
+  return quick_.snapshot([&](Db& db) -> Result<Due> {
     Due due;
     TG_CHECK(db.each(
         "SELECT " TG_JOB_COLUMNS

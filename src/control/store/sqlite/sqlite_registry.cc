@@ -72,7 +72,7 @@ Result<Created<WorkspaceId>> SqliteStore::create_workspace(const Workspace& work
 
 Result<Workspace> SqliteStore::find_workspace(const std::string& id_or_name) {
   const auto load = [&] {
-    return readers_.read([&](Db& db) -> Result<std::optional<Workspace>> {
+    return quick_.read([&](Db& db) -> Result<std::optional<Workspace>> {
       std::optional<Workspace> found;
       TG_CHECK(db.maybe(
           "SELECT id, name, revision, created_at FROM workspaces WHERE id = ?1 OR name "
@@ -138,7 +138,7 @@ Status SqliteStore::create_token(const Token& token) {
 
 Result<std::optional<Token>> SqliteStore::find_token(const std::string& hash) {
   return cache_.tokens.get(*index_, hash, [&] {
-    return readers_.read([&](Db& db) -> Result<std::optional<Token>> {
+    return quick_.read([&](Db& db) -> Result<std::optional<Token>> {
       std::optional<Token> found;
       TG_CHECK(db.maybe(
           std::string(kTokenColumns) + "WHERE hash = ?",

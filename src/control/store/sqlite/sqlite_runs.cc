@@ -143,7 +143,7 @@ Result<std::optional<Instant>> next_start(Db& db, Instant now) {
 Result<QueueStore::Claim> SqliteStore::claim_runs(const ClaimParams& params) {
   Claim claim;
   // Most claims find nothing: that costs no write lock.
-  TG_TRY(const bool waiting, readers_.read([&](Db& db) -> Result<bool> {
+  TG_TRY(const bool waiting, quick_.read([&](Db& db) -> Result<bool> {
     const Instant now = clock_.now();
     TG_TRY(claim.next, next_start(db, now));
     if (params.max == 0) return false;
@@ -279,7 +279,7 @@ Result<std::vector<Status>> SqliteStore::finish_attempts(std::span<const Attempt
 // ---- orphans
 
 Result<std::vector<ClaimedRun>> SqliteStore::expired_runs(std::size_t limit) {
-  return readers_.snapshot([&](Db& db) -> Result<std::vector<ClaimedRun>> {
+  return quick_.snapshot([&](Db& db) -> Result<std::vector<ClaimedRun>> {
     std::vector<Run> runs;
     TG_CHECK(db.each(
         "SELECT " TG_RUN_COLUMNS

@@ -12,6 +12,7 @@
 
 #include "control/store/change_hub.h"
 #include "control/store/rules.h"
+#include "control/store/sqlite/file_guard.h"
 #include "control/store/sqlite/read_cache.h"
 #include "control/store/sqlite/readers.h"
 #include "control/store/sqlite/rows.h"
@@ -97,7 +98,7 @@ class SqliteStore final : public Store {
 
  private:
   void poll_changes(const std::stop_token& stop);
-  void tell_foreign_changes(Counters& foreign);
+  bool tell_foreign_changes(Db& db, Counters& foreign);
   Result<model::SyncJob> change_job(const WorkspaceId& ws, const JobId& id, IfRevision if_revision,
                                     const std::function<Status(Tx&, model::SyncJob&)>& change);
 
@@ -105,8 +106,11 @@ class SqliteStore final : public Store {
   const Clock& clock_;
   ChangeHub hub_;
   std::unique_ptr<WalIndex> index_;
+  FileGuard guard_;
   ReadCache cache_;
-  Readers readers_;
+  // Lists and searches, which may take long; and what is bounded, so that neither planning nor a
+  // request for one thing waits for a list.
+  Readers readers_, quick_;
   Writer writer_;
   std::mutex poller_mutex_;
   std::jthread poller_;  // started by the first watch()

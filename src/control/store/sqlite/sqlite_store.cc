@@ -22,6 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kOpenBusyMs = 8000;
+constexpr int kSlowReads = 3;  // at once
+constexpr int kQuickReads = 3;
 constexpr int kOpenTries = 100;  // of 20 ms, where SQLite's own waiting does not apply
 
 std::unexpected<Error> os_error(std::string_view what, const std::string& path, int error) {
@@ -120,10 +122,12 @@ SqliteStore::SqliteStore(const SqliteOptions& options, const Clock& clock, Db wr
     : options_(options),
       clock_(clock),
       index_(std::move(index)),
-      readers_(options.path),
+      guard_(options.path),
+      readers_(options.path, kSlowReads, guard_),
+      quick_(options.path, kQuickReads, guard_),
       writer_(std::move(writer), clock,
               LockPatience(options.path, options.boot_id, options.lock_patience, *index_),
-              named(options.boot_id), readers_, hub_) {}
+              named(options.boot_id), guard_, hub_) {}
 
 SqliteStore::~SqliteStore() {
   poller_.request_stop();
@@ -135,7 +139,9 @@ Capabilities SqliteStore::capabilities() const {
 }
 
 Status SqliteStore::ping() {
-  return readers_.read(
+  TG_CHECK(guard_.check());
+  TG_CHECK(writer_.probe());
+  return quick_.read(
       [](Db& db) -> Status { return db.maybe("SELECT id FROM change_counters", [](Row) {}); });
 }
 
@@ -151,24 +157,22 @@ namespace {
 
 constexpr auto kRun = static_cast<std::size_t>(ChangeKind::Run);
 
-Result<Counters> read_counters(Readers& readers) {
-  return readers.read([](Db& db) -> Result<Counters> {
-    Counters c{};
-    TG_CHECK(
-        db.maybe("SELECT job, 0, connection, workspace, token FROM change_counters", [&](Row r) {
-          for (std::size_t i = 0; i < c.size(); ++i) c[i] = r.integer(int(i));
-        }));
-    return c;
-  });
+Result<Counters> read_counters(Db& db) {
+  Counters c{};
+  TG_CHECK(db.maybe("SELECT job, 0, connection, workspace, token FROM change_counters", [&](Row r) {
+    for (std::size_t i = 0; i < c.size(); ++i) c[i] = r.integer(int(i));
+  }));
+  return c;
 }
 
 }  // namespace
 
 // What others have raised is the counter less what this process has. Runs are not counted: for them
 // every commit of another process is a hint.
-void SqliteStore::tell_foreign_changes(Counters& foreign) {
+// False: could not be read; the next look tells.
+bool SqliteStore::tell_foreign_changes(Db& db, Counters& foreign) {
   const auto theirs = writer_.between_commits([&](const Counters& own) -> Result<Counters> {
-    TG_TRY(Counters counted, read_counters(readers_));
+    TG_TRY(Counters counted, read_counters(db));
     for (std::size_t i = 0; i < kChangeKinds; ++i) counted[i] -= own[i];
     const auto stamp = index_->stamp();
     // Without a stamp each look is taken for a commit. The index counts in 32 bits.
@@ -176,16 +180,19 @@ void SqliteStore::tell_foreign_changes(Counters& foreign) {
                           : foreign[kRun] + 1;
     return counted;
   });
-  if (!theirs) return;  // the next look will tell
+  if (!theirs) return false;
   std::vector<Change> changes;
   for (std::size_t i = 0; i < kChangeKinds; ++i) {
     if ((*theirs)[i] != foreign[i]) changes.push_back({static_cast<ChangeKind>(i), ""});
   }
   foreign = *theirs;
   hub_.publish(changes);
+  return true;
 }
 
+// Commits wait for its reads, so it has a connection of its own.
 void SqliteStore::poll_changes(const std::stop_token& stop) {
+  std::optional<Db> db;
   std::mutex mutex;
   std::condition_variable_any wake;
   Counters foreign{};
@@ -194,8 +201,12 @@ void SqliteStore::poll_changes(const std::stop_token& stop) {
   do {  // the first look tells a new subscriber to read
     const auto stamp = index_->stamp();
     if (stamp && stamp == seen) continue;
-    seen = stamp;
-    tell_foreign_changes(foreign);
+    if (!db) {
+      auto opened = Db::open(options_.path, SQLITE_OPEN_READWRITE);
+      if (!opened || !guard_.check()) continue;
+      db = std::move(*opened);
+    }
+    if (tell_foreign_changes(*db, foreign)) seen = stamp;
   } while (!wake.wait_for(lock, stop, options_.poll_interval, [] { return false; }) &&
            !stop.stop_requested());
 }

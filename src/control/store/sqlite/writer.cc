@@ -17,12 +17,12 @@ constexpr std::size_t kMaxBatch = 256;  // so that one answer never waits for th
 }  // namespace
 
 Writer::Writer(Db db, const Clock& clock, LockPatience patience, ProcessIdentity self,
-               Readers& readers, ChangeHub& hub)
+               FileGuard& guard, ChangeHub& hub)
     : db_(std::move(db)),
       clock_(clock),
       patience_(std::move(patience)),
       self_(std::move(self)),
-      readers_(readers),
+      guard_(guard),
       hub_(hub),
       thread_([this] { loop(); }) {}
 
@@ -65,6 +65,7 @@ void Writer::loop() {
 }
 
 Status Writer::begin() {
+  TG_CHECK(guard_.check());
   for (;;) {
     auto begun = db_.run("BEGIN IMMEDIATE");
     if (begun) {
@@ -73,7 +74,7 @@ Status Writer::begin() {
     }
     if (begun.error().reason != "store_locked") return fail(begun.error());
     if (stopping_) return fail(begun.error());
-    TG_CHECK(readers_.read([&](Db& reader) { return patience_.refused(reader); }));
+    TG_CHECK(patience_.refused(db_));
   }
 }
 
@@ -89,6 +90,7 @@ Status Writer::apply_all(const std::vector<Op*>& batch, Tx& tx) {
     }
     if (!ok) {
       tx.changes.resize(noted);
+      if (const Error* error = op->error(); error != nullptr) remember(fail(*error));
       TG_CHECK(db_.run("ROLLBACK TO op"));
     }
     TG_CHECK(db_.run("RELEASE op"));
@@ -118,14 +120,32 @@ Status Writer::commit(const Counters& bumped) {
   for (std::size_t i = 0; i < kChangeKinds; ++i) own_[i] += bumped[i];
   // A transaction that wrote nothing is no commit of the file.
   const std::int64_t changes = db_.total_changes();
-  if (changes != std::exchange(changes_seen_, changes)) {
-    ++own_[static_cast<std::size_t>(ChangeKind::Run)];
-  }
+  if (changes == std::exchange(changes_seen_, changes)) return {};
+  ++own_[static_cast<std::size_t>(ChangeKind::Run)];
+  // What went into a file that has left its place meanwhile must not be acknowledged.
+  TG_CHECK(guard_.check());
+  remember({});
   return {};
+}
+
+// Errors of the file, not those that an operation answers with.
+void Writer::remember(const Status& status) {
+  if (!status && !status.error().reason.starts_with("store_")) return;
+  const std::scoped_lock lock(mutex_);
+  failing_ = !status;
+}
+
+Status Writer::probe() {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!failing_) return {};
+  }
+  return run([this](Tx& tx) { return register_process(tx.db, self_, tx.now); });
 }
 
 void Writer::transact(const std::vector<Op*>& batch) {
   if (auto begun = begin(); !begun) {
+    remember(begun);
     for (Op* op : batch) op->fail_with(begun.error());
     return;
   }
@@ -139,6 +159,7 @@ void Writer::transact(const std::vector<Op*>& batch) {
     return;
   }
   if (db_.in_transaction()) (void)db_.run("ROLLBACK");
+  remember(status);
   // Also those that had failed by themselves: what they saw of the others is void.
   for (Op* op : batch) op->fail_with(status.error());
 }

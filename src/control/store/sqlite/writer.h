@@ -16,8 +16,8 @@
 #include "base/time.h"
 #include "control/store/change_hub.h"
 #include "control/store/sqlite/db.h"
+#include "control/store/sqlite/file_guard.h"
 #include "control/store/sqlite/lock_holder.h"
-#include "control/store/sqlite/readers.h"
 
 namespace tidegate::store::sqlite {
 
@@ -37,8 +37,8 @@ struct Tx {
 // Thread-safe.
 class Writer {
  public:
-  // REQUIRES: clock, readers and hub outlive this.
-  Writer(Db db, const Clock& clock, LockPatience patience, ProcessIdentity self, Readers& readers,
+  // REQUIRES: clock, guard and hub outlive this.
+  Writer(Db db, const Clock& clock, LockPatience patience, ProcessIdentity self, FileGuard& guard,
          ChangeHub& hub);
   // Finishes what is queued.
   ~Writer();
@@ -53,6 +53,10 @@ class Writer {
     execute(op);
     return std::move(*op.result);
   }
+
+  // Why the last write failed; a write that was tried and succeeded clears it. When the last one
+  // failed, tries one: nobody else may be writing.
+  Status probe();
 
   // Calls look(own) while this process commits nothing: how often it has raised each counter of
   // change_counters and, for runs, which have none, how often it has committed. What `look` reads
@@ -94,6 +98,7 @@ class Writer {
   Status apply_all(const std::vector<Op*>& batch, Tx& tx);
   Status begin();
   Status commit(const Counters& bumped);
+  void remember(const Status& status);
   Status bump(const std::vector<Change>& changes, Counters& bumped);
   void register_self();  // again at the next commit, until it succeeds
   void forget_self();
@@ -103,12 +108,13 @@ class Writer {
   LockPatience patience_;
   ProcessIdentity self_;
   bool registered_ = false;
-  Readers& readers_;
+  FileGuard& guard_;
   ChangeHub& hub_;
 
   mutable std::mutex mutex_;
   std::condition_variable queued_, answered_;
   std::vector<Op*> queue_;
+  bool failing_ = false;  // guarded by mutex_: the last write
   std::atomic<bool> stopping_ = false;
   mutable std::mutex commit_mutex_;
   Counters own_{};                 // guarded by commit_mutex_
