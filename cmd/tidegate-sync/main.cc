@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <string>
 #include <string_view>
@@ -39,6 +41,14 @@ void print_help(std::FILE* out) {
   std::fprintf(out, kHelp, static_cast<int>(v.size()), v.data());
 }
 
+// What stands in a buffer is not yet written.
+int written() {
+  if (std::fflush(stdout) == 0) return 0;
+  std::fprintf(stderr, "tidegate-sync: cannot write to standard output: %s\n",
+               std::strerror(errno));
+  return static_cast<int>(ExitCode::Failed);
+}
+
 bool is_open(int fd) { return fcntl(fd, F_GETFD) != -1; }
 
 // The configuration holds secrets: no core file, no ptrace by other processes of this user, and no
@@ -67,11 +77,11 @@ int main(int argc, char** argv) {
   if (argument == "--version") {
     const std::string_view v = tidegate::version();
     std::printf("tidegate-sync %.*s\n", static_cast<int>(v.size()), v.data());
-    return 0;
+    return written();
   }
   if (argument == "--help" || argument == "-h") {
     print_help(stdout);
-    return 0;
+    return written();
   }
   const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
   const bool known = words.empty() || tidegate::protocol::AttemptArguments::decode(words);

@@ -174,8 +174,13 @@ Result<Args> collect(const Bound& bound) {
   for (const auto& [option, parsed] : bound.options) {
     std::vector<std::string> values = parsed->results();
     if (is_rest(*option)) {
+      bool options = true;  // until `--`
       for (std::string& word : bound.app->remaining()) {
-        if (word.starts_with('-') && word.size() > 1) {
+        if (options && word == "--") {
+          options = false;
+          continue;
+        }
+        if (options && word.starts_with('-') && word.size() > 1) {
           return usage_error(
               fmt::format("unexpected option \"{}\"{}", word, suggestion(*bound.app, word)),
               *bound.app);

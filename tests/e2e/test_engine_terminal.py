@@ -1,11 +1,15 @@
 """`tidegate sync` driven by a person at a terminal of its own."""
 import fcntl
+import json
 import os
 import pty
+import signal
 import sqlite3
 import subprocess
 import termios
 from contextlib import closing
+
+import pytest
 
 ROWS = 1_000_000
 
@@ -51,10 +55,91 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(bin_dir, tmp_path):
     os.write(stopped.master, b"\x03")
     code = stopped.end()
     text = stopped.seen.decode()
-    assert code == 130 and "stopping at the next checkpoint" in text and "cancelled" in text, text
+    assert code == 130 and "stopping; what was committed stays" in text and "cancelled" in text, text
+    assert "no row of this run was committed" in text
     with closing(sqlite3.connect(tmp_path / "out.db")) as db:
         assert db.execute("select * from big").fetchall() == [(1, "old")]
     again = Terminal(args, tmp_path)
     assert again.end() == 0, again.seen.decode()
     with closing(sqlite3.connect(tmp_path / "out.db")) as db:
         assert db.execute("select count(*), count(distinct id) from big").fetchone() == (ROWS, ROWS)
+
+
+def sync(bin_dir, cwd, *args, **kwargs):
+    return subprocess.run([bin_dir / "tidegate", "sync", *map(str, args)], cwd=cwd, text=True, timeout=120,
+                          stdout=kwargs.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE, **kwargs)
+
+
+@pytest.mark.parametrize("content, code", [("id\n1\n", 0), ("id,id\n1,2\n", 1), (None, 2)])
+def test_the_last_line_and_the_process_give_one_code(bin_dir, tmp_path, content, code):
+    if content:
+        (tmp_path / "a.csv").write_text(content)
+    done = sync(bin_dir, tmp_path, "*.csv", "out.db")
+    assert done.returncode == code, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["code"] == code
+
+
+def test_ctrl_c_of_an_ordered_load_keeps_its_checkpoints_and_says_so(bin_dir, tmp_path):
+    """Symptom: a long first load that was stopped kept nothing and was reported as written."""
+    with closing(sqlite3.connect(tmp_path / "in.db")) as db:
+        db.execute("create table big (id integer primary key, name text)")
+        db.executemany("insert into big values (?, ?)", ((i, f"name {i}") for i in range(ROWS * 2)))
+        db.commit()
+    args = ["in.db", "out.db", "--incremental", "--cursor", "id"]
+    process = subprocess.Popen([bin_dir / "tidegate", "sync", *args], cwd=tmp_path, text=True, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    for line in process.stdout:
+        if json.loads(line).get("rowsWritten", 0) > 250_000:  # the first checkpoint is behind it
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    result = json.loads(out.splitlines()[-1])
+    written = result["entities"][0]["rowsWritten"]
+    assert result["code"] == 130 and 0 < written < ROWS * 2
+    assert f"{written} rows were committed" in err
+    with closing(sqlite3.connect(tmp_path / "out.db")) as db:
+        assert db.execute("select count(*) from big").fetchone() == (written,)
+    again = sync(bin_dir, tmp_path, *args)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout.splitlines()[-1])["entities"][0]["rowsWritten"] == ROWS * 2 - written
+    with closing(sqlite3.connect(tmp_path / "out.db")) as db:
+        assert db.execute("select count(*), count(distinct id) from big").fetchone() == (ROWS * 2, ROWS * 2)
+
+
+def test_dashes_end_the_options(bin_dir, tmp_path):
+    (tmp_path / "-odd.csv").write_text("id\n1\n")
+    assert sync(bin_dir, tmp_path, "--", "-odd.csv", "out.db").returncode == 0
+    done = sync(bin_dir, tmp_path, "--dry-run", "--", "-odd.csv", "out.db", "-o*")
+    assert done.returncode == 0, done.stderr
+    done = sync(bin_dir, tmp_path, "--", "-odd.csv", "out.db", "--dry-run")
+    assert done.returncode == 2 and 'no entity "--dry-run"' in done.stderr
+
+
+@pytest.mark.parametrize("mode", [["--incremental"], ["--mode", "incremental_append"]])
+def test_incremental_without_a_cursor_names_the_option_and_writes_nothing(bin_dir, tmp_path, mode):
+    (tmp_path / "a.csv").write_text("id\n1\n")
+    done = sync(bin_dir, tmp_path, "a.csv", "out.db", *mode)
+    assert done.returncode == 2 and "--cursor" in done.stderr
+    assert not (tmp_path / "out.db").exists()
+
+
+def test_the_name_of_a_file_is_no_destination_and_a_source_is_not_its_own(bin_dir, tmp_path):
+    (tmp_path / "a.csv").write_text("id\n1\n")
+    done = sync(bin_dir, tmp_path, "a.csv", "out.csv")
+    assert done.returncode == 2 and "give a folder" in done.stderr
+    assert not (tmp_path / "out.csv").exists()
+    done = sync(bin_dir, tmp_path, "a.csv", "./", "--take-over")
+    assert done.returncode == 2 and "source.path" in done.stderr and "destination.path" in done.stderr
+    assert (tmp_path / "a.csv").read_text() == "id\n1\n"
+
+
+def test_the_engine_says_when_nobody_can_read_it(bin_dir, tmp_path):
+    for binary, args in (("tidegate-sync", ["--version"]), ("tidegate-sync", ["--help"])):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([bin_dir / binary, *args], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        assert done.returncode == 1 and "cannot write to standard output" in done.stderr
+    (tmp_path / "a.csv").write_text("id\n1\n")
+    with open("/dev/full", "w") as full:
+        done = sync(bin_dir, tmp_path, "a.csv", "out.db", stdout=full)
+    assert done.returncode == 1 and "cannot write to standard output" in done.stderr

@@ -66,7 +66,7 @@ Status ask(cli::Context& context, cli::Args& args) {
     TG_CHECK(question("mode", "Mode (full, full_append, incremental, incremental_append)", "full"));
   }
   if (args.has("incremental") || args.get_or("mode", "").starts_with("incremental")) {
-    TG_CHECK(question("cursor", "Cursor column, such as updated_at (empty: the source's own)", ""));
+    TG_CHECK(question("cursor", "Cursor column, such as updated_at", ""));
     TG_CHECK(
         question("key", "Primary key columns, separated by commas (empty: the source's own)", ""));
   }
@@ -105,6 +105,16 @@ Result<protocol::RunSpec> run_spec(const cli::Args& args, const SyncEndpoint& so
   protocol::EntityOptions options;
   options.cursor = args.get("cursor");
   options.primary_key = args.all("key", true);
+  const bool incremental = run.mode == protocol::SyncMode::Incremental ||
+                           run.mode == protocol::SyncMode::IncrementalAppend;
+  if (incremental && !options.cursor) {
+    return fail(
+        Code::Invalid,
+        fmt::format("the mode {} needs --cursor COL, a column that grows with every change, "
+                    "such as updated_at; nothing was read or written",
+                    protocol::kSyncModeNames[static_cast<std::size_t>(run.mode)]),
+        "usage");
+  }
   if (options != protocol::EntityOptions{}) run.entities["*"] = std::move(options);
   const auto mode = protocol::kSyncModeNames[static_cast<std::size_t>(run.mode)];
   // The same command tomorrow is the same job, so that its tables and its state are found again.
@@ -160,7 +170,7 @@ protocol::RunResult follow(cli::Context& context, launch::Launcher& launcher,
       has_events = false;
     }
     if (context.interrupted && context.interrupted->load() && !std::exchange(cancelled, true)) {
-      context.io.err("stopping at the next checkpoint; Ctrl-C again ends it at once\n");
+      context.io.err("stopping; what was committed stays; Ctrl-C again ends it at once\n");
       launcher.cancel(id);
     }
     for (launch::LaunchEvent& event : launcher.poll()) {
@@ -232,9 +242,10 @@ Result<int> sync(cli::Context& context, const cli::Args& given) {
   request.run = std::move(plan.run);
   const protocol::RunResult result = follow(context, launcher, request, reporter);
   host.stop();
-  reporter.finish(result);
+  const int code = exit_code(result.code);
+  reporter.finish(result, code);
   if (result.error) context.io.err(fmt::format("tidegate: {}\n", *result.error));
-  return exit_code(result.code);
+  return code;
 }
 
 }  // namespace

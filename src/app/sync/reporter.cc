@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 
 #include "cli/output.h"
 
@@ -43,7 +45,7 @@ void SyncReporter::on_event(const protocol::Event& event) {
 
 void SyncReporter::tick() { view_.draw(rows_, elapsed()); }
 
-void SyncReporter::finish(const protocol::RunResult& result) {
+void SyncReporter::finish(const protocol::RunResult& result, int exit_code) {
   boost::json::array table;
   for (const protocol::EntityResult& e : result.entities) {
     cli::ProgressRow& r = row(e.entity);
@@ -56,7 +58,9 @@ void SyncReporter::finish(const protocol::RunResult& result) {
   tick();
   view_.finish();
   if (json_) {
-    io_.out(protocol::encode(protocol::Event(result)) + "\n");
+    boost::json::value line = boost::json::parse(protocol::encode(protocol::Event(result)));
+    line.get_object()["code"] = exit_code;
+    io_.out(boost::json::serialize(line) + "\n");
     return;
   }
   for (const std::string& w : result.warnings) io_.err("warning: " + w + "\n");

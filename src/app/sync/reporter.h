@@ -19,8 +19,9 @@ class SyncReporter {
   void on_event(const protocol::Event& event);
   // Redraws; call a few times a second.
   void tick();
-  // The result, as a table or the last line. REQUIRES: called once, last.
-  void finish(const protocol::RunResult& result);
+  // The result, as a table or the last line; its `code` is `exit_code`, the process's own.
+  // REQUIRES: called once, last.
+  void finish(const protocol::RunResult& result, int exit_code);
 
  private:
   cli::ProgressRow& row(const std::string& entity);

@@ -156,7 +156,9 @@ TEST_F(Reporter, APipeGetsOneJsonLineAnEventAndTheResultLast) {
   reporter.on_event(protocol::Progress{.entity = "weather", .rows_read = 10, .rows_written = 9});
   reporter.on_event(protocol::StateCommitted{.entity = "weather"});
   reporter.on_event(protocol::LogLine{.message = "hello"});
-  reporter.finish(result());
+  protocol::RunResult last = result();
+  last.code = protocol::ExitCode::Cancelled;
+  reporter.finish(last, 130);
   std::vector<boost::json::value> lines;
   std::stringstream in(out_);
   for (std::string line; std::getline(in, line);) lines.push_back(boost::json::parse(line));
@@ -165,6 +167,7 @@ TEST_F(Reporter, APipeGetsOneJsonLineAnEventAndTheResultLast) {
   EXPECT_EQ(lines[1].at("type"), "progress");
   EXPECT_EQ(lines[2].at("type"), "log");
   EXPECT_EQ(lines[3].at("type"), "result");
+  EXPECT_EQ(lines[3].at("code"), 130) << "the process's, not the engine's";
   EXPECT_EQ(lines[3].at("entities").at(0).at("rowsWritten"), 9);
   EXPECT_EQ(err_, "");
 }
@@ -176,7 +179,7 @@ TEST_F(Reporter, ATerminalGetsBarsWarningsAndATable) {
   reporter.tick();
   reporter.on_event(
       protocol::LogLine{.level = LogLevel::Warn, .message = "odd row", .entity = "weather"});
-  reporter.finish(result());
+  reporter.finish(result(), 0);
   EXPECT_NE(err_.find("[....................] 0 of 10 rows"), std::string::npos) << err_;
   EXPECT_NE(err_.find("warning: weather: odd row\n"), std::string::npos) << err_;
   EXPECT_NE(err_.find("9 rows  succeeded"), std::string::npos) << err_;

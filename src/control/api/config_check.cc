@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <regex>
 #include <valijson/adapters/boost_json_adapter.hpp>
 #include <valijson/schema.hpp>
 #include <valijson/schema_parser.hpp>
@@ -72,6 +73,7 @@ class NameCheck {
       if (!std::ranges::count(choices->get_array(), v))
         return add(path, one_of(choices->get_array()));
     }
+    if (v.is_string()) check_text(schema, v.get_string(), path);
     if (v.is_object()) check_members(schema, v.get_object(), path);
     if (const object* items = object_at(schema, "items"); items != nullptr && v.is_array()) {
       for (std::size_t i = 0; i < v.get_array().size(); ++i) {
@@ -83,6 +85,22 @@ class NameCheck {
  private:
   void add(std::string field, std::string message) {
     errors_.push_back({std::move(field), std::move(message), std::nullopt});
+  }
+
+  // `patternWords` says what `pattern` asks for: a validator could only show the expression.
+  void check_text(const object& schema, std::string_view text, const std::string& path) {
+    if (text.find('\0') != std::string_view::npos) {
+      return add(path, "holds a NUL character; remove it");
+    }
+    const value* pattern = schema.if_contains("pattern");
+    const value* words = schema.if_contains("patternWords");
+    if (pattern == nullptr || !pattern->is_string() || words == nullptr || !words->is_string()) {
+      return;
+    }
+    const std::regex expression{std::string(std::string_view(pattern->get_string()))};
+    if (!std::regex_search(text.begin(), text.end(), expression)) {
+      add(path, fmt::format("must be {}", std::string_view(words->get_string())));
+    }
   }
 
   static std::string one_of(const boost::json::array& choices) {

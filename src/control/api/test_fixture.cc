@@ -8,6 +8,7 @@ namespace {
 constexpr std::string_view kSpec = R"({"connectors":[
  {"name":"file","title":"Files","roles":["source"],"spec":{"type":"object","required":["path"],
    "additionalProperties":false,"properties":{"path":{"type":"string","minLength":1},
+     "delimiter":{"type":"string","pattern":"^(.|\\\\t)$","patternWords":"one character"},
      "format":{"type":"string","enum":["csv","jsonl"]},"header":{"type":"boolean"},
      "nullValues":{"type":"array","maxItems":2,"items":{"type":"string"}}}}},
  {"name":"sqlite","title":"SQLite","roles":["source","destination"],"spec":{"type":"object","required":["path"],

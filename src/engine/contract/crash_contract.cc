@@ -124,6 +124,100 @@ TEST_P(CrashContract, AFailedCallAtEveryStepLosesAndDoublesNothing) {
   EXPECT_GT(bitten, 20) << "the faults must really happen";
 }
 
+std::vector<SyncMode> incremental_modes(const DestinationUnderTest& d) {
+  std::vector<SyncMode> out;
+  if (d.merges) out.push_back(SyncMode::Incremental);
+  if (d.appends) out.push_back(SyncMode::IncrementalAppend);
+  return out;
+}
+
+// Symptom: a first incremental load that was stopped kept nothing, and said it had written it.
+TEST_P(CrashContract, AFirstLoadThatIsStoppedKeepsItsCheckpointsAndCountsOnlyThem) {
+  for (const SyncMode mode : incremental_modes(GetParam())) {
+    for (const bool cancel : {false, true}) {
+      Bench bench(GetParam());
+      bench.entity() = bench_->entity();
+      auto& e = bench.entity();
+      const auto committed = row_texts(e.batches, e.schema->field_names());
+      e.batches.push_back(batch_of(e.schema, "[[5, 40], [6, 50]]"));
+      bench.checkpoint_rows = 1;
+      bench.spec.mode = mode;
+      bench.spec.entities["t"] = {.cursor = "at", .primary_key = {"id"}};
+      int hits = 0;
+      const auto stop = [&]() -> Status {
+        if (!cancel) return fail(Code::Unavailable, "injected");
+        bench.lease->cancel("the run was cancelled");
+        return {};
+      };
+      const auto real = bench.destination();
+      FaultyDestination faulty(*real, fault_at({mode, Call::Write, Moment::Before, 3}, stop, hits));
+      const auto r = bench.run(faulty);
+      ASSERT_EQ(hits, 1);
+      EXPECT_EQ(r.outcome, cancel ? EntityOutcome::Cancelled : EntityOutcome::Failed);
+      EXPECT_EQ(r.rows_written, 5) << r.error.value_or("");
+      if (cancel) EXPECT_NE(r.error->find("5 rows were committed"), std::string::npos) << *r.error;
+      EXPECT_EQ(bench.stored(), committed);
+      const SystemClock clock;
+      bench.lease = std::make_unique<LeaseGuard>(clock, std::nullopt, Millis(0));
+      bench.spec.fence = Fence(2);
+      const auto again = bench.run();
+      EXPECT_EQ(again.outcome, EntityOutcome::Succeeded) << again.error.value_or("");
+      EXPECT_EQ(again.rows_written, 2);
+      EXPECT_EQ(bench.stored(), bench.expected());
+    }
+  }
+}
+
+TEST_P(CrashContract, ALoadThatFailsBeforeItsCommitHasWrittenNothing) {
+  int hits = 0;
+  const auto real = bench_->destination();
+  FaultyDestination faulty(*real,
+                           fault_at(
+                               {SyncMode::Full, Call::Commit, Moment::Before, 1},
+                               [] { return Status(fail(Code::Unavailable, "injected")); }, hits));
+  const auto r = bench_->run(faulty);
+  EXPECT_EQ(hits, 1);
+  EXPECT_EQ(r.rows_read, 5);
+  EXPECT_EQ(r.rows_written, 0);
+}
+
+// Symptom: a destination that was removed in mid-run took the rows with it, and the run succeeded.
+TEST_P(CrashContract, ADestinationThatIsMovedAwayInMidRunFailsTheRun) {
+  auto modes = incremental_modes(GetParam());
+  modes.push_back(SyncMode::Full);
+  for (const SyncMode mode : modes) {
+    for (const bool remove : {false, true}) {
+      Bench bench(GetParam());
+      const Case c{mode, Call::Flush, Moment::After, 1};
+      ASSERT_NO_FATAL_FAILURE(prepare(bench, c, bench_->entity()));
+      const std::string away = bench.folder + "-away";
+      int hits = 0;
+      {
+        const auto real = bench.destination();
+        FaultyDestination faulty(*real, fault_at(
+                                            c,
+                                            [&]() -> Status {
+                                              std::filesystem::rename(bench.folder, away);
+                                              std::filesystem::create_directory(bench.folder);
+                                              if (remove) std::filesystem::remove_all(away);
+                                              return {};
+                                            },
+                                            hits));
+        const auto r = bench.run(faulty);
+        ASSERT_EQ(hits, 1);
+        EXPECT_EQ(r.outcome, EntityOutcome::Failed);
+        EXPECT_EQ(r.error_kind, "transient") << r.error.value_or("");
+        EXPECT_EQ(r.rows_written, 0);
+      }
+      bench.spec.fence = Fence(3);
+      const auto again = bench.run();
+      EXPECT_EQ(again.outcome, EntityOutcome::Succeeded) << again.error.value_or("");
+      EXPECT_EQ(bench.stored(), bench.expected());
+      std::filesystem::remove_all(away);
+    }
+  }
+}
+
 // Runs `attempt` in a process of its own and waits for its end.
 int in_a_process(const std::function<void()>& attempt) {
   const pid_t pid = fork();

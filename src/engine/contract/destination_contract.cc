@@ -308,6 +308,28 @@ TEST_P(DestinationContract, AColumnThatLeftTheSourceIsKept) {
   EXPECT_EQ(bench_->texts({"id", "name"}), (Texts{"id=1|name=a", "id=2|name=∅"}));
 }
 
+// Symptom: the row at the bound was appended once more, without the column that had left.
+TEST_P(DestinationContract, AColumnThatLeftTheSourceNeverDoublesTheRowsAtTheBound) {
+  if (!GetParam().appends) return;
+  auto& e = bench_->entity();
+  e.schema = two_columns();
+  e.batches = {batch_of(e.schema, R"([[1, "a"], [2, "b"]])")};
+  bench_->spec.mode = SyncMode::IncrementalAppend;
+  bench_->spec.entities["t"].cursor = "id";
+  EXPECT_DONE(bench_->run());
+  const Texts before = bench_->stored();
+  e.schema = arrow::schema({arrow::field("id", arrow::int64())});
+  e.batches = {batch_of(e.schema, "[[1], [2], [3]]")};
+  const auto refused = bench_->run();
+  EXPECT_EQ(refused.error_kind, "configuration");
+  EXPECT_NE(why(refused).find("\"name\""), std::string::npos) << why(refused);
+  EXPECT_NE(why(refused).find("eset the job"), std::string::npos) << why(refused);
+  EXPECT_EQ(bench_->texts({"id", "name"}), before);
+  bench_->spec.reset_epoch = 1;
+  EXPECT_DONE(bench_->run());
+  EXPECT_EQ(bench_->texts({"id"}), (Texts{"id=1", "id=2", "id=3"}));
+}
+
 // regressions.md: "full refresh drops, then renames: readers see nothing".
 TEST_P(DestinationContract, AReaderNeverSeesAnEmptyOrPartialTable) {
   auto& e = bench_->entity();

@@ -1,5 +1,6 @@
 #include "engine/core/bound.h"
 
+#include <arrow/array.h>
 #include <arrow/record_batch.h>
 #include <arrow/type.h>
 #include <fmt/format.h>
@@ -27,10 +28,18 @@ std::int64_t total(const RowSet& set) {
   return n;
 }
 
+std::vector<std::string> names_in(const SeenColumns& columns) {
+  std::vector<std::string> names;
+  names.reserve(columns.size());
+  for (const auto& [name, kind] : columns) names.push_back(name);
+  return names;
+}
+
 }  // namespace
 
 BoundFilter::BoundFilter(Config config)
     : config_(std::move(config)),
+      known_names_(names_in(config_.known.seen_columns)),
       remaining_bound_(config_.known.seen_at_bound),
       remaining_null_(config_.known.seen_null),
       max_(config_.known.cursor) {}
@@ -52,27 +61,75 @@ bool BoundFilter::take_known(const std::string& hash, RowSet& remaining) {
   return true;
 }
 
-Status BoundFilter::note(const arrow::RecordBatch& batch, std::int64_t row, RowSet& set,
-                         std::int64_t& count, const std::string& known_hash) {
-  if (++count > kMaxSeen) {
+void BoundFilter::look_at(const arrow::Schema& schema) {
+  for (const auto& field : schema.fields()) columns_[field->name()] = hash_kind(*field);
+  names_ = names_in(columns_);
+  same_names_ = names_ == known_names_;
+  for (const auto& [name, kind] : config_.known.seen_columns) {
+    if (kind.empty()) continue;  // no seen row has a value there
+    const auto now = columns_.find(name);
+    if (now == columns_.end()) {
+      gone_.push_back(name);
+    } else if (!hash_equally(kind, now->second)) {
+      changed_.push_back(name);
+    }
+  }
+}
+
+bool BoundFilter::comparable(const arrow::RecordBatch& batch, std::int64_t row) const {
+  return gone_.empty() && std::ranges::all_of(changed_, [&](const auto& name) {
+           return batch.GetColumnByName(name)->IsNull(row);
+         });
+}
+
+std::unexpected<Error> BoundFilter::not_comparable(const std::optional<CursorValue>& at) const {
+  const std::string& name = gone_.empty() ? changed_.front() : gone_.front();
+  const std::string what = gone_.empty()
+                               ? fmt::format("was {} and is {} now",
+                                             config_.known.seen_columns.at(name), columns_.at(name))
+                               : "is gone from the source";
+  return fail(
+      Code::Conflict,
+      fmt::format(
+          "entity \"{}\": the column \"{}\" {}, so rows with {}, which are read every time, "
+          "cannot be told from those that are in the destination already. Reset the job to read "
+          "everything again, bring the column back as it "
+          "was, or give entities[\"{}\"].primaryKey and use the mode incremental",
+          config_.entity, name, what,
+          at ? fmt::format("the cursor value {}", at->to_string()) : "NULL as cursor",
+          config_.entity),
+      "reset_needed");
+}
+
+Status BoundFilter::note(const arrow::RecordBatch& batch, std::int64_t row, bool null,
+                         const std::string& known_hash) {
+  RowSet& set = null ? seen_.null : seen_.bound;
+  RowSet& as_known = null ? seen_as_known_.null : seen_as_known_.bound;
+  if (++(null ? null_count_ : bound_count_) > kMaxSeen) {
     if (!config_.has_key) {
-      return too_many(&set == &seen_null_
-                          ? "have NULL in the cursor column"
-                          : fmt::format("have the cursor value {}", max_->to_string()));
+      return too_many(null ? "have NULL in the cursor column"
+                           : fmt::format("have the cursor value {}", max_->to_string()));
     }
     set.clear();
+    as_known.clear();
     return {};
   }
-  const bool same_columns = config_.known.seen_columns == columns_ && !known_hash.empty();
-  ++set[same_columns ? known_hash : row_hash(batch, row, columns_)];
+  note_values(batch, row, null);
+  ++set[same_names_ && !known_hash.empty() ? known_hash : row_hash(batch, row, names_)];
+  if (!same_names_ && !known_names_.empty()) ++as_known[row_hash(batch, row, known_names_)];
   return {};
 }
 
-Result<BoundFilter::Rows> BoundFilter::apply(const std::shared_ptr<arrow::RecordBatch>& batch) {
-  if (columns_.empty()) {
-    columns_ = batch->schema()->field_names();
-    std::ranges::sort(columns_);
+void BoundFilter::note_values(const arrow::RecordBatch& batch, std::int64_t row, bool null) {
+  auto& values = null ? null_values_ : bound_values_;
+  if (values.size() == columns_.size()) return;
+  for (int c = 0; c < batch.num_columns(); ++c) {
+    if (batch.column(c)->IsValid(row)) values.insert(batch.column_name(c));
   }
+}
+
+Result<BoundFilter::Rows> BoundFilter::apply(const std::shared_ptr<arrow::RecordBatch>& batch) {
+  if (columns_.empty()) look_at(*batch->schema());
   const auto cursor = batch->GetColumnByName(config_.cursor);
   const std::int64_t n = batch->num_rows();
   std::vector<std::optional<CursorValue>> values;
@@ -90,7 +147,9 @@ Result<BoundFilter::Rows> BoundFilter::apply(const std::shared_ptr<arrow::Record
     }
   }
   if (grew) {
-    seen_bound_.clear();
+    seen_.bound.clear();
+    seen_as_known_.bound.clear();
+    bound_values_.clear();
     bound_count_ = 0;
   }
 
@@ -103,17 +162,14 @@ Result<BoundFilter::Rows> BoundFilter::apply(const std::shared_ptr<arrow::Record
     ++out.wanted;
     RowSet& remaining = v ? remaining_bound_ : remaining_null_;
     const bool may_be_known = !remaining.empty() && (!v || (known.cursor && *v == *known.cursor));
-    const std::string hash = may_be_known ? row_hash(*batch, row, known.seen_columns) : "";
+    if (may_be_known && !config_.has_key && !comparable(*batch, row)) return not_comparable(v);
+    const std::string hash = may_be_known ? row_hash(*batch, row, known_names_) : "";
     if (may_be_known && take_known(hash, remaining)) {
       ++out.deduplicated;
     } else {
       keep[static_cast<std::size_t>(row)] = 1;
     }
-    if (!v) {
-      TG_CHECK(note(*batch, row, seen_null_, null_count_, hash));
-    } else if (*v == *max_) {
-      TG_CHECK(note(*batch, row, seen_bound_, bound_count_, hash));
-    }
+    if (!v || *v == *max_) TG_CHECK(note(*batch, row, !v, hash));
   }
   if (out.wanted == n && out.deduplicated == 0) {
     out.batch = batch;
@@ -123,17 +179,36 @@ Result<BoundFilter::Rows> BoundFilter::apply(const std::shared_ptr<arrow::Record
   return out;
 }
 
+// What the hashes of the state being saved cover, with the kinds of the values in them.
+SeenColumns BoundFilter::kinds_of_seen() const {
+  SeenColumns out;
+  for (const auto& [name, kind] : columns_) {
+    out[name] = bound_values_.contains(name) || null_values_.contains(name) ? kind : "";
+  }
+  return out;
+}
+
 Status BoundFilter::save(EntityState& state) const {
   const EntityState& known = config_.known;
   state.cursor = max_;
-  state.seen_columns = columns_.empty() ? known.seen_columns : columns_;
-  const bool same_columns = state.seen_columns == known.seen_columns;
   const bool same_bound = max_ && known.cursor && *max_ == *known.cursor;
-  // Hashes over other columns cannot be compared with the new ones; the rows they stand for were
-  // read again in this run and are in the new sets.
-  state.seen_at_bound =
-      same_bound && same_columns ? unite(known.seen_at_bound, seen_bound_) : seen_bound_;
-  state.seen_null = same_columns ? unite(known.seen_null, seen_null_) : seen_null_;
+  // Known rows that did not come again may come back: their hashes stay, and the new ones cover the
+  // same columns. Else what was seen is what was read in this run.
+  const bool missed = (same_bound && !remaining_bound_.empty()) || !remaining_null_.empty();
+  if (missed) {
+    const Seen& seen = same_names_ ? seen_ : seen_as_known_;
+    state.seen_at_bound = same_bound ? unite(known.seen_at_bound, seen.bound) : seen.bound;
+    state.seen_null = unite(known.seen_null, seen.null);
+    state.seen_columns = known.seen_columns;
+    for (const auto& [name, kind] : kinds_of_seen()) {
+      const auto it = state.seen_columns.find(name);
+      if (it != state.seen_columns.end()) it->second = join_kinds(it->second, kind);
+    }
+  } else {
+    state.seen_at_bound = seen_.bound;
+    state.seen_null = seen_.null;
+    state.seen_columns = kinds_of_seen();
+  }
   for (RowSet* set : {&state.seen_at_bound, &state.seen_null}) {
     if (total(*set) <= kMaxSeen) continue;
     if (!config_.has_key) return too_many("share the cursor's bound");

@@ -4,13 +4,15 @@
 // The lower bound is inclusive, because rows with the cursor's greatest value may still arrive
 // after a read (a strict `>` loses them for ever). Rows at the bound, and rows whose cursor is
 // NULL, are therefore read every time; those that are in the destination already are recognised by
-// a hash.
+// a hash. A column that left the source, or became text, changes the hash of a row that was seen:
+// then such a row cannot be told from a new one, and the read is refused (merged rows have a key).
 
 #include <arrow/type_fwd.h>
 
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +38,7 @@ class BoundFilter {
     std::int64_t wanted = 0;                    // rows inside the bounds
     std::int64_t deduplicated = 0;              // of those, known to be in the destination
   };
+  // Conflict ("reset_needed"): see above.
   Result<Rows> apply(const std::shared_ptr<arrow::RecordBatch>& batch);
 
   // Puts cursor and seen rows after everything applied so far into `state`. Invalid: more than
@@ -43,16 +46,33 @@ class BoundFilter {
   Status save(EntityState& state) const;
 
  private:
-  Status note(const arrow::RecordBatch& batch, std::int64_t row, RowSet& set, std::int64_t& count,
+  // Rows that were read and will be read again, over one choice of columns.
+  struct Seen {
+    RowSet bound, null;
+  };
+
+  void look_at(const arrow::Schema& schema);
+  bool comparable(const arrow::RecordBatch& batch, std::int64_t row) const;
+  std::unexpected<Error> not_comparable(const std::optional<CursorValue>& at) const;
+  Status note(const arrow::RecordBatch& batch, std::int64_t row, bool null,
               const std::string& known_hash);
+  void note_values(const arrow::RecordBatch& batch, std::int64_t row, bool null);
   bool take_known(const std::string& hash, RowSet& remaining);
   Status too_many(std::string_view what) const;
+  SeenColumns kinds_of_seen() const;
 
   Config config_;
-  std::vector<std::string> columns_;  // sorted; of the batches
+  std::vector<std::string> known_names_;  // sorted; what the known hashes cover
+  SeenColumns columns_;                   // of the batches
+  std::vector<std::string> names_;        // of columns_
+  bool same_names_ = true;
+  // Known columns that are not in the batches; or there, of a kind whose texts differ.
+  std::vector<std::string> gone_, changed_;
   RowSet remaining_bound_, remaining_null_;
   std::optional<CursorValue> max_;
-  RowSet seen_bound_, seen_null_;
+  Seen seen_;           // over names_
+  Seen seen_as_known_;  // over known_names_, where they differ
+  std::set<std::string, std::less<>> bound_values_, null_values_;  // columns that are not all NULL
   std::int64_t bound_count_ = 0, null_count_ = 0;
 };
 

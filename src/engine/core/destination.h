@@ -122,6 +122,12 @@ class Destination {
 
   virtual std::string identity() const = 0;  // as Source::identity
 
+  // The file of this machine that holds the entity's rows, or will; nullopt: there is none.
+  virtual std::optional<std::string> local_file(const std::string& entity) const {
+    static_cast<void>(entity);
+    return std::nullopt;
+  }
+
   // Reachable and writable? Changes nothing that stays.
   virtual Status check() = 0;
 

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "engine/core/dry_run.h"
 #include "engine/core/entity_run.h"
+#include "engine/core/overlap.h"
 #include "engine/core/schema.h"
 #include "engine/core/selection.h"
 #include "protocol/fields.h"
@@ -106,13 +107,16 @@ RunResult answer_discover(const protocol::Request& request,
                           std::span<const Connector* const> connectors, const Context& context) {
   auto source = make_source(connectors, *request.source, context);
   if (!source) return failed(source.error());
-  const auto catalog = (*source)->discover({});
+  const auto catalog = (*source)->sample();
   if (!catalog) return failed(catalog.error());
   bj::array entities;
   for (const auto& e : catalog->entities) entities.push_back(entity_json(e));
   for (const auto& e : catalog->bad) {
     entities.push_back(bj::object{{"name", protocol::to_utf8(e.name)},
                                   {"error", protocol::to_utf8(error_text(e.error))}});
+  }
+  for (const auto& name : catalog->others) {
+    entities.push_back(bj::object{{"name", protocol::to_utf8(name)}});
   }
   RunResult r;
   r.reply = bj::object{{"entities", std::move(entities)}};
@@ -134,6 +138,16 @@ EntityResult not_started(const std::string& name, const Error& why) {
   r.outcome = EntityOutcome::Cancelled;
   r.error_kind = error_kind(why);
   r.error = why.message;
+  return r;
+}
+
+// An empty file among good ones says nothing, not even that its rows are gone.
+EntityResult without_columns(const EntityInfo& info) {
+  EntityResult r;
+  r.entity = info.name;
+  r.outcome = EntityOutcome::Skipped;
+  r.warnings = info.warnings;
+  r.warnings.emplace_back("it was skipped; a table that it had before is left as it is");
   return r;
 }
 
@@ -184,6 +198,9 @@ class Run {
                      "no_entities",
                      {}});
     }
+    if (const Status apart = refuse_overlap(**source, **destination, selected); !apart) {
+      return failed(apart.error());
+    }
     for (const Selected& s : selected) {
       if (s.info != nullptr) events_.send(protocol::EntityPlanned{s.name, s.info->rows});
     }
@@ -209,6 +226,8 @@ class Run {
         r.entities.push_back(not_started(s.name, *ended));
       } else if (s.info == nullptr) {
         r.entities.push_back(failed_entity(s));
+      } else if (s.info->schema->num_fields() == 0) {
+        r.entities.push_back(without_columns(*s.info));
       } else {
         r.entities.push_back(EntityRun(env, *s.info).execute());
       }
@@ -216,8 +235,11 @@ class Run {
       // Cancelled and fenced end the run; any other failure is one entity's own.
       if (!ended && last.error_kind &&
           (*last.error_kind == "cancelled" || *last.error_kind == "fenced")) {
-        ended = Error{
-            *last.error_kind == "fenced" ? Code::Fenced : Code::Cancelled, *last.error, {}, {}};
+        const Status why = lease_.check();
+        ended = Error{*last.error_kind == "fenced" ? Code::Fenced : Code::Cancelled,
+                      why ? *last.error : why.error().message,
+                      {},
+                      {}};
       }
     }
     summarize(r);

@@ -59,6 +59,24 @@ void EntityRun::fail_with(const Error& error) {
                                                   : protocol::EntityOutcome::Failed;
   result_.error_kind = error_kind(error);
   result_.error = error_text(error);
+  result_.rows_written = committed_.written;
+  result_.rows_updated = committed_.updated;
+  result_.rows_deleted = committed_.deleted;
+  result_.rows_deduplicated = committed_.deduplicated;
+  if (error.code != Code::Cancelled) return;
+  *result_.error += committed_.written == 0
+                        ? "; no row of this run was committed"
+                        : fmt::format(
+                              "; {} rows were committed and stay, the next run goes on "
+                              "behind them",
+                              committed_.written);
+}
+
+void EntityRun::keep_counts() {
+  committed_ = {.written = result_.rows_written,
+                .updated = result_.rows_updated,
+                .deleted = result_.rows_deleted,
+                .deduplicated = result_.rows_deduplicated};
 }
 
 Status EntityRun::run() {
@@ -115,6 +133,11 @@ Status EntityRun::prepare(Writer& writer) {
         .to = decision_.to,
         .known = decision_.known});
   }
+  TG_TRY(partitions_, env_.source.plan(params_));
+  TG_TRY(first_, env_.source.open(params_, partitions_.front()));
+  // One ordered part is a position; several in a row are not ordered among each other.
+  ordered_ = partitions_.size() == 1 && first_->ordered_by_cursor();
+  load_in_checkpoints(writer.state());
   const bool keyed = decision_.load != LoadKind::Append;
   TG_TRY(result_.schema_changes,
          writer.begin({.kind = decision_.load,
@@ -124,6 +147,15 @@ Status EntityRun::prepare(Writer& writer) {
                        .schema_change = env_.spec.schema_change,
                        .max_rejected = env_.spec.max_rejected}));
   return {};
+}
+
+// A first load into an empty table replaces nothing: where the source's order allows it, it is
+// committed in parts too, so that a long one that is stopped goes on where it was.
+void EntityRun::load_in_checkpoints(const WriterState& found) {
+  if (!ordered_ || !bound_ || !decision_.advance || !found.table_empty) return;
+  if (decision_.load != LoadKind::Replace) return;
+  decision_.load =
+      request_.mode == protocol::SyncMode::Incremental ? LoadKind::Merge : LoadKind::Append;
 }
 
 Status EntityRun::transfer(Writer& writer) {
@@ -136,11 +168,11 @@ Status EntityRun::transfer(Writer& writer) {
 }
 
 Status EntityRun::read_all(BatchQueue& queue) {
-  TG_TRY(const std::vector<Partition> partitions, env_.source.plan(params_));
-  for (const Partition& partition : partitions) {
-    TG_TRY(const std::unique_ptr<Reader> reader, env_.source.open(params_, partition));
-    // One ordered part is a position; several in a row are not ordered among each other.
-    ordered_ = partitions.size() == 1 && reader->ordered_by_cursor();
+  for (const Partition& partition : partitions_) {
+    std::unique_ptr<Reader> reader = std::move(first_);
+    if (reader == nullptr) {
+      TG_TRY(reader, env_.source.open(params_, partition));
+    }
     for (;;) {
       TG_CHECK(env_.lease.check());
       TG_TRY(std::optional<ReadBatch> batch, reader->next());
@@ -292,6 +324,7 @@ Status EntityRun::checkpoint(Writer& writer, bool last) {
   TG_CHECK(env_.lease.before_commit());
   TG_CHECK(writer.commit(next));
   since_checkpoint_ = 0;
+  keep_counts();
   if (!next) return {};
   const WriterState& committed = writer.state();
   env_.events.send(protocol::StateCommitted{

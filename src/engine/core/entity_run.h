@@ -1,7 +1,6 @@
 #pragma once
 // One entity of one run: read on one thread, written on another, committed once or at checkpoints.
 
-#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -42,6 +41,7 @@ class EntityRun {
  private:
   Status run();
   Status prepare(Writer& writer);
+  void load_in_checkpoints(const WriterState& found);
   Status transfer(Writer& writer);
   Status read_all(BatchQueue& queue);
   Status write_all(BatchQueue& queue, Writer& writer);
@@ -53,6 +53,7 @@ class EntityRun {
   Status checkpoint(Writer& writer, bool last);
   Status reconcile(const CommitReport& report) const;
   void add(const CommitReport& report);
+  void keep_counts();
   void fail_with(const Error& error);
   void progress(bool now);
 
@@ -61,6 +62,8 @@ class EntityRun {
   EntityRequest request_;
   EntityDecision decision_;
   ReadParams params_;
+  std::vector<Partition> partitions_;
+  std::unique_ptr<Reader> first_;  // of partitions_[0], until it is read
   std::optional<BoundFilter> bound_;
   protocol::EntityResult result_;
   std::vector<RejectedRow> kept_;  // the first rejected rows, for the error and after an abort
@@ -70,7 +73,12 @@ class EntityRun {
   std::int64_t handed_ = 0, settled_ = 0;
   std::int64_t left_ = -1;  // rows until the limit; -1: none
   std::chrono::steady_clock::time_point last_progress_{};
-  std::atomic<bool> ordered_ = false;
+  bool ordered_ = false;
+  // What the last commit had made visible: all that counts when the run fails behind it.
+  struct Counts {
+    std::int64_t written = 0, updated = 0, deleted = 0, deduplicated = 0;
+  };
+  Counts committed_;
 };
 
 }  // namespace tidegate::engine

@@ -9,6 +9,8 @@
 #include <sodium/crypto_generichash.h>
 
 #include <array>
+#include <charconv>
+#include <cmath>
 
 #include "engine/core/cursor.h"
 #include "engine/core/schema.h"
@@ -17,10 +19,21 @@
 namespace tidegate::engine {
 namespace {
 
+// As a decimal of the same value is written; beyond what one can hold, with an exponent.
+std::string real_text(double v) {
+  if (v == 0) return "0";
+  const double size = std::abs(v);
+  if (!(size >= 1e-38 && size < 1e38)) return fmt::format("{}", v);
+  std::array<char, 128> text{};
+  const auto [end, ec] =
+      std::to_chars(text.data(), text.data() + text.size(), v, std::chars_format::fixed);
+  return {text.data(), end};
+}
+
 // The value as text that is equal for equal values across widened types. REQUIRES: not NULL.
 std::string canonical(const arrow::Array& array, std::int64_t row) {
   if (const auto v = cursor_at(array, row)) {
-    std::string text = v->to_string();
+    std::string text = v->kind() == CursorKind::Real ? real_text(v->as_real()) : v->to_string();
     if (v->kind() == CursorKind::Decimal && text.find('.') != std::string::npos) {
       text.erase(text.find_last_not_of('0') + 1);
       if (text.back() == '.') text.pop_back();
@@ -105,6 +118,37 @@ std::string row_hash(const arrow::RecordBatch& batch, std::int64_t row,
   std::string hex;
   for (const unsigned char byte : digest) hex += fmt::format("{:02x}", byte);
   return hex;
+}
+
+std::string hash_kind(const arrow::Field& field) {
+  if (is_json(field)) return "JSON";
+  const auto kind = cursor_kind(*field.type());
+  if (!kind) return type_words(field);
+  switch (*kind) {
+    case CursorKind::Integer:
+      return "integer";
+    case CursorKind::Real:
+    case CursorKind::Decimal:
+      return "number";
+    default:
+      return type_words(field);  // text, date, timestamp, timestamp with time zone
+  }
+}
+
+bool hash_equally(std::string_view then, std::string_view now) {
+  const auto both = [&](std::string_view a, std::string_view b) {
+    return (then == a && now == b) || (then == b && now == a);
+  };
+  if (then == kMixedKind) return false;
+  return then.empty() || now.empty() || then == now || both("integer", "number") ||
+         both("integer", "text") || both("date", "timestamp");
+}
+
+std::string join_kinds(const std::string& a, const std::string& b) {
+  if (a.empty() || a == b) return b;
+  if (b.empty()) return a;
+  if (!hash_equally(a, b)) return kMixedKind;
+  return a == "integer" || a == "date" ? b : a;  // the wider of the two
 }
 
 std::optional<std::string> value_text(const arrow::Array& array, std::int64_t row) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -18,6 +19,15 @@ namespace tidegate::engine {
 // was widened meanwhile (1 and 1.0, decimal 1.5 and 1.50); a column that is missing counts as NULL.
 std::string row_hash(const arrow::RecordBatch& batch, std::int64_t row,
                      const std::vector<std::string>& columns);
+
+// What a field's values are when they are hashed: `integer`, `number`, `text`, `date`, …
+std::string hash_kind(const arrow::Field& field);
+// Of a column whose values were not always of one kind; equals nothing.
+inline constexpr const char* kMixedKind = "mixed";
+// True: a value of kind `then` hashes now as it did, in a column that is of kind `now`.
+bool hash_equally(std::string_view then, std::string_view now);
+// The kind of a column that holds values of both; "": no values.
+std::string join_kinds(const std::string& a, const std::string& b);
 
 // One value as text that is equal for equal values across widened types; nullopt for NULL.
 std::optional<std::string> value_text(const arrow::Array& array, std::int64_t row);

@@ -56,12 +56,20 @@ class Source {
   // (`sqlite:/data/shop.db`). Part of the state's fingerprint.
   virtual std::string identity() const = 0;
 
+  // The files of this machine that reads open, of every entity; known after discover().
+  virtual std::vector<std::string> local_files() const { return {}; }
+
   // Reachable and readable? Cheap; reads no rows.
   virtual Status check() = 0;
 
   // What can be read. Looking into an entity may mean to read all of it, so only those that are
   // wanted are.
   virtual Result<Catalog> discover(const Wanted& wanted) = 0;
+
+  // As discover(), but bounded whatever the source's size: from a sample, so that types and counts
+  // are a guess, which a warning of the entity says; the entities that are left are in `others`.
+  // Reads after it go by a discover() of their own.
+  virtual Result<Catalog> sample() { return discover({}); }
 
   // Splits a read. At least one partition, also for an entity without rows. The default reads all
   // in one.

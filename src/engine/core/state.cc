@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/json.h"
+#include "engine/core/rows.h"
 
 namespace tidegate::engine {
 namespace {
@@ -24,6 +25,25 @@ Status read_rows(json::Reader& r, std::string_view key, RowSet& out) {
   for (const auto& member : *o) {
     if (!member.value().is_int64()) return fail(Code::Invalid, "a row count is no number");
     out[std::string(std::string_view(member.key()))] = member.value().get_int64();
+  }
+  return {};
+}
+
+// A state of before the kinds were kept lists names only: then any row may have changed.
+Status read_columns(json::Reader& r, SeenColumns& out) {
+  const bj::value* columns = r.raw("seenColumns");
+  if (columns == nullptr) return {};
+  if (columns->is_array()) {
+    for (const auto& name : columns->get_array()) {
+      if (name.is_string()) out[std::string(std::string_view(name.get_string()))] = kMixedKind;
+    }
+    return {};
+  }
+  if (!columns->is_object()) return fail(Code::Invalid, "the seen columns are no object");
+  for (const auto& member : columns->get_object()) {
+    if (!member.value().is_string()) return fail(Code::Invalid, "the kind of a column is no text");
+    out[std::string(std::string_view(member.key()))] =
+        std::string_view(member.value().get_string());
   }
   return {};
 }
@@ -97,8 +117,11 @@ std::string encode(const EntityState& s) {
   }
   if (!s.seen_at_bound.empty()) o["seenAtBound"] = to_json(s.seen_at_bound);
   if (!s.seen_null.empty()) o["seenNull"] = to_json(s.seen_null);
-  if (!s.seen_columns.empty())
-    o["seenColumns"] = bj::array(s.seen_columns.begin(), s.seen_columns.end());
+  if (!s.seen_columns.empty()) {
+    bj::object columns;
+    for (const auto& [name, kind] : s.seen_columns) columns[name] = kind;
+    o["seenColumns"] = std::move(columns);
+  }
   return json::write(o);
 }
 
@@ -124,7 +147,7 @@ Result<EntityState> decode_state(std::string_view text) {
   TG_TRY(s.cursor, cursor(r));
   TG_CHECK(read_rows(r, "seenAtBound", s.seen_at_bound));
   TG_CHECK(read_rows(r, "seenNull", s.seen_null));
-  s.seen_columns = r.texts("seenColumns", 100'000, kAnyText).value_or(std::vector<std::string>{});
+  TG_CHECK(read_columns(r, s.seen_columns));
   if (!errors.empty()) {
     return fail(Error{Code::Invalid, "the stored state cannot be read; reset the job", "bad_state",
                       std::move(errors)});

@@ -25,6 +25,9 @@ std::string differences(const Fingerprint& stored, const Fingerprint& now);
 // Hash of a row (hex) → how often it was seen.
 using RowSet = std::map<std::string, std::int64_t, std::less<>>;
 
+// Column → kind of its values (hash_kind(), rows.h), "" where every seen row has NULL.
+using SeenColumns = std::map<std::string, std::string, std::less<>>;
+
 struct EntityState {
   protocol::SyncMode mode = protocol::SyncMode::Full;
   Fingerprint fingerprint;
@@ -37,7 +40,7 @@ struct EntityState {
   // Rows with cursor == `cursor`, and rows whose cursor is NULL, that are in the destination. They
   // are read again each time. Over kMaxSeen they are not kept (entities with a key only).
   RowSet seen_at_bound, seen_null;
-  std::vector<std::string> seen_columns;  // sorted; what the hashes cover
+  SeenColumns seen_columns;  // what the hashes cover
 };
 
 inline constexpr std::int64_t kMaxSeen = 10'000;

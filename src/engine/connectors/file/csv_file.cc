@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <map>
 #include <thread>
 
@@ -13,6 +14,7 @@
 namespace tidegate::engine::file {
 namespace {
 
+constexpr std::int64_t kAll = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kShare = 4 << 20;  // bytes of rows from which a second thread pays
 
 Error cancelled() { return {Code::Cancelled, "stopped while reading files", {}, {}}; }
@@ -48,11 +50,13 @@ struct Findings {
   std::vector<ColumnGuess> guesses;
   std::int64_t rows = 0;
   bool paused = false;  // stopped at the pause, where a row begins
+  bool cut = false;     // the sample is full
   Status status;
 };
 
 void find(CsvScanner scanner, const CsvOptions& options, std::size_t columns, std::int64_t pause,
-          const std::function<bool()>& stop, Findings& out) {
+          const std::function<bool()>& stop, Findings& out, std::int64_t sample = kAll) {
+  const std::int64_t start = scanner.offset();
   out.guesses.resize(columns);
   if (pause >= 0) scanner.pause_at(pause);
   CsvRows rows;
@@ -67,6 +71,10 @@ void find(CsvScanner scanner, const CsvOptions& options, std::size_t columns, st
     out.rows += static_cast<std::int64_t>(rows.count);
     if (pause >= 0 && scanner.offset() == pause) {
       out.paused = true;
+      return;
+    }
+    if (scanner.offset() - start >= sample) {
+      out.cut = true;
       return;
     }
   }
@@ -117,15 +125,17 @@ Result<Findings> find_in_halves(const std::shared_ptr<const InputFile>& file, co
   return first;
 }
 
-Result<Findings> find_in_stream(const std::shared_ptr<const InputFile>& file, const CsvScan& scan,
-                                const CsvOptions& options, const std::stop_token& stop) {
+// Until `sample` bytes of rows, or the end.
+Result<Findings> find_in_stream(const std::shared_ptr<const InputFile>& file, bool gzip,
+                                const CsvScan& scan, const CsvOptions& options, std::int64_t sample,
+                                const std::stop_token& stop) {
   Findings out;
-  CsvScanner scanner(stream_file(file, true), options.dialect);
+  CsvScanner scanner(stream_file(file, gzip), options.dialect);
   CsvRows rows;
   while (scanner.offset() < scan.data.offset) TG_CHECK(scanner.next(rows, 1));
   find(
       std::move(scanner), options, scan.names.size(), -1, [&] { return stop.stop_requested(); },
-      out);
+      out, sample);
   TG_CHECK(out.status);
   return out;
 }
@@ -188,19 +198,20 @@ class CsvRowSource final : public RowSource {
 
 Result<CsvScan> scan_csv(const std::shared_ptr<const InputFile>& file, bool gzip,
                          const CsvOptions& options, const DeclaredType& declared,
-                         std::stop_token stop) {
+                         std::optional<std::int64_t> sample, std::stop_token stop) {
   TG_TRY(CsvScan scan, scan_header(file, gzip, options));
   scan.guesses.resize(scan.names.size());
   if (std::ranges::all_of(scan.names, [&](const auto& n) { return declared(n) != nullptr; })) {
     if (scan.names.empty()) scan.rows = 0;
     return scan;
   }
-  TG_TRY(Findings found, gzip ? find_in_stream(file, scan, options, stop)
-                              : find_in_halves(file, scan, options, stop));
+  TG_TRY(Findings found,
+         gzip || sample ? find_in_stream(file, gzip, scan, options, sample.value_or(kAll), stop)
+                        : find_in_halves(file, scan, options, stop));
   if (stop.stop_requested()) return fail(cancelled());
   TG_CHECK(file->unchanged());
   scan.guesses = std::move(found.guesses);
-  scan.rows = found.rows;
+  if (!found.cut) scan.rows = found.rows;
   return scan;
 }
 

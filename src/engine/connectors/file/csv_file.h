@@ -30,16 +30,17 @@ using DeclaredType = std::function<std::shared_ptr<arrow::Field>(const std::stri
 struct CsvScan {
   std::vector<std::string> names;    // in the file's order; empty: the file is empty
   std::vector<ColumnGuess> guesses;  // one per name
-  std::optional<std::int64_t> rows;  // good ones; absent when every type is declared
+  std::optional<std::int64_t> rows;  // good ones; absent when not all were read
   CsvScanner::Start data;            // where the rows begin, in unpacked bytes
 };
 
 // Reads the header, then every row unless `declared` knows every column: a column that is a number
 // for a million rows and then is not must be known to be text before the first row is written. Two
-// threads share a file that is long enough. Invalid ("bad_data"): no usable header.
+// threads share a file that is long enough. With `sample`, only the rows in about so many
+// (unpacked) bytes, by one thread. Invalid ("bad_data"): no usable header.
 Result<CsvScan> scan_csv(const std::shared_ptr<const InputFile>& file, bool gzip,
                          const CsvOptions& options, const DeclaredType& declared,
-                         std::stop_token stop);
+                         std::optional<std::int64_t> sample, std::stop_token stop);
 
 // The rows behind the header.
 std::unique_ptr<RowSource> csv_rows(const std::shared_ptr<const InputFile>& file, bool gzip,

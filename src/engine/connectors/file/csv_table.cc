@@ -79,7 +79,8 @@ Result<bool> is_gzip(const InputFile& file) {
 }
 
 Result<std::unique_ptr<Table>> scan_csv_table(const FileEntity& entity, Files files,
-                                              const SourceConfig& config, const Context& context) {
+                                              const SourceConfig& config, const Context& context,
+                                              std::optional<std::int64_t> sample) {
   CsvOptions options = config.csv;
   if (!config.delimiter && std::ranges::all_of(entity.files, [](std::string_view f) {
         return f.ends_with(".tsv") || f.ends_with(".tsv.gz");
@@ -92,7 +93,7 @@ Result<std::unique_ptr<Table>> scan_csv_table(const FileEntity& entity, Files fi
   std::vector<CsvTable::Part> parts;
   for (auto& file : files) {
     TG_TRY(const bool gzip, is_gzip(*file));
-    TG_TRY(CsvScan scan, scan_csv(file, gzip, options, declared, context.stop));
+    TG_TRY(CsvScan scan, scan_csv(file, gzip, options, declared, sample, context.stop));
     parts.push_back({std::move(file), gzip, std::move(scan)});
   }
   auto schema = unite(parts, declared);

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/process.h"
+#include "engine/connectors/file/config.h"
 #include "engine/connectors/file/file_writer.h"
 #include "engine/connectors/file/roles.h"
 #include "engine/connectors/file/table_folder.h"
@@ -21,14 +22,15 @@ class FileDestination final : public Destination {
     return "file:" + (real ? *real : path_);
   }
 
+  std::optional<std::string> local_file(const std::string& entity) const override {
+    const auto name = table_name(entity);
+    const auto real = context_.paths.resolve(path_, true);
+    return name && real ? std::optional(*real + "/" + *name + ".csv") : std::nullopt;
+  }
+
   Status check() override {
-    TG_TRY(const std::string real, context_.paths.resolve(path_, true));
-    struct stat st{};
-    const bool exists = stat(real.c_str(), &st) == 0;
-    if (exists && !S_ISDIR(st.st_mode)) {
-      return fail(Code::Invalid,
-                  fmt::format("'{}' is a file; name the folder to write into", path_));
-    }
+    TG_TRY(const std::string real, real_folder());
+    const bool exists = access(real.c_str(), F_OK) == 0;
     const std::string folder = exists ? real : real.substr(0, real.rfind('/') + 1);
     if (access(folder.c_str(), W_OK | X_OK) == 0) return {};
     return fail(Code::Forbidden,
@@ -37,7 +39,7 @@ class FileDestination final : public Destination {
 
   Result<WriterState> inspect(const WritePlan& plan) override {
     TG_TRY(const std::string name, table_name(plan.entity));
-    TG_TRY(const std::string real, context_.paths.resolve(path_, true));
+    TG_TRY(const std::string real, real_folder());
     auto folder = TableFolder::open(real, name, false);
     if (!folder) {
       if (folder.error().code != Code::NotFound) return fail(folder.error());
@@ -56,7 +58,7 @@ class FileDestination final : public Destination {
 
   Result<std::unique_ptr<Writer>> open(const WritePlan& plan) override {
     TG_TRY(const std::string name, table_name(plan.entity));
-    TG_TRY(const std::string real, context_.paths.resolve(path_, true));
+    TG_TRY(const std::string real, real_folder());
     TG_TRY(TableFolder folder, TableFolder::open(real, name, true));
     TG_TRY(auto stored, folder.claim());
     const bool serverless = value(plan.fence) == 0;
@@ -91,6 +93,20 @@ class FileDestination final : public Destination {
   }
 
  private:
+  // Who names a file wants one file, and would get a folder with files in it.
+  Result<std::string> real_folder() const {
+    TG_TRY(std::string real, context_.paths.resolve(path_, true));
+    struct stat st{};
+    const bool exists = stat(real.c_str(), &st) == 0;
+    if (exists ? S_ISDIR(st.st_mode) : !format_of(real)) return real;
+    std::string message = fmt::format(
+        "'{}' {}, and a destination is a folder, in which each entity is a file of its own; give a "
+        "folder, such as '{}/'",
+        path_, exists ? "is a file" : "has the name of a file",
+        path_.substr(0, path_.rfind('/') + 1) + stem_of(path_));
+    return fail(Error{Code::Invalid, message, "not_a_folder", {{"path", message, {}}}});
+  }
+
   static bool is_mine(const TableClaim& claim, const WritePlan& plan) {
     return claim.job == plan.job && claim.entity == plan.entity;
   }
@@ -120,7 +136,7 @@ class FileDestination final : public Destination {
                                const WritePlan& plan) const {
     WriterState state;
     state.table = folder.name();
-    TG_TRY(const std::string real, context_.paths.resolve(path_, true));
+    TG_TRY(const std::string real, real_folder());
     TG_TRY(state.destination_id, TableFolder::destination_id(real, false, context_));
     if (version && version->state.job == plan.job && version->state.entity == plan.entity) {
       state.epoch = version->state.epoch;

@@ -1,12 +1,185 @@
+#include <arrow/builder.h>
+
+#include <fstream>
+
 #include "engine/connectors/file/source_fixture.h"
+#include "engine/core/engine.h"
 
 namespace tidegate::engine::file {
 namespace {
-TEST_F(FileSourceTest, DestinationRefusesOtherFormats) {
+
+using protocol::EntityOutcome;
+using protocol::ExitCode;
+using Texts = std::vector<std::string>;
+
+class FileDestinationTest : public FileSourceTest {
+ protected:
+  struct NoEvents final : EventSink {
+    void send(const protocol::Event&) override {}
+  };
+
+  protocol::RunResult run(const std::string& from, const std::string& to) {
+    protocol::Request request;
+    request.kind = protocol::RequestKind::Run;
+    request.source = protocol::Endpoint{"file", {{"path", from}}};
+    request.destination = protocol::Endpoint{"file", {{"path", to}}};
+    request.run = spec_;
+    LeaseGuard lease(clock_, {}, Millis(0));
+    NoEvents events;
+    const Connector* const all[] = {&file_connector()};
+    return engine::answer(request, all, context_, lease, events);
+  }
+
+  std::string text(const std::string& name) {
+    std::ifstream in(folder_ + "/" + name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+  Texts entries(const std::string& name) {
+    Texts out;
+    for (const auto& e : std::filesystem::directory_iterator(folder_ + "/" + name)) {
+      out.push_back(e.path().filename());
+    }
+    std::ranges::sort(out);
+    return out;
+  }
+
+  static std::shared_ptr<arrow::RecordBatch> one_row(std::int64_t id) {
+    const auto schema = arrow::schema({arrow::field("id", arrow::int64())});
+    arrow::Int64Builder ids;
+    EXPECT_TRUE(ids.Append(id).ok());
+    return arrow::RecordBatch::Make(schema, 1, {*ids.Finish()});
+  }
+
+  protocol::RunSpec spec_{.job = "j", .run_id = RunId("r")};
+};
+
+TEST_F(FileDestinationTest, OtherFormatsAreRefused) {
   const auto got = file_connector().make_destination(
       boost::json::parse(R"({"path": "out", "format": "parquet"})").as_object(), context_);
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().details[0].field, "format");
 }
+
+// Symptom: with take-over a source's own file was overwritten by what was read from it.
+TEST_F(FileDestinationTest, AFileIsNeverItsOwnDestination) {
+  write("data/a.csv", "id\n1\n");
+  write("data/b.csv", "id\n2\n");
+  std::filesystem::create_directory(folder_ + "/linked");
+  std::filesystem::create_hard_link(folder_ + "/data/b.csv", folder_ + "/linked/b.csv");
+  spec_.take_over = true;
+  for (const char* to : {"data", "data/", "linked"}) {
+    const auto r = run("data/*.csv", to);
+    EXPECT_EQ(r.code, ExitCode::Configuration) << to;
+    EXPECT_NE(r.error.value_or("").find("source.path"), std::string::npos) << *r.error;
+    EXPECT_NE(r.error.value_or("").find("destination.path"), std::string::npos) << *r.error;
+  }
+  EXPECT_EQ(text("data/a.csv") + text("linked/b.csv"), "id\n1\nid\n2\n");
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/data/.tidegate"));
+  // Its own output, read as a source, is the same file too.
+  ASSERT_EQ(run("data", "out").code, ExitCode::Done);
+  EXPECT_EQ(run("out/*.csv", "out").code, ExitCode::Configuration);
+}
+
+// Symptom: `out.csv` became a folder of that name.
+TEST_F(FileDestinationTest, TheNameOfAFileIsNoFolder) {
+  write("a.csv", "id\n1\n");
+  write("there", "x");
+  for (const char* to : {"out.csv", "sub.CSV.gz", "there"}) {
+    const auto r = run("a.csv", to);
+    EXPECT_EQ(r.code, ExitCode::Configuration) << to;
+    EXPECT_NE(r.error.value_or("").find("give a folder, such as '"), std::string::npos) << *r.error;
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/out.csv"));
+  std::filesystem::create_directory(folder_ + "/old.csv");
+  EXPECT_EQ(run("a.csv", "old.csv").code, ExitCode::Done);
+}
+
+// A writer that was taken over can publish nothing, however far it was: neither a second attempt's
+// nor another job's rows are in danger.
+TEST_F(FileDestinationTest, WhoWasTakenOverIsFencedAtItsCommit) {
+  write("a.csv", "id\n1\n");
+  for (const bool other_job : {false, true}) {
+    const std::string to = other_job ? "out1" : "out2";
+    spec_ = {.job = "j", .run_id = RunId("r")};
+    ASSERT_EQ(run("a.csv", to).code, ExitCode::Done);
+    const boost::json::object config{{"path", to}};
+    const auto destination = file_connector().make_destination(config, context_);
+    const auto old =
+        (*destination)
+            ->open({.job = "j", .entity = "a", .run_id = RunId("old"), .fence = Fence(5)});
+    ASSERT_TRUE(old) << old.error().message;
+    const auto rows = one_row(7);
+    ASSERT_TRUE((*old)->begin({.kind = LoadKind::Replace, .schema = rows->schema()}));
+    ASSERT_TRUE((*old)->write(*rows));
+    ASSERT_TRUE((*old)->flush());
+    write("a.csv", "id\n1\n2\n");
+    spec_.job = other_job ? "k" : "j";
+    spec_.take_over = other_job;
+    spec_.fence = Fence(6);
+    const auto r = run("a.csv", to);
+    ASSERT_EQ(r.code, ExitCode::Done) << r.error.value_or("");
+    const Status late = (*old)->commit(Writer::NewState{"{}", 0});
+    ASSERT_FALSE(late);
+    EXPECT_EQ(late.error().code, Code::Fenced) << late.error().message;
+    EXPECT_TRUE((*old)->abort({}));
+    EXPECT_EQ(text(to + "/a.csv"), "id\n1\n2\n");
+    EXPECT_EQ(entries(to + "/.tidegate/a"), (Texts{"claim.json", "current", "lock", "v1", "v2"}));
+    write("a.csv", "id\n1\n");
+  }
+}
+
+// What a process leaves that died in the middle: stages, half made links and files, and a complete
+// version that no link leads to (it died between the rename and the switch).
+TEST_F(FileDestinationTest, WhatADeadProcessLeftIsIgnoredAndRemoved) {
+  write("a.csv", "id\n1\n");
+  spec_.mode = protocol::SyncMode::IncrementalAppend;
+  spec_.entities["a"].cursor = "id";
+  ASSERT_EQ(run("a.csv", "out").code, ExitCode::Done);
+  write("a.csv", "id\n1\n2\n");
+  ASSERT_EQ(run("a.csv", "out").code, ExitCode::Done);
+  const std::string table = folder_ + "/out/.tidegate/a/";
+  std::filesystem::copy(table + "v2", table + "v3", std::filesystem::copy_options::recursive);
+  write("out/.tidegate/a/v3/a.csv", "id\n1\n2\n9\n");
+  write("out/.tidegate/a/stage-9-1/a.csv", "id\n8\n");
+  write("out/.tidegate/a/stage-9-1/state.json", "{");
+  write("out/.tidegate/a/claim.json.new", "{");
+  std::filesystem::create_symlink("v3", table + "current.new");
+  EXPECT_EQ(text("out/a.csv"), "id\n1\n2\n");
+  write("a.csv", "id\n1\n2\n3\n");
+  const auto r = run("a.csv", "out");
+  ASSERT_EQ(r.code, ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(r.entities[0].rows_written, 1);
+  EXPECT_EQ(text("out/a.csv"), "id\n1\n2\n3\n");
+  EXPECT_EQ(entries("out/.tidegate/a"), (Texts{"claim.json", "current", "lock", "v2", "v3"}));
+}
+
+// It died between the first switch and the link that shows the file, or in making that.
+TEST_F(FileDestinationTest, AFileThatWasNotYetShownIsShownByTheNextRun) {
+  write("a.csv", "id\n1\n");
+  ASSERT_EQ(run("a.csv", "out").code, ExitCode::Done);
+  std::filesystem::rename(folder_ + "/out/a.csv", folder_ + "/out/a.csv.new");
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/out/a.csv"));
+  ASSERT_EQ(run("a.csv", "out").code, ExitCode::Done);
+  EXPECT_EQ(text("out/a.csv"), "id\n1\n");
+  EXPECT_EQ(entries("out"), (Texts{".tidegate", "a.csv"}));
+}
+
+// Symptom: one empty file failed the whole run.
+TEST_F(FileDestinationTest, AnEmptyFileIsSkippedWithAWarning) {
+  write("in/good.csv", "id\n1\n");
+  write("in/none.csv", "");
+  write("in/none2.jsonl", "");
+  const auto r = run("in", "out");
+  EXPECT_EQ(r.code, ExitCode::Done) << r.error.value_or("");
+  ASSERT_EQ(r.entities.size(), 3U);
+  EXPECT_EQ(r.entities[0].outcome, EntityOutcome::Succeeded);
+  for (const int i : {1, 2}) {
+    EXPECT_EQ(r.entities[i].outcome, EntityOutcome::Skipped);
+    EXPECT_NE(r.entities[i].warnings.at(0).find("empty"), std::string::npos);
+  }
+  EXPECT_EQ(text("out/good.csv"), "id\n1\n");
+}
+
 }  // namespace
 }  // namespace tidegate::engine::file

@@ -14,12 +14,25 @@
 namespace tidegate::engine::file {
 namespace {
 
+// What sample() looks at, so that it takes seconds whatever there is.
+constexpr std::size_t kSampledEntities = 200;
+constexpr std::size_t kSampledFiles = 3;  // of one entity
+constexpr std::int64_t kSampledBytes = 1 << 20;
+
 class FileSource final : public Source {
  public:
   FileSource(SourceConfig config, const Context& context)
       : config_(std::move(config)), context_(context) {}
 
   std::string identity() const override { return "file:" + absolute(config_.path, context_.paths); }
+
+  std::vector<std::string> local_files() const override {
+    std::vector<std::string> out;
+    for (const std::string& path : files_) {
+      if (auto real = context_.paths.resolve(path, false)) out.push_back(std::move(*real));
+    }
+    return out;
+  }
 
   Status check() override {
     TG_TRY(const FileSet set, find_files(config_, context_.paths));
@@ -36,7 +49,9 @@ class FileSource final : public Source {
     TG_TRY(FileSet set, find_files(config_, context_.paths));
     Catalog catalog;
     catalog.bad = std::move(set.bad);
+    files_.clear();
     for (const FileEntity& entity : set.entities) {
+      files_.insert(files_.end(), entity.files.begin(), entity.files.end());
       if (wanted && !wanted(entity.name)) {
         catalog.others.push_back(entity.name);
         continue;
@@ -48,6 +63,24 @@ class FileSource final : public Source {
         return fail(std::move(table).error());
       } else {
         catalog.bad.push_back({entity.name, std::move(table).error()});
+      }
+    }
+    return catalog;
+  }
+
+  // The first files of the first entities, and of them the first rows.
+  Result<Catalog> sample() override {
+    TG_TRY(FileSet set, find_files(config_, context_.paths));
+    Catalog catalog;
+    catalog.bad = std::move(set.bad);
+    for (const FileEntity& entity : set.entities) {
+      if (context_.stop.stop_requested()) return fail(Code::Cancelled, "stopped while sampling");
+      if (catalog.entities.size() + catalog.bad.size() >= kSampledEntities) {
+        catalog.others.push_back(entity.name);
+      } else if (auto info = sample_of(entity)) {
+        catalog.entities.push_back(std::move(*info));
+      } else {
+        catalog.bad.push_back({entity.name, std::move(info).error()});
       }
     }
     return catalog;
@@ -90,22 +123,48 @@ class FileSource final : public Source {
     std::unique_ptr<Table> table;
   };
 
-  // Opens the files and looks at them, unless they are what was looked at before.
-  Result<Table*> scan(const FileEntity& entity) {
+  Result<Files> open_files(const FileEntity& entity) const {
     Files files;
-    std::vector<InputFile::Stamp> stamps;
     for (const std::string& path : entity.files) {
       TG_TRY(auto file, InputFile::open(context_.paths, path));
-      stamps.push_back(file->stamp());
       files.push_back(std::move(file));
     }
-    const auto known = scanned_.find(entity.name);
-    if (known != scanned_.end() && known->second.stamps == stamps) return known->second.table.get();
+    return files;
+  }
+
+  Result<std::unique_ptr<Table>> look_into(const FileEntity& entity, Files files,
+                                           std::optional<std::int64_t> sample) const {
     using Scan = decltype(&scan_csv_table);
     static constexpr std::array<Scan, 3> kScans = {scan_csv_table, scan_jsonl_table,
                                                    scan_parquet_table};
     const Scan scan_table = kScans[static_cast<std::size_t>(entity.format)];
-    TG_TRY(auto table, scan_table(entity, std::move(files), config_, context_));
+    return scan_table(entity, std::move(files), config_, context_, sample);
+  }
+
+  Result<EntityInfo> sample_of(FileEntity entity) const {
+    const std::size_t all = entity.files.size();
+    entity.files.resize(std::min(all, kSampledFiles));
+    TG_TRY(Files files, open_files(entity));
+    TG_TRY(const auto table, look_into(entity, std::move(files), kSampledBytes));
+    EntityInfo info = describe_entity(entity, *table);
+    const std::size_t seen = entity.files.size();
+    if (seen < all) info.rows.reset();
+    if (!info.rows) {
+      info.warnings.push_back(fmt::format(
+          "columns and types are those of the first rows{} only; a run looks at all of them",
+          seen < all ? fmt::format(" of the first {} of {} files", seen, all) : ""));
+    }
+    return info;
+  }
+
+  // Opens the files and looks at them, unless they are what was looked at before.
+  Result<Table*> scan(const FileEntity& entity) {
+    TG_TRY(Files files, open_files(entity));
+    std::vector<InputFile::Stamp> stamps;
+    for (const auto& file : files) stamps.push_back(file->stamp());
+    const auto known = scanned_.find(entity.name);
+    if (known != scanned_.end() && known->second.stamps == stamps) return known->second.table.get();
+    TG_TRY(auto table, look_into(entity, std::move(files), std::nullopt));
     Scanned& made = scanned_[entity.name];
     made = {std::move(stamps), std::move(table)};
     return made.table.get();
@@ -146,13 +205,16 @@ class FileSource final : public Source {
         info.cursor_candidates.push_back(name);
       }
     }
-    if (info.schema->num_fields() == 0) info.warnings.push_back("the file is empty: no columns");
+    if (info.schema->num_fields() == 0) {
+      info.warnings.push_back("the file is empty: it has no columns, not even a header");
+    }
     return info;
   }
 
   const SourceConfig config_;
   const Context& context_;
   std::map<std::string, Scanned> scanned_;
+  std::vector<std::string> files_;  // of the last discover()
 };
 
 }  // namespace

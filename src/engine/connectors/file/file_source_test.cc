@@ -283,6 +283,50 @@ TEST_F(FileSourceTest, AFileThatGrowsOrIsReplacedMeanwhileIsReadAsItWas) {
   EXPECT_EQ(again->entities[0].rows, 2);
 }
 
+// Symptom: the API's discover read every matched file to its end.
+TEST_F(FileSourceTest, ASampleReadsTheBeginningsOfFilesOnly) {
+  std::string rows = "a,b\n";
+  std::string lines;
+  while (rows.size() < (3U << 20)) rows += "12345,x\n";
+  while (lines.size() < (3U << 20)) lines += "{\"a\": 1, \"b\": \"some text\"}\n";
+  write("long.csv", rows + "text,y\n");
+  write_gzip("zip.csv.gz", rows + "text,y\n");
+  write("lines.jsonl", lines + "{\"a\": \"text\", \"b\": \"y\"}\n");
+  write("short.csv", "a,b\n1,x\n");
+  write("bad.csv", "a,a\n1,2\n");
+  for (int i = 0; i < 5; ++i) write(fmt::format("many-{}.csv", i), fmt::format("c{}\n1\n", i));
+  const auto made = source(R"({"path": ".", "entities": {"many": "many-*.csv"}})");
+  const auto sampled = (*made)->sample();
+  ASSERT_TRUE(sampled) << sampled.error().message;
+  ASSERT_EQ(sampled->bad.size(), 1U);
+  EXPECT_EQ(sampled->bad[0].name, "bad");
+  std::string seen;
+  for (const auto& e : sampled->entities) {
+    seen += e.name + ":";
+    for (const auto& f : e.schema->fields()) seen += f->name() + " " + f->type()->ToString() + ",";
+    seen += e.rows ? fmt::format("{};", *e.rows) : "guessed;";
+    EXPECT_EQ(e.warnings.empty(), e.rows.has_value()) << e.name;
+  }
+  EXPECT_EQ(seen,
+            "lines:a int64,b string,guessed;long:a int64,b string,guessed;"
+            "many:c0 int64,c1 int64,c2 int64,guessed;short:a int64,b string,1;"
+            "zip:a int64,b string,guessed;");
+  // A read after it does not go by the guess.
+  Read got;
+  read_rows(**made, {.entity = "long", .columns = {"a"}}, got);
+  ASSERT_FALSE(got.error) << got.error->message;
+  EXPECT_EQ(got.bad, Texts{});
+  EXPECT_EQ(got.rows.back(), "text");
+}
+
+TEST_F(FileSourceTest, ASampleOnlyNamesWhatIsBeyondItsNumberOfEntities) {
+  for (int i = 0; i < 203; ++i) write(fmt::format("f{:03}.csv", i), "a\n1\n");
+  const auto sampled = (*source(R"({"path": "*.csv"})"))->sample();
+  ASSERT_TRUE(sampled);
+  EXPECT_EQ(sampled->entities.size(), 200U);
+  EXPECT_EQ(sampled->others, (Texts{"f200", "f201", "f202"}));
+}
+
 TEST_F(FileSourceTest, AWhereIsRefused) {
   write("t.csv", "a\n1\n");
   const auto made = source(R"({"path": "t.csv"})");

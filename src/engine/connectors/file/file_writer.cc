@@ -259,8 +259,6 @@ Result<CommitReport> FileWriter::flush() {
 
 // The stage becomes the current version, if the claim is still this writer's.
 Status FileWriter::publish(const TableState& state) {
-  TG_CHECK(write_small(stage_dir_.get(), "state.json", encode(state), stage_path("state.json")));
-  if (fsync(stage_dir_.get()) != 0) return io_error("write", stage_path(""), errno);
   TG_TRY(const Fd lock, folder_.lock(claim_, context_));
   TG_TRY(const auto claim, folder_.claim());
   if (claim != claim_) {
@@ -269,6 +267,10 @@ Status FileWriter::publish(const TableState& state) {
                             "written",
                             folder_.shown_path(), claim ? claim->fence : 0, claim_.fence));
   }
+  TG_CHECK(folder_.in_place());
+  // After the claim was compared: who took over has removed the stage.
+  TG_CHECK(write_small(stage_dir_.get(), "state.json", encode(state), stage_path("state.json")));
+  if (fsync(stage_dir_.get()) != 0) return io_error("write", stage_path(""), errno);
   const auto shown = folder_.shown();
   // Made before the switch, so that the rows appear with it.
   if (state.has_data && shown == TableFolder::Shown::Nothing) TG_CHECK(folder_.show());
@@ -278,6 +280,7 @@ Status FileWriter::publish(const TableState& state) {
   stage_.clear();
   data_.reset();
   rejected_.reset();
+  TG_CHECK(folder_.in_place());
   folder_.tidy();
   TG_TRY(base_, folder_.current());
   return {};

@@ -161,16 +161,21 @@ class LineScan {
   std::vector<const JsonMember*> fresh_;
 };
 
-Status scan_lines(const std::shared_ptr<const InputFile>& file, bool gzip, JsonlScan& scan,
-                  const std::stop_token& stop) {
+// True: to the end; false: `sample` bytes are full.
+Result<bool> scan_lines(const std::shared_ptr<const InputFile>& file, bool gzip, JsonlScan& scan,
+                        std::optional<std::int64_t> sample, const std::stop_token& stop) {
   LineReader reader(stream_file(file, gzip));
   LineScan line_scan(scan);
   std::vector<LineReader::Line> lines;
-  std::int64_t bytes = 0;
+  std::int64_t bytes = 0, taken = 0;
   for (;;) {
     if (stop.stop_requested()) return fail(Code::Cancelled, "stopped while reading files");
     TG_TRY(const bool more, reader.next(lines, bytes));
-    if (!more) return file->unchanged();
+    if (!more) {
+      TG_CHECK(file->unchanged());
+      return true;
+    }
+    taken += bytes;
     for (const auto& line : lines) {
       if (line.too_long || is_blank(line.text)) continue;
       line_scan.add(line.text);
@@ -180,6 +185,7 @@ Status scan_lines(const std::shared_ptr<const InputFile>& file, bool gzip, Jsonl
             file->path(), line.number, kMaxColumns)));
       }
     }
+    if (sample && taken >= *sample) return false;
   }
 }
 
@@ -271,7 +277,7 @@ class JsonlTable final : public Table {
   struct Part {
     std::shared_ptr<const InputFile> file;
     bool gzip;
-    std::int64_t rows;
+    std::optional<std::int64_t> rows;
   };
   JsonlTable(std::vector<Part> parts, std::shared_ptr<arrow::Schema> schema, std::stop_token stop)
       : parts_(std::move(parts)), schema_(std::move(schema)), stop_(std::move(stop)) {}
@@ -279,7 +285,10 @@ class JsonlTable final : public Table {
   const std::shared_ptr<arrow::Schema>& schema() const override { return schema_; }
   std::optional<std::int64_t> rows() const override {
     std::int64_t sum = 0;
-    for (const Part& p : parts_) sum += p.rows;
+    for (const Part& p : parts_) {
+      if (!p.rows) return std::nullopt;
+      sum += *p.rows;
+    }
     return sum;
   }
   Result<std::unique_ptr<Reader>> open(std::size_t index,
@@ -305,15 +314,16 @@ class JsonlTable final : public Table {
 }  // namespace
 
 Result<std::unique_ptr<Table>> scan_jsonl_table(const FileEntity& entity, Files files,
-                                                const SourceConfig& config,
-                                                const Context& context) {
+                                                const SourceConfig& config, const Context& context,
+                                                std::optional<std::int64_t> sample) {
   JsonlScan scan;
   std::vector<JsonlTable::Part> parts;
   for (auto& file : files) {
     TG_TRY(const bool gzip, is_gzip(*file));
     const std::int64_t before = scan.rows;
-    TG_CHECK(scan_lines(file, gzip, scan, context.stop));
-    parts.push_back({std::move(file), gzip, scan.rows - before});
+    TG_TRY(const bool all, scan_lines(file, gzip, scan, sample, context.stop));
+    parts.push_back(
+        {std::move(file), gzip, all ? std::optional(scan.rows - before) : std::nullopt});
   }
   std::vector<std::shared_ptr<arrow::Field>> fields;
   for (std::size_t i = 0; i < scan.names.all().size(); ++i) {

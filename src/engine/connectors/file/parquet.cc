@@ -252,7 +252,8 @@ class ParquetTable final : public Table {
 }  // namespace
 
 Result<std::unique_ptr<Table>> scan_parquet_table(const FileEntity&, Files files,
-                                                  const SourceConfig&, const Context& context) {
+                                                  const SourceConfig&, const Context& context,
+                                                  std::optional<std::int64_t>) {
   std::shared_ptr<arrow::Schema> schema;
   std::int64_t rows = 0;
   for (const auto& file : files) {

@@ -28,13 +28,19 @@ class Table {
 
 using Files = std::vector<std::shared_ptr<const InputFile>>;
 
+// With `sample`, only the first rows of each file, in about so many bytes (Parquet's footer says
+// all there is): types and rows() are then what those say.
+
 Result<std::unique_ptr<Table>> scan_csv_table(const FileEntity& entity, Files files,
-                                              const SourceConfig& config, const Context& context);
+                                              const SourceConfig& config, const Context& context,
+                                              std::optional<std::int64_t> sample);
 Result<std::unique_ptr<Table>> scan_jsonl_table(const FileEntity& entity, Files files,
-                                                const SourceConfig& config, const Context& context);
+                                                const SourceConfig& config, const Context& context,
+                                                std::optional<std::int64_t> sample);
 Result<std::unique_ptr<Table>> scan_parquet_table(const FileEntity& entity, Files files,
                                                   const SourceConfig& config,
-                                                  const Context& context);
+                                                  const Context& context,
+                                                  std::optional<std::int64_t> sample);
 
 // The first two bytes of RFC 1952.
 Result<bool> is_gzip(const InputFile& file);

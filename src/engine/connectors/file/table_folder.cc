@@ -180,6 +180,20 @@ Result<std::optional<TableFolder::Version>> TableFolder::current() const {
                   path()));
 }
 
+Status TableFolder::in_place() const {
+  struct stat mine{};
+  struct stat there{};
+  if (fstat(dir_.get(), &mine) == 0 && stat(path().c_str(), &there) == 0 &&
+      mine.st_dev == there.st_dev && mine.st_ino == there.st_ino) {
+    return {};
+  }
+  return fail(Code::Unavailable,
+              fmt::format("'{}' was removed or replaced while it was written: the rows of this run "
+                          "are not in '{}'. Leave the folder in its place and run again",
+                          path(), shown_path()),
+              "destination_gone");
+}
+
 Result<Fd> TableFolder::make_stage(const std::string& stage) const {
   remove_folder(stage);
   return open_folder(dir_.get(), stage, path() + "/" + stage, true);

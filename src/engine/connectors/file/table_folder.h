@@ -103,6 +103,9 @@ class TableFolder {
   };
   Result<std::optional<Version>> current() const;
 
+  // Unavailable when the folder is no longer at its path: what is written then is lost.
+  Status in_place() const;
+
   Result<Fd> make_stage(const std::string& stage) const;
   void drop_stage(const std::string& stage) const;
   // REQUIRES: locked; the stage's files are complete and durable.

@@ -148,6 +148,13 @@ Result<std::int64_t> Db::integer(std::string_view sql) {
   return row ? stmt.integer(0) : 0;
 }
 
+Status Db::in_place() const {
+  int moved = 0;
+  sqlite3_file_control(db_, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  if (moved != 0) return fail(error(SQLITE_READONLY_DBMOVED));
+  return {};
+}
+
 void Db::rollback() {
   if (!in_transaction()) return;
   // Without the handler: an interrupted run must still be able to undo.
@@ -161,6 +168,14 @@ Error Db::error(int rc) const {
   const auto make = [&](Code code, std::string_view problem) {
     return Error{code, fmt::format("'{}' {} ({})", path_, problem, what), {}, {}};
   };
+  if (rc == SQLITE_READONLY_DBMOVED) {
+    return {Code::Unavailable,
+            fmt::format("'{}' was removed or replaced while it was written: the rows of this run "
+                        "are not in it. Leave the file in its place and run again",
+                        path_),
+            "destination_gone",
+            {}};
+  }
   switch (rc & 0xFF) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:

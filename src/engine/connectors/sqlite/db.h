@@ -78,6 +78,8 @@ class Db {
   void busy_timeout(Millis wait) { busy_wait_ = wait; }
   std::int64_t changes() const { return sqlite3_changes64(db_); }
   bool in_transaction() const { return sqlite3_get_autocommit(db_) == 0; }
+  // Unavailable when the file is no longer at its path: what is written then is lost.
+  Status in_place() const;
   // Rolls back when a transaction is open; errors leave nothing to do.
   void rollback();
 

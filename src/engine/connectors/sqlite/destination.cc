@@ -45,6 +45,11 @@ std::string SqliteDestination::identity() const {
   return "sqlite:" + (real ? *real : config_.path);
 }
 
+std::optional<std::string> SqliteDestination::local_file(const std::string&) const {
+  const auto real = context_.paths.resolve(config_.path, true);
+  return real ? std::optional(*real) : std::nullopt;
+}
+
 Status SqliteDestination::connect(const WritePlan& plan) {
   if (db_) return {};
   TG_TRY(const std::string real, context_.paths.resolve(config_.path, true));

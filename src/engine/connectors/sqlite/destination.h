@@ -22,6 +22,7 @@ class SqliteDestination final : public Destination {
       : config_(std::move(config)), context_(context) {}
 
   std::string identity() const override;
+  std::optional<std::string> local_file(const std::string& entity) const override;
   Status check() override;
   Result<WriterState> inspect(const WritePlan& plan) override;
   Result<std::unique_ptr<Writer>> open(const WritePlan& plan) override;

@@ -134,6 +134,11 @@ std::string SqliteSource::identity() const {
   return "sqlite:" + (real ? *real : configured_path_);
 }
 
+std::vector<std::string> SqliteSource::local_files() const {
+  const auto real = context_.paths.resolve(configured_path_, false);
+  return real ? std::vector<std::string>{*real} : std::vector<std::string>{};
+}
+
 Status SqliteSource::connect() {
   if (db_) return {};
   TG_TRY(const std::string real, context_.paths.resolve(configured_path_, false));

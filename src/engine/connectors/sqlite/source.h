@@ -18,6 +18,7 @@ class SqliteSource final : public Source {
       : configured_path_(std::move(path)), context_(context) {}
 
   std::string identity() const override;
+  std::vector<std::string> local_files() const override;
   Status check() override;
   Result<Catalog> discover(const Wanted& wanted) override;
   Result<std::unique_ptr<Reader>> open(const ReadParams& params,

@@ -388,6 +388,30 @@ TEST_F(Sqlite, FilesOutsideTheRootsAndTheStoreItselfAreRefused) {
   EXPECT_NE(r.error->find("store"), std::string::npos);
 }
 
+// Symptom: a database that was its own destination got every row twice.
+TEST_F(Sqlite, ADatabaseIsNeverItsOwnDestination) {
+  sql(in(), "CREATE TABLE t (id INTEGER)");
+  sql(in(), "INSERT INTO t VALUES (1)");
+  for (const bool hard : {true, false}) {
+    if (hard) {
+      std::filesystem::create_hard_link(in(), out());
+    } else {
+      std::filesystem::create_symlink(in(), out());
+    }
+    request_.run.take_over = true;
+    for (const bool dry : {true, false}) {
+      request_.run.dry_run = dry;
+      const auto r = answer();
+      EXPECT_EQ(r.code, protocol::ExitCode::Configuration);
+      EXPECT_NE(r.error.value_or("").find("source.path"), std::string::npos) << *r.error;
+      EXPECT_NE(r.error.value_or("").find("destination.path"), std::string::npos) << *r.error;
+    }
+    std::filesystem::remove(out());
+  }
+  EXPECT_EQ(sql(in(), "SELECT count(*) FROM t"), Texts{"1"});
+  EXPECT_EQ(sql(in(), "SELECT name FROM sqlite_schema"), Texts{"t"});
+}
+
 TEST_F(Sqlite, TheConfigurationIsCheckedFieldByField) {
   for (const auto& [config, says] :
        {std::pair<boost::json::object, const char*>{{}, "path: is missing"},

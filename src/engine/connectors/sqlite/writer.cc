@@ -298,7 +298,9 @@ Result<CommitReport> SqliteWriter::merge() {
 
 Status SqliteWriter::commit(const std::optional<NewState>& state) {
   if (state) TG_CHECK(ledger_.store(claim_, *state, context_.clock));
+  TG_CHECK(db_.in_place());
   TG_CHECK(db_.exec("COMMIT"));
+  TG_CHECK(db_.in_place());
   if (state) {
     state_.state = state->state;
     state_.epoch = state->epoch;
