@@ -1,6 +1,7 @@
 #include "cli/yaml.h"
 
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <boost/json/serialize.hpp>
 #include <charconv>
 #include <cmath>
+#include <sstream>
 
 #include "protocol/fields.h"
 
@@ -169,6 +171,40 @@ void emit(YAML::Emitter& out, const json::value& v) {
   }
 }
 
+// Where each document begins; nothing else is of interest.
+class DocumentStarts final : public YAML::EventHandler {
+ public:
+  std::vector<YAML::Mark> marks;
+
+ private:
+  void OnDocumentStart(const YAML::Mark& mark) override { marks.push_back(mark); }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+// YAML::LoadAll would make documents without end of a comma or bracket that belongs to nothing: the
+// parser starts a new one before it and takes nothing.
+void check_one_document(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  DocumentStarts starts;
+  while (starts.marks.size() < 2 && parser.HandleNextDocument(starts)) {
+  }
+  if (starts.marks.size() < 2) return;
+  throw Wrong{starts.marks[1],
+              "a second YAML document, or a sign that belongs to nothing, begins here; put "
+              "everything into one document"};
+}
+
 }  // namespace
 
 Result<boost::json::value> read_yaml(std::string_view text, std::string_view origin) {
@@ -184,13 +220,8 @@ Result<boost::json::value> read_yaml(std::string_view text, std::string_view ori
                             1 + std::count(text.begin(), bad, '\n')));
   }
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() > 1) {
-      return fail(Code::Malformed, fmt::format("{} has {} YAML documents; put everything into one",
-                                               origin, documents.size()));
-    }
-    if (documents.empty()) return json::value(nullptr);
-    return Converter().convert(documents[0], 0);
+    check_one_document(utf8);
+    return Converter().convert(YAML::Load(utf8), 0);
   } catch (const Wrong& e) {
     return wrong(e.at, e.text);
   } catch (const YAML::Exception& e) {

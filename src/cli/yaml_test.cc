@@ -46,7 +46,11 @@ TEST(Yaml, ErrorsNameFileAndPlace) {
        std::initializer_list<Case>{{"a: [1", "f.yaml, line"},
                                    {"a: 1\na: 2", "line 2, column 1: the key \"a\" is given twice"},
                                    {"[a]: 1", "a key must be text"},
-                                   {"a: 1\n---\nb: 2", "2 YAML documents"},
+                                   {"a: 1\n---\nb: 2", "line 2, column 1: a second YAML document"},
+                                   // yaml-cpp gives such a comma a document without end.
+                                   {"a: 1\n, 2. ", "f.yaml, line 2"},
+                                   {", 2. ", "f.yaml, line 1, column 1"},
+                                   {"]", "f.yaml, line 1, column 1"},
                                    {"a: 1\nb: \xD9x", "line 2: the text is not UTF-8"},
                                    {"\ta: 1", "f.yaml, line"}}) {
     const auto v = read_yaml(c.yaml, "f.yaml");

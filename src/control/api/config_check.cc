@@ -243,7 +243,7 @@ void check_config(const object& spec, const object& config, const std::string& p
   NameCheck(errors).check(spec, config, path);
   try {
     check_rules(spec, config, path, errors);
-  } catch (const std::exception&) {
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
     // A schema that valijson cannot read: the engine checks the configuration again before it uses
     // it.
   }

@@ -19,7 +19,7 @@ fs::path real(const fs::path& path) {
   std::error_code ec;
   fs::path at = path;
   for (int links = 0; links < kMaxLinks; ++links) {
-    const fs::path resolved = fs::weakly_canonical(at, ec);
+    fs::path resolved = fs::weakly_canonical(at, ec);
     if (ec) return path.lexically_normal();
     fs::path walked;
     auto part = resolved.begin();

@@ -14,7 +14,7 @@ constexpr std::int64_t kDay = 86'400;
 constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 constexpr std::uint32_t kAllHours = (1U << 24) - 1;
 // No zone was ever farther from UTC; used only to begin a search early enough.
-constexpr std::int64_t kMaxOffset = 26 * 3600;
+constexpr std::int64_t kMaxOffset = 93'600;
 
 constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) {
   return a / b - (a % b < 0 ? 1 : 0);

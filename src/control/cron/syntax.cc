@@ -76,7 +76,7 @@ class FieldParser {
     ++pos_;
     return true;
   }
-  std::unexpected<Error> error(std::string message) const { return error_at(pos_, message); }
+  std::unexpected<Error> error(std::string_view message) const { return error_at(pos_, message); }
   std::unexpected<Error> error_at(std::size_t position, std::string_view message) const {
     return cron_error(position, fmt::format("{}: {}", spec_.name, message));
   }

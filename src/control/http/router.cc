@@ -171,13 +171,14 @@ Response Router::handle(Request& request) const {
 }
 
 Response call_handler(const Route& route, const Request& request) {
-  std::string what = "unknown exception";
+  std::string what;
   try {
     Result<Response> result = route.handler(request);
     return result ? std::move(*result) : error_response(result.error(), request.request_id());
   } catch (const std::exception& e) {
     what = e.what();
   } catch (...) {  // the edge: nothing may escape into the IO thread or end a worker
+    what = "unknown exception";
   }
   return error_response(
       {Code::Internal,

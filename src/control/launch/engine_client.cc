@@ -73,7 +73,7 @@ EngineClient::EngineClient(ChildHost& host, EngineClientOptions options)
     : host_(host), options_(std::move(options)) {}
 EngineClient::~EngineClient() = default;
 
-Result<protocol::RunResult> EngineClient::ask(protocol::Request request, Millis limit,
+Result<protocol::RunResult> EngineClient::ask(const protocol::Request& request, Millis limit,
                                               std::stop_token stop) {
   if (!places_.try_acquire_for(options_.queue_limit)) {
     return fail(

@@ -49,7 +49,8 @@ class EngineClient {
 
  private:
   struct Call;
-  Result<protocol::RunResult> ask(protocol::Request request, Millis limit, std::stop_token stop);
+  Result<protocol::RunResult> ask(const protocol::Request& request, Millis limit,
+                                  std::stop_token stop);
 
   ChildHost& host_;
   const EngineClientOptions options_;

@@ -34,15 +34,14 @@ inline constexpr std::string_view kTriggerNames[] = {"schedule", "catchup", "man
 // What kind of failure, which decides whether a retry is worth it.
 //   configuration, permission, data: no.  transient, rate_limited, internal: yes.
 //   worker_lost: three in a row with no new state.  stalled, timeout: the deadlines.
-//   superseded, expired: queued runs that never started.
+//   superseded: queued runs that never started.
 namespace error_kind {
 inline constexpr std::string_view kConfiguration = "configuration", kPermission = "permission",
                                   kData = "data", kTransient = "transient",
                                   kRateLimited = "rate_limited", kInternal = "internal",
                                   kWorkerLost = "worker_lost", kStalled = "stalled",
                                   kTimeout = "timeout", kSuperseded = "superseded",
-                                  kExpired = "expired", kFenced = "fenced",
-                                  kCancelled = "cancelled";
+                                  kFenced = "fenced", kCancelled = "cancelled";
 }
 
 struct EntityProgress {

@@ -14,7 +14,7 @@
 
 namespace tidegate::engine {
 
-inline constexpr std::int64_t kMaxBatchRows = 64 * 1024;
+inline constexpr std::int64_t kMaxBatchRows = 64LL * 1024;
 inline constexpr std::int64_t kMaxBatchBytes = 16LL << 20;
 
 // A row that has no place in a batch because a value cannot be converted to its column's type.
