@@ -1,6 +1,7 @@
 // How late runs start: a whole worker on a durable SQLite store in a fresh folder.
 //   lateness_bench burst N            N jobs due in the same second; children stubbed
-//   lateness_bench spread N SECONDS   N jobs of `H/10 * * * * *` for SECONDS; children stubbed
+//   lateness_bench spread N SECONDS   N jobs of `H/10 * * * * *` for SECONDS; children stubbed; the
+//                                     API of the same process is asked meanwhile
 //   lateness_bench children N ENGINE STAMPS   N jobs due in the same second, each starting ENGINE,
 //                                     which adds its start time to STAMPS; prints the slot
 // Prints one JSON object: lateness in ms, and whether every slot ran exactly once.
@@ -21,6 +22,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "api_load.h"
 #include "base/log.h"
 #include "base/subprocess.h"
 #include "control/launch/engine_launcher.h"
@@ -125,6 +127,8 @@ class Bench {
           job.created_at = job.updated_at = clock_.now();
           job.next_slot = must(plan::first_slot(schedule, job.id, after));
           must(store_->create_job(job, {}));
+          const std::lock_guard lock(jobs_mutex_);
+          jobs_.push_back(job.id.str());
         }
       });
     }
@@ -169,22 +173,31 @@ class Bench {
   std::string folder_;
   std::unique_ptr<store::Store> store_;
   WorkspaceId ws_;
+  std::mutex jobs_mutex_;
+  std::vector<std::string> jobs_;
 };
 
-void print(const std::string& name, std::vector<double> late_ms, std::size_t expected, bool once) {
-  if (late_ms.empty()) die("nothing ran");
-  std::ranges::sort(late_ms);
+constexpr int kAsksPerSecond = 50;  // of the API, beside the slots
+
+std::string quantiles(std::vector<double> ms) {
+  if (ms.empty()) die("nothing was measured");
+  std::ranges::sort(ms);
   const auto at = [&](double q) {
-    return late_ms[static_cast<std::size_t>(q * static_cast<double>(late_ms.size() - 1))];
+    return ms[static_cast<std::size_t>(q * static_cast<double>(ms.size() - 1))];
   };
-  fmt::print(
-      R"({{"name":"{}","runs":{},"expected":{},"exactly_once":{},"p50":{:.1f},"p99":{:.1f},"max":{:.1f}}})"
-      "\n",
-      name, late_ms.size(), expected, once, at(0.5), at(0.99), late_ms.back());
+  return fmt::format(R"("p50":{:.1f},"p99":{:.1f},"max":{:.1f})", at(0.5), at(0.99), ms.back());
+}
+
+void print(const std::string& name, const std::vector<double>& late_ms, std::size_t expected,
+           bool once, const std::string& more) {
+  fmt::print(R"({{"name":"{}","runs":{},"expected":{},"exactly_once":{},{}{}}})"
+             "\n",
+             name, late_ms.size(), expected, once, quantiles(late_ms), more);
 }
 
 // Lateness of stubbed starts: from the slot to the launcher's call.
-void report(const std::string& name, Bench& bench, StubLauncher& launcher, std::size_t expected) {
+void report(const std::string& name, Bench& bench, StubLauncher& launcher, std::size_t expected,
+            const std::string& more = {}) {
   std::unordered_map<std::string, Instant> slots;
   std::set<std::pair<std::string, Instant>> distinct;
   std::set<std::string> ids;
@@ -198,7 +211,7 @@ void report(const std::string& name, Bench& bench, StubLauncher& launcher, std::
     late.push_back(static_cast<double>((at - slots.at(run.str())).count()));
     ids.insert(run.str());
   }
-  print(name, late, expected, distinct.size() == runs.size() && ids.size() == late.size());
+  print(name, late, expected, distinct.size() == runs.size() && ids.size() == late.size(), more);
 }
 
 Instant in_seconds(const Clock& clock, int seconds) {
@@ -228,11 +241,16 @@ void spread(int jobs, int seconds) {
   StubLauncher launcher(bench.clock_);
   auto worker = bench.start(launcher, 4000);
   const std::int64_t expected = std::int64_t{jobs} * seconds / 10;
+  std::this_thread::sleep_for(begin - bench.clock_.now());
+  bench::ApiLoad api(*bench.store_, bench.clock_, bench.rng_, bench.jobs_, kAsksPerSecond);
   std::this_thread::sleep_for(begin + Seconds(seconds) - bench.clock_.now());
+  const bench::ApiLoadResult asked = api.stop();
   Bench::wait_for_ended(*worker, expected);
   worker->stop();
   // Slots of the seconds while it was stopping belong to no measurement.
-  report("spread", bench, launcher, static_cast<std::size_t>(expected));
+  report("spread", bench, launcher, static_cast<std::size_t>(expected),
+         fmt::format(R"(,"api":{{"requests":{},"refused":{},{}}})", asked.ms.size(), asked.refused,
+                     quantiles(asked.ms)));
 }
 
 void children(int jobs, const std::string& engine, const std::string& stamps) {

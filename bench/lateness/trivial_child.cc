@@ -1,6 +1,6 @@
 // A child that does nothing but say when it began to run. Two forms:
 //   trivial_child FILE   as a scheduler's command: appends one line to FILE
-//   trivial_child        as the engine: the request on fd 3 names the file in source.config.stamp
+//   trivial_child --job … as the engine: the request on fd 3 names the file in source.config.stamp
 // A line is the wall time in nanoseconds since 1970, written with one O_APPEND write.
 
 #include <fcntl.h>
@@ -38,7 +38,7 @@ std::string read_request() {
 int main(int argc, char** argv) {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
-  if (argc > 1) {
+  if (argc == 2) {
     stamp(argv[1], now);
     return 0;
   }

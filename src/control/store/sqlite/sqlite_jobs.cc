@@ -87,23 +87,34 @@ Result<SyncJob> SqliteStore::get_job(const WorkspaceId& ws, const JobId& id) {
   return std::move(*job);
 }
 
+namespace {
+
+// Only the conditions that the query has: a general one would keep SQLite from using an index.
+std::string job_conditions(const JobQuery& q) {
+  std::string where = " FROM sync_jobs WHERE deleted_at IS NULL";
+  if (!q.workspace.empty()) where += " AND workspace_id = ?1";
+  if (q.name_contains) where += " AND instr(lower(name), lower(?2)) > 0";
+  if (q.enabled) where += " AND enabled = ?3";
+  if (q.connection) where += " AND (source_id = ?4 OR destination_id = ?4)";
+  return where;
+}
+
+}  // namespace
+
 Result<Listing<SyncJob>> SqliteStore::list_jobs(const JobQuery& query) {
   TG_TRY(const auto cursor, rules::decode_cursor(query.page, "jobs", 2));
+  const std::string where = job_conditions(query);
   return readers_.snapshot([&](Db& db) -> Result<Listing<SyncJob>> {
-    constexpr std::string_view kWhere =
-        " FROM sync_jobs WHERE deleted_at IS NULL AND (?1 = '' OR workspace_id = ?1) "
-        "AND (?2 IS NULL OR instr(lower(name), lower(?2)) > 0) AND (?3 IS NULL OR enabled = ?3) "
-        "AND (?4 IS NULL OR source_id = ?4 OR destination_id = ?4)";
     Listing<SyncJob> list;
-    TG_TRY(list.total, db.number(fmt::format("SELECT count(*){}", kWhere), query.workspace,
-                                 query.name_contains, query.enabled, query.connection));
+    TG_TRY(list.total, db.number("SELECT count(*)" + where, query.workspace, query.name_contains,
+                                 query.enabled, query.connection));
     const std::size_t limit = rules::page_limit(query.page);
     const std::string after_name = cursor ? (*cursor)[0] : "",
                       after_id = cursor ? (*cursor)[1] : "";
     TG_CHECK(db.each(
         fmt::format("SELECT " TG_JOB_COLUMNS
                     "{} AND (name, id) > (?5, ?6) ORDER BY name, id LIMIT ?7",
-                    kWhere),
+                    where),
         [&](Row r) -> Status {
           TG_TRY(auto head, job_head_from(r));
           list.items.push_back(std::move(head.job));
