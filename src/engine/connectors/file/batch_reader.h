@@ -30,7 +30,7 @@ class RowSource {
 };
 
 // Small batches: the writer starts early, and what waits between the two fits the caches.
-inline constexpr std::int64_t kBatchRows = 16 * 1024;
+inline constexpr std::int64_t kBatchRows = 16LL * 1024;
 inline constexpr std::int64_t kBatchBytes = 4 << 20;
 
 class BatchReader final : public Reader {

@@ -83,7 +83,7 @@ struct MemberGuess {
   // Values of several kinds stay the JSON they are: as text, 1 and "1" would be the same.
   std::shared_ptr<arrow::Field> field(const std::string& name) const {
     const int kinds = string + boolean + number + nested;
-    const auto json = mark_json(arrow::field(name, arrow::utf8()));
+    auto json = mark_json(arrow::field(name, arrow::utf8()));
     if (kinds > 1 || nested) return json;
     if (boolean) return arrow::field(name, arrow::boolean());
     if (!number) return arrow::field(name, arrow::utf8());

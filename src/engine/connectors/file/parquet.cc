@@ -21,7 +21,7 @@
 namespace tidegate::engine::file {
 namespace {
 
-constexpr std::int64_t kRows = 16 * 1024;
+constexpr std::int64_t kRows = 16LL * 1024;
 
 // Errors of Arrow and Parquet, which throws from some calls, for this file.
 template <class Call>
