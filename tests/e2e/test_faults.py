@@ -88,7 +88,7 @@ def test_a_full_disk_leaves_the_old_table_and_the_next_run_succeeds(bin_dir, tmp
     data.write_csv(source, 40_000)
     fill(small_disk, 300_000)
     result, said = sync(bin_dir, source, f"{small_disk}/{name}", expect=1)
-    assert (result["code"], result["errorKind"]) == (3, "transient")
+    assert (result["code"], result["errorKind"]) == (1, "transient")
     assert "free some space" in said and str(small_disk) in said
     assert rows_of(target) == list(range(1, 101))
     (small_disk / "filler").unlink()
@@ -171,7 +171,7 @@ def test_a_destination_locked_for_the_whole_run_is_transient(bin_dir, tmp_path):
     with closing(sqlite3.connect(target, isolation_level=None)) as holder:
         holder.execute("begin exclusive")
         result, said = sync(bin_dir, source, target, expect=1)
-        assert (result["code"], result["errorKind"]) == (3, "transient")
+        assert (result["code"], result["errorKind"]) == (1, "transient")
         assert "locked by another program" in said and str(target) in said
         holder.execute("rollback")
     sync(bin_dir, source, target)

@@ -141,7 +141,8 @@ EntityResult not_started(const std::string& name, const Error& why) {
   return r;
 }
 
-// An empty file among good ones says nothing, not even that its rows are gone.
+// An empty file among others says nothing, not even that its rows are gone. (Alone it is refused: a
+// run that can do nothing is no success.)
 EntityResult without_columns(const EntityInfo& info) {
   EntityResult r;
   r.entity = info.name;
@@ -226,7 +227,7 @@ class Run {
         r.entities.push_back(not_started(s.name, *ended));
       } else if (s.info == nullptr) {
         r.entities.push_back(failed_entity(s));
-      } else if (s.info->schema->num_fields() == 0) {
+      } else if (s.info->schema->num_fields() == 0 && selected.size() > 1) {
         r.entities.push_back(without_columns(*s.info));
       } else {
         r.entities.push_back(EntityRun(env, *s.info).execute());

@@ -179,6 +179,7 @@ TEST_F(FileDestinationTest, AnEmptyFileIsSkippedWithAWarning) {
     EXPECT_NE(r.entities[i].warnings.at(0).find("empty"), std::string::npos);
   }
   EXPECT_EQ(text("out/good.csv"), "id\n1\n");
+  EXPECT_EQ(run("in/none.csv", "out").code, ExitCode::Configuration) << "nothing but an empty file";
 }
 
 }  // namespace
