@@ -47,6 +47,14 @@ class Locate : public testing::Test {
   Args args_;
 };
 
+// Without HOME the CLI looked in /var/lib/.local/share, and the server was in /var/lib/tidegate.
+TEST_F(Locate, WithoutAHomeTheFolderIsTheServers) {
+  for (const auto& env : {std::map<std::string, std::string>{}, {{"HOME", ""}}}) {
+    env_ = env;
+    EXPECT_EQ(default_data_dir(context_.io), "/var/lib/tidegate");
+  }
+}
+
 TEST_F(Locate, NothingKnownSaysWhatToDo) {
   const auto t = locate(context_, args_);
   ASSERT_FALSE(t);

@@ -120,9 +120,11 @@ Result<int> edit(Context& context, const Args& args) {
 Result<int> run(Context& context, const Args& args) {
   TG_TRY(ApiClient api, ApiClient::connect(context, args));
   TG_TRY(const object job, api.find(kJobs, "job", args.get_or("JOB", "")));
+  object body;
+  if (args.has("take-over")) body["takeOver"] = true;
   TG_TRY(const value started, api.call({.method = "POST",
                                         .path = kJobs + ("/" + text_at(job, "id") + "/run"),
-                                        .body = object()}));
+                                        .body = std::move(body)}));
   const std::string id = text_at(started, "runId");
   if (!args.has("wait")) {
     return print(context.io, args, object{{"runId", id}, {"job", text_at(job, "name")}},
@@ -199,7 +201,11 @@ std::vector<Command> job_commands() {
       {"jobs edit", "Change a job: options, a file, or neither to open $EDITOR",
        with_common(std::move(edit_options)), edit},
       {"jobs run", "Start a run now",
-       with_common({kJob, {"--wait", "Wait for its end and show progress", Arity::Flag}}), run},
+       with_common({kJob,
+                    {"--wait", "Wait for its end and show progress", Arity::Flag},
+                    {"--take-over", "Take tables that another job owns, such as a deleted one's",
+                     Arity::Flag}}),
+       run},
       {"jobs pause", "Stop a job from starting by itself",
        with_common(
            {kJob,

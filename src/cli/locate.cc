@@ -10,7 +10,9 @@ namespace {
 std::string folder(const Io& io, const char* variable, const char* below_home) {
   std::string base = io.env(variable).value_or("");
   if (base.starts_with('/')) return base;  // the XDG specification ignores relative ones
-  return io.env("HOME").value_or("/var/lib") + below_home;
+  // As the server does: without a home, as under a service manager, there is no .local either.
+  const std::string home = io.env("HOME").value_or("");
+  return home.empty() ? "/var/lib" : home + below_home;
 }
 
 std::string trimmed(std::string text) {

@@ -53,16 +53,12 @@ class Server:
         return self
 
     def start(self):
-        discovery = self.data_dir / "server.json"
         self.spawn()
 
         def ready():
             assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.log_text()[-2000:]}"
             try:
-                found = json.loads(discovery.read_text())
-                if found["pid"] != self.process.pid:
-                    return False
-                self.url = found["url"]
+                self.url = self.listening()
                 return requests.get(self.url + "/readyz", timeout=5).status_code == 200
             except (OSError, ValueError, requests.RequestException):
                 return False
@@ -70,6 +66,13 @@ class Server:
         if self.command != "worker":
             wait_for(ready, "the server is ready")
         return self
+
+    def listening(self):
+        """Its address: of several servers on one folder only one is named in server.json."""
+        for line in reversed(self.log_text().splitlines()):
+            if '"message":"listening"' in line and (entry := json.loads(line))["pid"] == self.process.pid:
+                return entry["url"]
+        raise ValueError("not listening yet")
 
     def log_text(self):
         return self.log_path.read_text(errors="replace")

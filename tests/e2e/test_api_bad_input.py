@@ -5,7 +5,9 @@ The codecs' own tables are unit tests; here the whole process answers, over a re
 import copy
 import json
 import os
+import resource
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -255,3 +257,15 @@ def test_a_link_made_after_the_check_does_not_lead_the_run_out(make_server, tmp_
     run = server.wait_run(answer.json()["data"]["runId"])
     assert run["state"] == "failed" and run["error"], run
     assert not list(outside.iterdir())
+
+
+def test_silent_connections_keep_nobody_out(server):
+    """Seen here: 1,024 of them blocked the API for more than a minute, without a word in the log."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
+    host, port = server.url.removeprefix("http://").split(":")
+    with ExitStack() as silent:
+        for _ in range(1100):
+            silent.enter_context(socket.create_connection((host, int(port)), timeout=30))
+        assert server.api("GET", "/sync-jobs") == []
+        assert "all connections are in use" in server.log_text()

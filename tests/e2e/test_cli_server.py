@@ -173,6 +173,19 @@ def test_a_second_worker_needs_no_port_of_its_own(server, bin_dir):
     assert len(server.api("GET", "/api/workers")) == 1
 
 
+def test_of_two_servers_on_one_folder_the_cli_finds_one_that_lives(make_server):
+    """Seen here: the second one overwrote server.json and removed it at its end."""
+    first = make_server()
+    second = make_server(data_dir=first.data_dir, command="api")
+    named = lambda: json.loads((first.data_dir / "server.json").read_text())["url"]
+    assert named() == first.url
+    second.stop()
+    assert named() == first.url
+    third = make_server(data_dir=first.data_dir, command="api")
+    first.kill()
+    wait_for(lambda: named() == third.url, "the living one is named")
+
+
 def test_sighup_reads_the_log_level_again(make_server, tmp_path):
     config = tmp_path / "tidegate.yaml"
     config.write_text("log: {level: info}\n")

@@ -73,6 +73,34 @@ def test_slots_missed_while_down_left_no_trace(make_server):
     check_slots(ledger(server, job["id"]))
 
 
+def test_the_successor_of_a_deleted_job_takes_its_table_over_when_asked_to(server):
+    data.write_csv(server.files / "items.csv", 10)
+    ids = server.csv_to_sqlite()
+    first = server.create_job("first", ids)
+    assert server.wait_run(server.run_now(first["id"]))["state"] == "succeeded"
+    server.api("DELETE", f"/sync-jobs/{first['id']}")
+    data.write_csv(server.files / "items.csv", 12)
+    second = server.create_job("second", ids)
+    refused = server.wait_run(server.run_now(second["id"]))
+    assert refused["state"] == "failed" and "tidegate jobs run" in refused["error"], refused
+    started = server.api("POST", f"/sync-jobs/{second['id']}/run", {"takeOver": True}, expect=202)
+    taken = server.wait_run(started["runId"])
+    assert taken["state"] == "succeeded" and taken["takeOver"], taken
+    assert data.ids(server.files / "out.db") == list(range(1, 13))
+    data.write_csv(server.files / "items.csv", 13)
+    assert server.wait_run(server.run_now(second["id"]))["state"] == "succeeded", "it owns the table now"
+
+
+def test_the_log_of_an_ordinary_run_tells_its_course(server):
+    data.write_csv(server.files / "items.csv", 10)
+    job = server.create_job("quiet", server.csv_to_sqlite())
+    run = server.wait_run(server.run_now(job["id"]))
+    text = server.request("GET", f"/api/workspaces/default/runs/{run['id']}/logs", headers={"Accept": "text/plain"}).text
+    lines = text.splitlines()
+    assert "started by" in lines[0] and "succeeded after" in lines[-1], text
+    assert "items: succeeded: 10 rows read, 10 written" in text
+
+
 def test_run_now_while_a_run_is_active_names_it(server):
     data.write_csv(server.files / "items.csv", 400_000)
     job = server.create_job("long", server.csv_to_sqlite())

@@ -64,13 +64,15 @@ void trim_memory() {
 }
 
 // Until SIGINT or SIGTERM. SIGHUP reads the configuration again, for the keys that need no restart.
-int wait_for_end(const sigset_t& set, const cli::Context& context, const cli::Args& args) {
+int wait_for_end(const sigset_t& set, const cli::Context& context, const cli::Args& args,
+                 ServerProcess& server) {
   constexpr timespec kIdle{.tv_sec = 5, .tv_nsec = 0};
   while (true) {
     const int signal = sigtimedwait(&set, nullptr, &kIdle);
     if (signal == SIGINT || signal == SIGTERM) return signal;
     if (signal != SIGHUP) {
       trim_memory();
+      server.keep_house();
       continue;
     }
     const auto config = read_config(context, args);
@@ -121,7 +123,7 @@ Result<int> serve(cli::Context& context, const cli::Args& args, Parts parts) {
   log::info("listening",
             {{"url", server.url()}, {"version", version()}, {"pid", std::int64_t{::getpid()}}});
   greet(context.io, config, server, parts);
-  const int signal = wait_for_end(signals, context, args);
+  const int signal = wait_for_end(signals, context, args, server);
   log::info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"},
                          {"drain", format_duration(config.drain)}});
   // From here on a second signal ends the process at once.

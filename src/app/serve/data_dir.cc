@@ -8,10 +8,12 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 
 #include "app/commands/commands.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/version.h"
 #include "cli/locate.h"
 #include "control/secrets/tokens.h"
@@ -36,6 +38,16 @@ Status make_private_dir(const std::string& path) {
 }
 
 std::string server_file(const Config& config) { return config.data_dir + "/server.json"; }
+
+// The process that server.json names; nullopt: none, or the file is not ours to understand.
+std::optional<ProcessIdentity> named_server(const Config& config) {
+  const auto text = read_text_file(server_file(config), 4096);
+  if (!text) return std::nullopt;
+  const auto v = json::parse(*text);
+  const auto* process = v && v->is_object() ? v->get_object().if_contains("process") : nullptr;
+  if (process == nullptr || !process->is_string()) return std::nullopt;
+  return ProcessIdentity::decode(std::string_view(process->get_string()));
+}
 
 }  // namespace
 
@@ -128,18 +140,16 @@ std::vector<std::string> forbidden_paths(const Config& config, const std::string
   return out;
 }
 
-Status write_server_file(const Config& config, const std::string& url) {
-  const boost::json::object content{{"url", url}, {"pid", ::getpid()}, {"version", version()}};
+Status offer_server_file(const Config& config, const std::string& url) {
+  if (const auto named = named_server(config); named && is_alive(*named)) return {};
+  const ProcessIdentity self = this_process();
+  const boost::json::object content{
+      {"url", url}, {"pid", self.pid}, {"process", self.encode()}, {"version", version()}};
   return cli::write_private_file(server_file(config), json::write(content) + "\n");
 }
 
 void remove_server_file(const Config& config) {
-  const auto text = read_text_file(server_file(config), 4096);
-  if (!text) return;
-  const auto v = json::parse(*text);
-  const auto* pid = v && v->is_object() ? v->get_object().if_contains("pid") : nullptr;
-  if (pid && pid->is_int64() && pid->get_int64() == ::getpid())
-    ::unlink(server_file(config).c_str());
+  if (named_server(config) == this_process()) ::unlink(server_file(config).c_str());
 }
 
 }  // namespace tidegate::app

@@ -33,8 +33,10 @@ Result<std::string> sqlite_path(const std::string& url);
 // What no job may read or write: the store, the keys and the token.
 std::vector<std::string> forbidden_paths(const Config& config, const std::string& store_path);
 
-// DATA/server.json: where this process listens, for the CLI.
-Status write_server_file(const Config& config, const std::string& url);
+// DATA/server.json: where a server of this folder listens, for the CLI. Names this process unless
+// another one that lives is named there; to be called again from time to time, since that one may
+// end without a word.
+Status offer_server_file(const Config& config, const std::string& url);
 void remove_server_file(const Config& config);  // when it is this process's
 
 }  // namespace tidegate::app

@@ -1,5 +1,7 @@
 #include "app/serve/data_dir.h"
 
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -8,6 +10,7 @@
 #include <fstream>
 
 #include "app/serve/server_process.h"
+#include "base/process.h"
 
 namespace tidegate::app {
 namespace {
@@ -71,12 +74,37 @@ TEST_F(DataDir, AnEmptyTokenFileIsAnError) {
 TEST_F(DataDir, TheServerFileIsRemovedByItsOwnerOnly) {
   ASSERT_TRUE(prepare_data_dir(config_));
   const std::string path = config_.data_dir + "/server.json";
-  ASSERT_TRUE(write_server_file(config_, "http://127.0.0.1:1"));
+  ASSERT_TRUE(offer_server_file(config_, "http://127.0.0.1:1"));
   remove_server_file(config_);
   EXPECT_FALSE(fs::exists(path));
   std::ofstream(path) << R"({"url":"http://x","pid":1})";
   remove_server_file(config_);
   EXPECT_TRUE(fs::exists(path)) << "of another process";
+}
+
+// Seen here: a second server overwrote it and removed it at its end; the CLI then found neither.
+TEST_F(DataDir, TheServerFileStaysWithTheServerThatLives) {
+  ASSERT_TRUE(prepare_data_dir(config_));
+  const std::string path = config_.data_dir + "/server.json";
+  const auto named_by = [&](const ProcessIdentity& process) {
+    std::ofstream(path) << fmt::format(R"({{"url":"http://first","process":"{}"}})",
+                                       process.encode());
+  };
+  const auto named = [&] {
+    std::ifstream in(path);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  ProcessIdentity first = this_process();
+  first.pid = ::getppid();
+  first.start_ticks = *process_start(first.pid);
+  named_by(first);
+  ASSERT_TRUE(offer_server_file(config_, "http://second"));
+  remove_server_file(config_);
+  EXPECT_THAT(named(), testing::HasSubstr("http://first"));
+  first.start_ticks += 1;  // it ended, and its pid is another process's now
+  named_by(first);
+  ASSERT_TRUE(offer_server_file(config_, "http://second"));
+  EXPECT_THAT(named(), testing::HasSubstr("http://second"));
 }
 
 TEST(StoreUrl, PathsAndWhatIsRefused) {

@@ -168,11 +168,19 @@ Status ServerProcess::start() {
     // The address first: a second server on it must not lead, not even for a moment.
     TG_CHECK(listen());
     if (worker_) TG_CHECK(worker_->start());
-    if (parts_ != Parts::Worker) TG_CHECK(write_server_file(config_, url()));
+    if (parts_ != Parts::Worker) TG_CHECK(offer_server_file(config_, url()));
     return {};
   }();
   if (!started) stop();
   return started;
+}
+
+void ServerProcess::keep_house() {
+  if (parts_ == Parts::Worker) return;
+  if (const Status offered = offer_server_file(config_, url()); !offered) {
+    log::warn("server.json cannot be written: the CLI may not find this server",
+              {{"error", describe(offered.error())}});
+  }
 }
 
 void ServerProcess::stop() {

@@ -31,6 +31,9 @@ class ServerProcess {
   // Lets runs finish (worker.drain), then ends everything. Idempotent.
   void stop();
 
+  // To be called every few seconds while it runs: sees to it that the CLI finds a living server.
+  void keep_house();
+
   std::string url() const { return http_->url(); }
   const AdminToken& token() const { return token_; }
 

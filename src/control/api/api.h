@@ -60,8 +60,8 @@ class Api {
   std::unique_ptr<Impl> impl_;
 };
 
-// The first admin token: kept when the store has it already. `text` is hashed. Conflict: another
-// token has that name.
+// The first admin token: kept when the store has it already. `text` is hashed. Its name is `admin`,
+// or `admin 2` and so on where a person has given that name to another token.
 Status ensure_admin_token(store::Store& store, std::string_view text, const Clock& clock, Rng& rng);
 
 // The OpenAPI document, as served at /api/openapi.json.

@@ -165,5 +165,21 @@ TEST_F(AuthTest, AdminTokenOfTheServerIsReplacedWhenItsTextChanges) {
   EXPECT_EQ(call(Method::Get, "/api/tokens", "", {}, "first").status, 401);
 }
 
+// Seen here: `admin` deleted and its name given to another token; the next start failed.
+TEST_F(AuthTest, ATokenOfAPersonCalledAdminDoesNotKeepTheServerFromStarting) {
+  for (const auto& t : *store_->list_tokens()) ASSERT_TRUE(store_->delete_token(t.id));
+  model::Token own;
+  own.id = TokenId("own");
+  own.name = "admin";
+  own.hash = secrets::hash_token("own");
+  ASSERT_TRUE(store_->create_token(own));
+  for (int start = 0; start < 2; ++start) {
+    ASSERT_TRUE(ensure_admin_token(*store_, "third", clock_, rng_));
+    const auto kept = store_->find_token(secrets::hash_token("third"));
+    ASSERT_TRUE(kept && *kept);
+    EXPECT_EQ((*kept)->name, "admin 2");
+  }
+}
+
 }  // namespace
 }  // namespace tidegate::api

@@ -45,7 +45,15 @@ void Directory::keep(Map<T>& map, const std::string& key, std::shared_ptr<const 
 }
 
 Result<std::shared_ptr<const model::Token>> Directory::token(std::string_view text) {
-  const std::string hash = secrets::hash_token(text);
+  return token_of_hash(secrets::hash_token(text));
+}
+
+Result<bool> Directory::still_valid(const std::string& token_hash) {
+  TG_TRY(const auto token, token_of_hash(token_hash));
+  return token && (!token->expires_at || *token->expires_at > clock_.now());
+}
+
+Result<std::shared_ptr<const model::Token>> Directory::token_of_hash(const std::string& hash) {
   if (auto kept = find(tokens_, hash)) return kept;
   const std::uint64_t before = generation();
   TG_TRY(auto found, store_.find_token(hash));

@@ -23,6 +23,8 @@ class Directory {
 
   // By the token's text; null: unknown. Expiry is the caller's to check.
   Result<std::shared_ptr<const model::Token>> token(std::string_view text);
+  // False: revoked or expired since a request was let in with it.
+  Result<bool> still_valid(const std::string& token_hash);
   // NotFound.
   Result<std::shared_ptr<const model::Workspace>> workspace(std::string_view id_or_name);
 
@@ -40,6 +42,7 @@ class Directory {
   void keep(Map<T>& map, const std::string& key, std::shared_ptr<const T> value,
             std::uint64_t generation);
   std::uint64_t generation() const;
+  Result<std::shared_ptr<const model::Token>> token_of_hash(const std::string& hash);
 
   store::Store& store_;
   const Clock& clock_;

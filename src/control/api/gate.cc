@@ -38,7 +38,7 @@ Result<Principal> authenticate(Services& s, const http::Request& request) {
   if (token->expires_at && *token->expires_at <= s.clock.now()) {
     return unauthorized("the token has expired; ask an admin for a new one");
   }
-  return Principal{token->id, token->name, token->role, token->workspaces};
+  return Principal{token->id, token->hash, token->name, token->role, token->workspaces};
 }
 
 // Access::Viewer is Role::Viewer, and so on.

@@ -61,6 +61,7 @@ Result<Response> run_now(const Call& call) {
   json::Reader r(body, "", errors);
   store::TriggerRun trigger;
   trigger.only_entities = model::read_names(r, "entities", 1000);
+  trigger.take_over = r.boolean("takeOver").value_or(false);
   r.finish();
   TG_CHECK(refuse(std::move(errors), "the body is not valid; see details", "invalid_body"));
   TG_TRY(trigger.once, idempotency(call));

@@ -35,6 +35,19 @@ Result<Response> list_jobs(const Call& call) {
   return answer_list(std::move(items), query.wanted(), list.next_cursor, list.total);
 }
 
+// Accepted, it would never run and nobody would be told.
+Status check_still_to_come(const model::Schedule& schedule, Instant now) {
+  const auto* once = std::get_if<model::AtSchedule>(&schedule);
+  if (once == nullptr || once->at > now) return {};
+  return fail(Error{Code::Invalid,
+                    "the job is not valid; see details",
+                    "invalid_job",
+                    {{"schedule.at",
+                      "is in the past; give a later time, or leave the schedule out and start the "
+                      "job with POST …/run",
+                      std::nullopt}}});
+}
+
 Result<Response> create_job(const Call& call) {
   TG_TRY(const auto body, body_object(call));
   SyncJob job;
@@ -42,6 +55,7 @@ Result<Response> create_job(const Call& call) {
   TG_TRY(job.spec, model::job_spec_from_json(body, cron::hash_seed(job.id.str())));
   TG_TRY(const auto once, idempotency(call));
   TG_TRY(const Instant now, call.store().now());
+  TG_CHECK(check_still_to_come(job.spec.schedule, now));
   job.workspace = call.workspace;
   job.created_by = call.principal.name;
   job.created_at = job.updated_at = now;
@@ -109,6 +123,10 @@ Result<SyncJob> change_job(const Call& call,
     update.if_revision = revision.value_or(job.revision);
     TG_TRY(update.spec, change(job));
     TG_TRY(update.at, call.store().now());
+    // One that stays as it was may have passed.
+    if (update.spec.schedule != job.spec.schedule) {
+      TG_CHECK(check_still_to_come(update.spec.schedule, update.at));
+    }
     if (plan::needs_reschedule(job, update.spec)) {
       TG_TRY(update.reschedule, plan::reschedule(job, update.spec, update.at));
     }

@@ -294,6 +294,22 @@ TEST_F(JobsTest, AnErrorNeverCutsACharacterThatItQuotes) {
           .text));
 }
 
+// Accepted, it never ran and nobody was told.
+TEST_F(JobsTest, AScheduleOfOneTimeThatHasPassedIsRefused) {
+  const std::string past = R"("schedule":{"at":"2030-03-17T17:46:39Z"})";
+  const Answer created = post(jobs_, job_body("past", past));
+  EXPECT_EQ(created.status, 422) << created.text;
+  EXPECT_THAT(created.fields(), ElementsAre("schedule.at"));
+  EXPECT_THAT(created.text, HasSubstr("give a later time"));
+  const std::string id = make_job("once", R"("schedule":{"at":"2030-03-17T17:46:50Z"})");
+  clock_.ms += 60'000;
+  EXPECT_EQ(call(Method::Patch, one(id), R"({"description":"done"})").status, 200)
+      << "it has passed, and stays as it was";
+  const Answer moved = call(Method::Patch, one(id), "{" + past + "}");
+  EXPECT_EQ(moved.status, 422) << moved.text;
+  EXPECT_THAT(moved.fields(), ElementsAre("schedule.at"));
+}
+
 TEST_F(JobsTest, RunNamesEntitiesAsAJobDoes) {
   const std::string id = make_job();
   EXPECT_THAT(post(one(id, "run"), R"({"entities":["ok","a\nb",""]})").fields(),

@@ -3,12 +3,15 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include "base/json.h"
 #include "control/api/answer.h"
+#include "control/api/directory.h"
 #include "control/api/input.h"
 #include "control/api/log_streams.h"
 #include "control/api/route.h"
+#include "control/api/run_story.h"
 #include "control/model/run_json.h"
 #include "control/store/rules.h"
 
@@ -21,12 +24,37 @@ using http::Response;
 constexpr std::size_t kBatch = 200;       // lines of one pull
 constexpr std::size_t kTextLines = 1000;  // lines read at a time for the plain text
 constexpr std::string_view kCursor = "log";
+constexpr std::int64_t kBeforeAll = kOpeningSeq - 1;
+
+// The lines with seq > after: the opening, what the run wrote, and, when it has ended, the closing.
+// REQUIRES: `run` was read before this: no line is written after a run has ended.
+Result<std::vector<model::RunLogLine>> read_story(store::Store& store, const model::Run& run,
+                                                  std::int64_t after, std::size_t limit) {
+  std::vector<model::RunLogLine> lines;
+  if (after < kOpeningSeq) lines = opening_lines(run);
+  if (after < kClosingSeq) {
+    TG_TRY(auto stored, store.read_log(run.id, std::max(after, kOpeningSeq), limit));
+    lines.insert(lines.end(), std::make_move_iterator(stored.begin()),
+                 std::make_move_iterator(stored.end()));
+  }
+  if (lines.size() < limit) {
+    for (model::RunLogLine& line : closing_lines(run)) {
+      if (line.seq > after) lines.push_back(std::move(line));
+    }
+  }
+  if (lines.size() > limit) lines.resize(limit);
+  return lines;
+}
 
 // Events `log` (data: a line as JSON, id: its seq) and at last `end` (data: the run).
 class LogFollower final : public http::EventSource {
  public:
-  LogFollower(Services& services, WorkspaceId ws, RunId run, std::int64_t after)
-      : services_(services), workspace_(std::move(ws)), run_(std::move(run)), after_(after) {}
+  LogFollower(const Call& call, RunId run, std::int64_t after)
+      : services_(call.services),
+        token_(call.principal.hash),
+        workspace_(call.workspace),
+        run_(std::move(run)),
+        after_(after) {}
   ~LogFollower() override {
     if (stream_ != 0) services_.streams.remove(stream_);
   }
@@ -34,12 +62,17 @@ class LogFollower final : public http::EventSource {
 
   std::optional<std::string> pull() override {
     if (ended_ || services_.streams.stopped()) return std::nullopt;
+    // A stream may be open for hours: the right to it is looked at as for each request.
+    if (const auto valid = services_.directory.still_valid(token_); valid && !*valid) {
+      return std::nullopt;
+    }
     // The state is read before the lines: no line is written after a run has ended.
     const auto run = services_.store.get_run(workspace_, run_);
-    const auto lines = services_.store.read_log(run_, after_, kBatch);
     if (!run && run.error().code == Code::NotFound) return std::nullopt;  // removed by retention
     // A store that is away for a moment: the next wake-up tries again.
-    if (!run || !lines) return std::string();
+    if (!run) return std::string();
+    const auto lines = read_story(services_.store, *run, after_, kBatch);
+    if (!lines) return std::string();
     std::string out;
     for (const auto& line : *lines) {
       after_ = line.seq;
@@ -54,6 +87,7 @@ class LogFollower final : public http::EventSource {
 
  private:
   Services& services_;
+  const std::string token_;  // its hash
   const WorkspaceId workspace_;
   const RunId run_;
   std::int64_t after_;
@@ -68,7 +102,7 @@ bool accepts(const http::Request& request, std::string_view media_type) {
 
 Result<std::int64_t> last_event_id(const http::Request& request) {
   const auto header = request.header("last-event-id");
-  if (!header || header->empty()) return 0;
+  if (!header || header->empty()) return kBeforeAll;
   std::int64_t n = 0;
   const auto [end, ec] = std::from_chars(header->data(), header->data() + header->size(), n);
   if (ec == std::errc() && end == header->data() + header->size() && n >= 0) return n;
@@ -79,13 +113,13 @@ Result<std::int64_t> last_event_id(const http::Request& request) {
             {{"Last-Event-ID", "must be the id of an event of this stream", std::nullopt}}});
 }
 
-Result<Response> text_log(const Call& call, const RunId& run) {
+Result<Response> text_log(const Call& call, const model::Run& run) {
   constexpr std::string_view kLevels[] = {"DEBUG", "INFO ", "WARN ", "ERROR"};
   Response response;
   response.content_type = "text/plain; charset=utf-8";
-  std::int64_t after = 0;
+  std::int64_t after = kBeforeAll;
   while (true) {
-    TG_TRY(const auto lines, call.store().read_log(run, after, kTextLines));
+    TG_TRY(const auto lines, read_story(call.store(), run, after, kTextLines));
     for (const auto& line : lines) {
       after = line.seq;
       std::string message = line.message;
@@ -98,13 +132,13 @@ Result<Response> text_log(const Call& call, const RunId& run) {
   }
 }
 
-Result<Response> list_log(const Call& call, const RunId& run, const store::Page& page) {
-  std::int64_t after = 0;
+Result<Response> list_log(const Call& call, const model::Run& run, const store::Page& page) {
+  std::int64_t after = kBeforeAll;
   TG_TRY(const auto cursor, store::rules::decode_cursor(page, kCursor, 1));
   if (cursor) {
     TG_TRY(after, store::rules::cursor_int((*cursor)[0]));
   }
-  TG_TRY(auto lines, call.store().read_log(run, after, page.limit + 1));
+  TG_TRY(auto lines, read_story(call.store(), run, after, page.limit + 1));
   std::optional<std::string> next;
   if (lines.size() > page.limit) {
     lines.resize(page.limit);
@@ -127,11 +161,11 @@ Result<Response> get_log(const Call& call) {
   TG_TRY(const std::int64_t after, last_event_id(call.request));
   if (accepts(call.request, "text/event-stream")) {
     Response response;
-    response.events = std::make_unique<LogFollower>(call.services, call.workspace, run.id, after);
+    response.events = std::make_unique<LogFollower>(call, run.id, after);
     return response;
   }
-  if (accepts(call.request, "text/plain")) return text_log(call, run.id);
-  return list_log(call, run.id, page);
+  if (accepts(call.request, "text/plain")) return text_log(call, run);
+  return list_log(call, run, page);
 }
 
 }  // namespace

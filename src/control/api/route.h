@@ -27,6 +27,7 @@ enum class Scope : std::uint8_t { Any, Workspace, Instance };
 // Who is calling.
 struct Principal {
   TokenId token;
+  std::string hash;  // of the token
   std::string name;
   model::Role role = model::Role::Viewer;
   std::vector<WorkspaceId> workspaces;  // empty: all

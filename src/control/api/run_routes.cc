@@ -97,6 +97,7 @@ Result<Response> retry_run(const Call& call) {
   trigger.trigger = model::Trigger::Retry;
   trigger.triggered_by = call.principal.name;
   trigger.only_entities = entities_to_retry(run);
+  trigger.take_over = run.take_over;
   TG_TRY(const auto created, call.store().trigger_run(trigger));
   Response response = answer(boost::json::object{{"runId", created.id.str()}}, 202);
   response.headers.push_back({"Location", fmt::format("/api/workspaces/{}/runs/{}",

@@ -131,16 +131,52 @@ TEST_F(RunsTest, LogAsListAndText) {
   for (const char* m : {"one", "two\nlines", "three"}) log(c, m);
   const Answer page = get(runs_ + "/" + run + "/logs?limit=2");
   ASSERT_THAT(page.data().as_array(), SizeIs(2));
-  EXPECT_EQ(page.data().as_array()[1].at("message").as_string(), "two\nlines");
+  EXPECT_THAT(page.data().as_array()[0].at("message").as_string(), HasSubstr("started by"));
+  EXPECT_EQ(page.data().as_array()[1].at("message").as_string(), "one");
   const Answer rest = get(runs_ + "/" + run +
                           "/logs?cursor=" + std::string(page.body.at("nextCursor").as_string()));
-  EXPECT_THAT(rest.data().as_array(), SizeIs(1));
+  ASSERT_THAT(rest.data().as_array(), SizeIs(2));
+  EXPECT_EQ(rest.data().as_array()[0].at("message").as_string(), "two\nlines");
   EXPECT_TRUE(rest.body.at("nextCursor").is_null());
   const Answer text =
       call(Method::Get, runs_ + "/" + run + "/logs", "", {{"Accept", "text/plain"}});
-  EXPECT_EQ(std::ranges::count(text.text, '\n'), 3);
+  EXPECT_EQ(std::ranges::count(text.text, '\n'), 4);
   EXPECT_THAT(text.text, HasSubstr("2030-03-17T17:46:40Z INFO  t: one\n"));
   EXPECT_EQ(get(runs_ + "/none/logs").status, 404);
+}
+
+// The log of an ordinary run was empty: nobody had anything to say.
+TEST_F(RunsTest, TheLogOfARunWithoutLinesTellsItsCourse) {
+  const std::string run = start(make_job());
+  const std::string path = runs_ + "/" + run + "/logs";
+  EXPECT_THAT(get(path).data().as_array(), SizeIs(0)) << "it waits";
+  const auto c = claim();
+  auto good = entity("good", protocol::EntityOutcome::Succeeded);
+  good.rows_read = 12;
+  good.rows_written = 10;
+  good.rows_rejected = 2;
+  auto bad = entity("bad", protocol::EntityOutcome::Failed);
+  bad.error = "column id is gone";
+  finish(c, model::RunState::Failed, {good, bad});
+  const Answer list = get(path);
+  const auto& lines = list.data().as_array();
+  ASSERT_THAT(lines, SizeIs(4));
+  EXPECT_EQ(lines[1].at("entity").as_string(), "good");
+  EXPECT_THAT(lines[1].at("message").as_string(),
+              ::testing::AllOf(HasSubstr("12 rows read, 10 written"), HasSubstr("2 rejected")));
+  EXPECT_EQ(lines[2].at("level").as_string(), "error");
+  EXPECT_THAT(lines[2].at("message").as_string(), HasSubstr("column id is gone"));
+  EXPECT_THAT(lines[3].at("message").as_string(), HasSubstr("failed after"));
+  // Page by page the same.
+  std::string cursor;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const Answer one = get(path + "?limit=1" + (cursor.empty() ? "" : "&cursor=" + cursor));
+    ASSERT_THAT(one.data().as_array(), SizeIs(1));
+    EXPECT_EQ(one.data().as_array()[0], lines[i]);
+    const auto& next = one.body.at("nextCursor");
+    EXPECT_EQ(next.is_null(), i + 1 == lines.size());
+    if (next.is_string()) cursor = next.as_string();
+  }
 }
 
 TEST_F(RunsTest, LogStreamFollowsResumesAndEnds) {
@@ -159,11 +195,14 @@ TEST_F(RunsTest, LogStreamFollowsResumesAndEnds) {
   auto stream = open({});
   stream->open([] {});
   EXPECT_THAT(*stream->pull(),
-              ::testing::AllOf(HasSubstr("id: 1\nevent: log\n"), HasSubstr("id: 2\n")));
+              ::testing::AllOf(HasSubstr("id: 0\nevent: log\n"), HasSubstr("started by"),
+                               HasSubstr("id: 1\nevent: log\n"), HasSubstr("id: 2\n")));
   EXPECT_EQ(stream->pull(), "") << "nothing new, and the run goes on";
   log(c, "three");
   EXPECT_THAT(*stream->pull(), HasSubstr("id: 3\n"));
   finish(c, model::RunState::Succeeded);
+  EXPECT_THAT(*stream->pull(), ::testing::AllOf(HasSubstr("id: 1000000000\nevent: log\n"),
+                                                HasSubstr("succeeded after")));
   EXPECT_THAT(*stream->pull(), ::testing::AllOf(HasSubstr("event: end\n"), HasSubstr("succeeded")));
   EXPECT_EQ(stream->pull(), std::nullopt);
 
@@ -177,6 +216,30 @@ TEST_F(RunsTest, LogStreamFollowsResumesAndEnds) {
     EXPECT_EQ(a.status, 422) << accept;
     EXPECT_THAT(a.fields(), ElementsAre("Last-Event-ID")) << accept;
   }
+}
+
+TEST_F(RunsTest, LogStreamEndsWhenItsTokenIsRevokedOrExpires) {
+  const std::string run = start(make_job());
+  const auto open = [&](const std::string& token) {
+    auto request =
+        http::Request::make(Method::Get, runs_ + "/" + run + "/logs",
+                            {{"Authorization", "Bearer " + token}, {"Accept", "text/event-stream"}})
+            .value();
+    auto response = router_->handle(request);
+    EXPECT_NE(response.events, nullptr) << response.body;
+    response.events->open([] {});
+    return std::move(response.events);
+  };
+  const std::string revoked = make_token(model::Role::Viewer);
+  const std::string expires = make_token(model::Role::Viewer, {}, clock_.now() + Seconds(60));
+  auto first = open(revoked), second = open(expires);
+  EXPECT_EQ(first->pull(), "");
+  ASSERT_TRUE(
+      store_->delete_token((*store_->find_token(secrets::hash_token(revoked)))->id).has_value());
+  EXPECT_EQ(first->pull(), std::nullopt);
+  EXPECT_EQ(second->pull(), "");
+  clock_.ms += 61'000;
+  EXPECT_EQ(second->pull(), std::nullopt);
 }
 
 TEST_F(RunsTest, LogStreamEndsWhenTheServerStops) {

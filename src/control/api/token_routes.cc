@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/json.h"
 #include "control/api/answer.h"
@@ -110,12 +111,19 @@ Status ensure_admin_token(store::Store& store, std::string_view text, const Cloc
   if (known) return {};
   // Another one of an earlier start is not what the operator has now: it must not go on working.
   TG_TRY(const auto all, store.list_tokens());
+  std::set<std::string> taken;
   for (const auto& t : all) {
-    if (t.created_by == kBootstrap) TG_CHECK(store.delete_token(t.id));
+    if (t.created_by == kBootstrap) {
+      TG_CHECK(store.delete_token(t.id));
+    } else {
+      taken.insert(t.name);
+    }
   }
   model::Token token;
   token.id = new_id<TokenId>(clock, rng);
+  // A person may have given the name to another token: that must not keep the server from starting.
   token.name = "admin";
+  for (int n = 2; taken.contains(token.name); ++n) token.name = fmt::format("admin {}", n);
   token.hash = hash;
   token.role = model::Role::Admin;
   token.created_at = clock.now();

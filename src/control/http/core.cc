@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 #include <vector>
 
+#include "base/log.h"
 #include "control/http/session.h"
 
 namespace tidegate::http {
@@ -68,6 +70,29 @@ void Core::tick() {
     if (session->state_ == Session::State::Closed) continue;
     late ? session->close() : session->tick(now);
   }
+}
+
+bool Core::make_room(SteadyTime now) {
+  const auto waits = [](const Session& s) {
+    return s.state_ == Session::State::Handshake || s.state_ == Session::State::Idle ||
+           s.state_ == Session::State::Headers;
+  };
+  const auto before = [](const Session& a, const Session& b) {
+    return std::tuple(a.served_, a.waiting_since_) < std::tuple(b.served_, b.waiting_since_);
+  };
+  std::shared_ptr<Session> longest;
+  for (const auto& session : sessions_) {
+    if (waits(*session) && (!longest || before(*session, *longest))) longest = session;
+  }
+  if (now - told_full_ >= std::chrono::minutes(1)) {
+    told_full_ = now;
+    log::warn("all connections are in use; for each new one the longest idle one is closed",
+              {{"connections", static_cast<std::int64_t>(sessions_.size())},
+               {"idle", longest ? std::string_view("some") : std::string_view("none")}});
+  }
+  if (!longest) return false;
+  longest->close();
+  return true;
 }
 
 void Core::begin_stop() {

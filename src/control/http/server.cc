@@ -195,7 +195,8 @@ void Server::Impl::accept_later() {
 
 void Server::Impl::admit(tcp::socket socket) {
   const std::size_t count = core.session_count;
-  const bool full = count >= core.options.max_connections;
+  const bool full =
+      count >= core.options.max_connections && !core.make_room(std::chrono::steady_clock::now());
   // No room even to say so, or a handshake would be due first: closing is the answer.
   if (full && (tls || count >= core.options.max_connections + kRefusing)) return;
   error_code ec;

@@ -29,15 +29,16 @@ struct ServerOptions {
   std::string tls_cert_file, tls_key_file;  // PEM; both or none
   std::size_t max_body_bytes = 1 << 20;     // above: 413
   std::size_t max_header_bytes = 16 << 10;  // request line and headers; above: 431
-  std::size_t max_connections = 1024;       // above: 503 and close
-  std::size_t workers = 4;                  // threads of the pool
-  std::size_t max_queue = 256;              // waiting for the pool; above: 503 with Retry-After
+  // Above: the longest idle one is closed, those never served first; all at work: 503 and close.
+  std::size_t max_connections = 1024;
+  std::size_t workers = 4;      // threads of the pool
+  std::size_t max_queue = 256;  // waiting for the pool; above: 503 with Retry-After
 
   // A deadline passed: 408 when a request was begun, then close.
   Millis header_timeout{
       10'000};                  // from its first byte to the end of its headers; also TLS handshake
   Millis body_timeout{30'000};  // from the end of the headers to the end of the body
-  Millis idle_timeout{75'000};  // between requests, and before the first
+  Millis idle_timeout{75'000};  // between requests; header_timeout while none was served
   Millis write_timeout{30'000};  // for one answer, plus its size at the slowest rate allowed:
   std::size_t min_write_rate = 16 << 10;  // bytes a second
   Millis linger_timeout{1'000};           // after the last answer, for the client to close

@@ -5,6 +5,7 @@
 
 #include <future>
 #include <mutex>
+#include <semaphore>
 
 #include "control/http/server.h"
 #include "control/http/test_client.h"
@@ -138,13 +139,25 @@ TEST(Limits, MalformedRequestsGetAnAnswerAndAClose) {
   EXPECT_EQ(Client(s.port()).ask(get("/inline")).status, 200);
 }
 
-TEST(Limits, ConnectionsAboveTheLimitAreToldSo) {
+TEST(Limits, ConnectionsAboveTheLimitAreToldSoWhenAllAreAtWork) {
+  std::promise<void> go;
+  std::shared_future<void> may_go = go.get_future().share();
+  std::counting_semaphore<> entered(0);
   ServerOptions o;
   o.max_connections = 2;
-  TestServer s(o);
+  TestServer s(o, {{Method::Get, "/slow",
+                    [&](const Request&) -> Result<Response> {
+                      entered.release();
+                      may_go.wait();
+                      return Response{};
+                    }},
+                   {Method::Get, "/inline",
+                    [](const Request&) -> Result<Response> { return Response{}; }, Run::Inline}});
   Client a(s.port()), b(s.port());
-  EXPECT_EQ(a.ask(get("/inline")).status, 200);
-  EXPECT_EQ(b.ask(get("/inline")).status, 200);
+  a.send(get("/slow"));
+  b.send(get("/slow"));
+  entered.acquire();
+  entered.acquire();
   {
     Client c(s.port());
     Reply r = c.ask(get("/inline"));
@@ -153,7 +166,31 @@ TEST(Limits, ConnectionsAboveTheLimitAreToldSo) {
     c.half_close();
     EXPECT_TRUE(c.closed_by_server());
   }
-  EXPECT_EQ(a.ask(get("/inline")).status, 200);
+  go.set_value();
+  EXPECT_EQ(a.read().status, 200);
+  EXPECT_EQ(b.read().status, 200);
+}
+
+// Seen here: 1,024 silent connections kept everybody out for more than a minute.
+TEST(Limits, SilentConnectionsGiveWayTheNeverServedAndLongestIdleFirst) {
+  ServerOptions o;
+  o.max_connections = 3;
+  TestServer s(o);
+  Client served(s.port());
+  EXPECT_EQ(served.ask(get("/inline")).status, 200);
+  Client first(s.port()), second(s.port());
+  // Connected, and known to the server: it has answered something later.
+  second.send("GET /inline HTTP/1.1\r\n");
+  Client other(s.port());
+  EXPECT_EQ(other.ask(get("/inline")).status, 200);
+  EXPECT_TRUE(first.closed_by_server());
+  Client another(s.port());
+  EXPECT_EQ(another.ask(get("/inline")).status, 200);
+  EXPECT_TRUE(second.closed_by_server()) << "a begun request is no place for ever";
+  EXPECT_EQ(served.ask(get("/inline")).status, 200);
+  Client last(s.port());
+  EXPECT_EQ(last.ask(get("/inline")).status, 200);
+  EXPECT_TRUE(other.closed_by_server()) << "all were served: the longest idle one goes";
 }
 
 TEST(Limits, FullQueueIsAnsweredAtOnce) {

@@ -50,11 +50,15 @@ void Session::enter(State state) {
   const auto in = [](Millis d) { return std::chrono::steady_clock::now() + d; };
   switch (state) {
     case State::Handshake:
+      waiting_since_ = std::chrono::steady_clock::now();
+      [[fallthrough]];
     case State::Headers:
       deadline_ = in(o.header_timeout);
       break;
     case State::Idle:
-      deadline_ = in(o.idle_timeout);
+      waiting_since_ = std::chrono::steady_clock::now();
+      // Who was never served (no token, or nothing said) does not hold a place for long.
+      deadline_ = in(served_ ? o.idle_timeout : std::min(o.idle_timeout, o.header_timeout));
       break;
     case State::Body:
       deadline_ = in(o.body_timeout);
@@ -186,6 +190,7 @@ void Session::refuse(const Error& error) {
 
 void Session::put_answer(Response& response, bool keep_alive) {
   report(response.status);
+  served_ = served_ || response.status < 400;
   encode_head(response,
               {.http10 = parser_.http10(),
                .keep_alive = keep_alive,

@@ -32,6 +32,9 @@ struct Core {
   void remove(const Session& session);
   // Refuses new work, ends what is idle; after stop_timeout the rest.
   void begin_stop();
+  // Closes the connection that has waited longest for a request to begin or to arrive, those that
+  // were never served before others. False: all are at work.
+  bool make_room(SteadyTime now);
   std::string_view date();
   void name_request(Request& request);
 
@@ -59,6 +62,7 @@ struct Core {
   bool ticking_ = false;
   Millis tick_period_;
   SteadyTime stop_deadline_{};
+  SteadyTime told_full_{};  // when the log last said so
   std::string id_prefix_;
   std::uint64_t next_id_ = 0;
   std::int64_t date_second_ = -1;
@@ -132,6 +136,8 @@ class Session final : public IoClient, public std::enable_shared_from_this<Sessi
   RequestParser parser_;
   State state_ = State::Handshake;
   SteadyTime deadline_{};
+  SteadyTime waiting_since_{};  // for a request
+  bool served_ = false;         // a request of it was answered with success
   std::list<std::shared_ptr<Session>>::iterator place_;  // in Core::sessions_
 
   std::vector<char> in_;

@@ -82,6 +82,7 @@ struct Run {
   bool cancel_requested = false;
   std::string error_kind, error;           // of the last attempt; empty on success
   std::vector<std::string> only_entities;  // a retry of the failed ones; empty: as the job says
+  bool take_over = false;  // also tables that another job owns, such as a deleted one's
   std::vector<protocol::EntityResult> entities;  // outcomes so far, one per entity
   std::map<std::string, EntityProgress> progress;
   std::vector<Attempt> attempts;  // the newest 20

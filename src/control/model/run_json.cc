@@ -53,6 +53,7 @@ object to_json(const Run& run) {
   o["errorKind"] = text_or_null(run.error_kind);
   o["error"] = text_or_null(run.error);
   o["onlyEntities"] = texts_to_json(run.only_entities);
+  o["takeOver"] = run.take_over;
   boost::json::array entities;
   for (const auto& e : run.entities) entities.push_back(protocol::to_json(e));
   o["entities"] = std::move(entities);

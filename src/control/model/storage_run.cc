@@ -71,6 +71,7 @@ object to_stored(const Run& r) {
   put(o, "errorKind", r.error_kind);
   put(o, "error", r.error);
   put(o, "only", r.only_entities);
+  if (r.take_over) o["takeOver"] = true;
   boost::json::array entities;
   for (const auto& e : r.entities) entities.push_back(protocol::to_json(e));
   if (!entities.empty()) o["entities"] = std::move(entities);
@@ -107,6 +108,7 @@ Result<Run> run_from_stored(const value& v) {
   s.text("errorKind", r.error_kind);
   s.text("error", r.error);
   s.texts("only", r.only_entities);
+  s.flag("takeOver", r.take_over);
   s.each("entities", [&](const value& e) {
     auto result = protocol::entity_result_from_json(e);
     if (result) r.entities.push_back(std::move(*result));

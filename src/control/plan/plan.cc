@@ -16,6 +16,8 @@ using store::PlanStep;
 
 // Below this a slot that is planned at once would count as missed.
 constexpr Millis kLeastGrace{1'000};
+// Planning takes less; a slot found later was not planned because nobody could.
+constexpr Millis kLate{2'000};
 // Slots that a reschedule counts at the most: half a year of an every-second job.
 constexpr std::int64_t kMaxCounted = 16'000'000;
 
@@ -144,12 +146,15 @@ class Planner {
     const bool busy = running_ + queued_ > 0;
     switch (job_.spec.overlap) {
       case model::Overlap::Skip:
-        if (busy) return skip(slot, model::skip_reason::kOverlap);
+        judge_by_active();
+        if (busy) return overlaps(slot);
         break;
       case model::Overlap::QueueOne:
-        if (queued_ > 0) return skip(slot, model::skip_reason::kOverlap);
+        judge_by_active();
+        if (queued_ > 0) return overlaps(slot);
         break;
       case model::Overlap::CancelRunning:
+        judge_by_active();
         replace_all();
         break;
       case model::Overlap::QueueAll:
@@ -157,6 +162,22 @@ class Planner {
         break;
     }
     start(slot, following, model::Trigger::Schedule);
+  }
+
+  // A run may end, or another begin, between the view and the write of the step.
+  void judge_by_active() {
+    if (step_.expected_active) return;
+    step_.expected_active.emplace();
+    for (const model::Run& run : view_.active) step_.expected_active->emplace(run.id, run.state);
+  }
+
+  // What is in the way of a late slot counts as overlap only when it was there at the slot's time:
+  // one that was created after an outage says nothing of the slots within it.
+  void overlaps(Instant slot) {
+    const bool there = std::ranges::any_of(
+        view_.active, [&](const model::Run& run) { return run.created_at <= slot; });
+    if (there || now_ - slot <= kLate) return skip(slot, model::skip_reason::kOverlap);
+    record(slot, SlotOutcome::Missed, model::skip_reason::kDown);
   }
 
   // The run of a newer slot of an incremental job does the work of one that waits for its retry.

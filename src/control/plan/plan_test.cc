@@ -171,17 +171,44 @@ TEST(Plan, ARunThatWasReturnedByADrainIsNotInBackoff) {
   EXPECT_EQ(outline(step_of(view, kNoon)), "overlapx1");
 }
 
-TEST(Plan, TwoDueSlotsOfOneStepOverlapLikeThoseOfTwo) {
+// The slots of an outage read "overlap" although no run was there to overlap with.
+TEST(Plan, OfLateSlotsInOneStepOneRunsAndTheOthersWereMissed) {
   store::PlanView view{every(Seconds(20), kNoon), {}};
   const Instant now = kNoon + Seconds(45);  // 12:00:00, :20 and :40 are due
   view.job.spec.overlap = Overlap::Skip;
-  EXPECT_EQ(outline(step_of(view, now)), "R overlapx2");
+  EXPECT_EQ(outline(step_of(view, now)), "R !downx2");
   view.job.spec.overlap = Overlap::QueueOne;
-  EXPECT_EQ(outline(step_of(view, now)), "R overlapx2");
+  EXPECT_EQ(outline(step_of(view, now)), "R !downx2");
   view.job.spec.overlap = Overlap::QueueAll;
   EXPECT_EQ(outline(step_of(view, now)), "R R R");
   view.job.spec.overlap = Overlap::CancelRunning;
   EXPECT_EQ(outline(step_of(view, now)), "supersededx1 supersededx1 R");
+}
+
+TEST(Plan, ALateSlotOverlapsWithARunThatWasThereAtItsTimeOnly) {
+  store::PlanView view{every(Seconds(20), kNoon), {run_of("r", RunState::Running)}};
+  const Instant now = kNoon + Seconds(45);
+  view.job.spec.overlap = Overlap::Skip;
+  view.active[0].created_at = kNoon + Seconds(10);
+  EXPECT_EQ(outline(step_of(view, now)), "!downx1 overlapx2");
+  view.active[0].created_at = now;  // begun by hand after the outage
+  EXPECT_EQ(outline(step_of(view, now)), "!downx3");
+  EXPECT_EQ(outline(step_of(view, kNoon + Seconds(1))), "overlapx1") << "planned in time";
+}
+
+TEST(Plan, AStepSaysWhichActiveRunsItWasJudgedBy) {
+  store::PlanView view{every(Seconds(60), kNoon),
+                       {run_of("r", RunState::Running), run_of("q", RunState::Queued)}};
+  const std::map<RunId, RunState> both{{RunId("r"), RunState::Running},
+                                       {RunId("q"), RunState::Queued}};
+  for (const Overlap overlap : {Overlap::Skip, Overlap::QueueOne, Overlap::CancelRunning}) {
+    view.job.spec.overlap = overlap;
+    EXPECT_EQ(step_of(view, kNoon).expected_active, both);
+  }
+  for (const Overlap overlap : {Overlap::QueueAll, Overlap::Allow}) {
+    view.job.spec.overlap = overlap;
+    EXPECT_FALSE(step_of(view, kNoon).expected_active);
+  }
 }
 
 TEST(Plan, CatchUpRunsQueueOneAfterTheOtherAndSkipDoesNotDropThem) {
@@ -254,7 +281,7 @@ TEST(Plan, AnEverySecondJobAfterALongOutageTakesBoundedSteps) {
     view.job.next_slot = step.next_slot;
     for (const auto& run : step.runs) view.active.push_back(run_of(run.id.str(), RunState::Queued));
   }
-  EXPECT_EQ(outlines, "!downx1000;!downx1000;!downx439 C overlapx61;");
+  EXPECT_EQ(outlines, "!downx1000;!downx1000;!downx439 C !downx58 overlapx3;");
   EXPECT_EQ(slots, 2501);
   EXPECT_EQ(view.job.next_slot, now + Seconds(1));
 }

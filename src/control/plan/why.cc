@@ -34,7 +34,9 @@ constexpr Sentence kSentences[] = {
     {skip::kCatchupWindow, "it was older than the job's catch-up allows when it was found"},
     {skip::kSuperseded, "a newer scheduled time of the job took its place"},
     {skip::kScheduleChanged, "the schedule was changed before it was planned"},
-    {skip::kDown, "no server was running, and the job's catch-up policy leaves it out"},
+    {skip::kDown,
+     "no server could plan it in time (none was running, or the store could not be written), and "
+     "the job's overlap or catch-up policy leaves it out"},
 };
 
 }  // namespace

@@ -38,6 +38,9 @@ struct PlanStep {
   std::int64_t expected_revision = 0;
   std::optional<Instant> expected_next_slot;
   std::optional<Instant> next_slot;  // none: nothing more will come due
+  // Set: the step was judged by the job's queued and running runs, and holds only while exactly
+  // these are, each in that state.
+  std::optional<std::map<RunId, model::RunState>> expected_active = {};
   std::vector<NewRun> runs;
   std::vector<model::SlotRecord>
       records;                   // one that continues the job's newest record (same outcome
@@ -108,6 +111,7 @@ struct TriggerRun {
   model::Trigger trigger = model::Trigger::Manual;  // Manual or Retry
   std::string triggered_by;
   std::vector<std::string> only_entities;
+  bool take_over = false;  // see model::Run
   std::optional<Idempotency> once;
 };
 

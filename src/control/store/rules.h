@@ -39,6 +39,10 @@ void drop_known_slots(PlanStep& step, const std::set<Instant>& known);
 // The instants of a step to look up for it.
 std::set<Instant> slots_of(const PlanStep& step);
 
+// A queued run whose slot (else creation) lies so far ahead was queued before the wall clock
+// stepped back: it is due, however long its not_before says it should wait.
+inline constexpr Millis kAheadOfClock{60'000};
+
 // ---- a run's life. REQUIRES: the caller has checked the state (check_move) and the fence.
 // Internal when the transition table forbids it.
 Status check_move(model::RunState from, model::RunState to);

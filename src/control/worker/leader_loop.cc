@@ -101,6 +101,7 @@ void LeaderLoop::lose(std::string_view why) {
 
 Millis LeaderLoop::plan_due() {
   const BootInstant began = clock_.boot_now();
+  if (began < plan_at_) return plan_at_ - began;
   for (int n = 0; n < kMaxRounds && clock_.boot_now() - began < kMaxRoundTime; ++n) {
     auto now = store_.now();
     on_store(now ? Status() : fail(now.error()), "read the store's clock");
@@ -241,6 +242,10 @@ void LeaderLoop::on_store(const Status& status, std::string_view doing) {
   if (status) {
     if (failing_since_ && now - *failing_since_ >= options_.run_renew) {
       reap_at_ = now + options_.run_ttl;
+    }
+    // Runs that ended meanwhile are written first: else they would seem to overlap what is due.
+    if (failing_since_ && now - *failing_since_ >= options_.retry_store) {
+      plan_at_ = now + 2 * options_.retry_store;
     }
     failing_since_.reset();
     return;

@@ -75,7 +75,7 @@ class LeaderLoop {
   const WorkerOptions& options_;
 
   std::optional<store::LeaderLease> lease_;
-  BootInstant renew_at_, trusted_until_, reap_at_;
+  BootInstant renew_at_, trusted_until_, reap_at_, plan_at_;
   std::optional<BootInstant> failing_since_;  // the store's errors
   std::string failing_why_;
   std::optional<Offset> offset_, new_offset_;

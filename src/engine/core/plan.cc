@@ -52,11 +52,12 @@ Status check_cursor(EntityRequest& r, const EntityInfo& info) {
     return {};
   }
   if (!r.cursor) {
-    return invalid(r.entity, "cursor",
-                   fmt::format("the mode {} needs a cursor, a column that grows with every change; "
-                               "candidates: {}",
-                               mode_name(r.mode), candidates(info.cursor_candidates, *info.schema)),
-                   "no_cursor");
+    return invalid(
+        r.entity, "cursor",
+        fmt::format("the mode {} needs a cursor, a column that grows with every change: "
+                    "set entities[\"{}\"].cursor of the job, or --cursor; candidates: {}",
+                    mode_name(r.mode), r.entity, candidates(info.cursor_candidates, *info.schema)),
+        "no_cursor");
   }
   TG_CHECK(need_column(r, info, *r.cursor, "cursor"));
   const auto field = r.source_schema->GetFieldByName(*r.cursor);

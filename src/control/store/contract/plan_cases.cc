@@ -141,6 +141,27 @@ TEST_P(StoreContract, AStaleStepIsRefusedWholeAndOthersApply) {
               ElementsAre(PlanResult::Stale, PlanResult::Stale));
 }
 
+// A run that ended between the look and the write made its successor's slot read "overlap".
+TEST_P(StoreContract, AStepJudgedByActiveRunsIsStaleOnceTheyChange) {
+  const JobId id = add(job("j1"));
+  const auto apply = [&](std::map<RunId, RunState> expected, const std::string& run) {
+    PlanStep s = step(id);
+    s.expected_active = std::move(expected);
+    s.runs.push_back({RunId(run), *s.expected_next_slot, model::Trigger::Schedule, base_});
+    return must(store().apply_plan(leader(), {&s, 1})).at(0);
+  };
+  EXPECT_EQ(apply({{RunId("gone"), RunState::Running}}, "a"), PlanResult::Stale);
+  EXPECT_EQ(apply({}, "b"), PlanResult::Applied);
+  EXPECT_EQ(apply({}, "c"), PlanResult::Stale);
+  const auto claimed = claim("w").at(0);
+  EXPECT_EQ(apply({{RunId("b"), RunState::Queued}}, "d"), PlanResult::Stale);
+  EXPECT_EQ(apply({{RunId("b"), RunState::Running}}, "e"), PlanResult::Applied);
+  must(finish(claimed, RunState::Succeeded));
+  EXPECT_EQ(apply({{RunId("b"), RunState::Running}, {RunId("e"), RunState::Queued}}, "f"),
+            PlanResult::Stale);
+  EXPECT_EQ(apply({{RunId("e"), RunState::Queued}}, "g"), PlanResult::Applied);
+}
+
 TEST_P(StoreContract, ASlotIsNeverPlannedTwice) {
   const JobId id = add(job("j1"));
   plan(id, {base_, base_ + 1min});

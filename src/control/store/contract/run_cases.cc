@@ -317,6 +317,13 @@ TEST_P(StoreContract, ARenewalNeedsOwnerAndFence) {
   EXPECT_THAT(must(store().expired_runs(10)), IsEmpty());
 }
 
+// Seen here: what was queued waited as long as the clock had been set back.
+TEST_P(StoreContract, ARunQueuedBeforeTheWallClockSteppedBackStartsAtOnce) {
+  trigger(add(job("j1")), "r1");
+  clock().step_wall(-1h);
+  EXPECT_THAT(claim("w"), SizeIs(1));
+}
+
 TEST_P(StoreContract, ARunRenewedMeanwhileIsNoOrphan) {
   const JobId id = add(job("j1"));
   plan(id, {base_});
@@ -403,6 +410,7 @@ TEST_P(StoreContract, TriggerRefusesASecondActiveRun) {
                .run = RunId("r1"),
                .triggered_by = "ann",
                .only_entities = {"a"},
+               .take_over = true,
                .once = Idempotency{"t", "k", "h"}};
   EXPECT_FALSE(must(store().trigger_run(t)).replayed);
   const auto r = run(RunId("r1"));
@@ -410,6 +418,7 @@ TEST_P(StoreContract, TriggerRefusesASecondActiveRun) {
   EXPECT_EQ(r.trigger, model::Trigger::Manual);
   EXPECT_EQ(r.triggered_by, "ann");
   EXPECT_THAT(r.only_entities, ElementsAre("a"));
+  EXPECT_TRUE(r.take_over);
   EXPECT_EQ(r.not_before, now());
   TriggerRun second = t;
   second.run = RunId("r2");

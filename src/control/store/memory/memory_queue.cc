@@ -115,6 +115,11 @@ bool MemoryStore::step_applies(const JobRow& row, const PlanStep& step) const {
       row.job.next_slot != step.expected_next_slot) {
     return false;
   }
+  if (step.expected_active) {
+    std::map<RunId, RunState> active;
+    for (const RunId& id : row.active) active.emplace(id, runs_.at(id).run.state);
+    if (active != *step.expected_active) return false;
+  }
   std::set<Instant> slots;
   for (const NewRun& run : step.runs) {
     if (runs_.contains(run.id)) return false;
@@ -218,7 +223,9 @@ Result<QueueStore::Claim> MemoryStore::claim_runs(const ClaimParams& params) {
   const auto order = queued_;
   for (const auto& [at, id] : order) {
     RunRow& row = runs_.at(id);
-    if (row.run.not_before > now) {
+    const bool stepped_back =
+        row.run.scheduled_for.value_or(row.run.created_at) > now + rules::kAheadOfClock;
+    if (row.run.not_before > now && !stepped_back) {
       if (!claim.next || row.run.not_before < *claim.next) claim.next = row.run.not_before;
       continue;
     }
@@ -338,6 +345,7 @@ Result<Created<RunId>> MemoryStore::trigger_run(const TriggerRun& trigger) {
   Run& run = insert_run(*row, {trigger.run, std::nullopt, trigger.trigger, now}, now).run;
   run.triggered_by = trigger.triggered_by;
   run.only_entities = trigger.only_entities;
+  run.take_over = trigger.take_over;
   remember(trigger.once, trigger.run.str());
   write.note(ChangeKind::Run, trigger.run.str());
   return Created<RunId>{trigger.run};

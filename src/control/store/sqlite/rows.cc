@@ -30,8 +30,8 @@ Result<bj::value> parse(std::string_view text, std::string_view what) {
 
 // The parts of a run that have no column of their own.
 std::string run_detail(const model::Run& run) {
-  static constexpr std::string_view kParts[] = {"only", "entities", "progress", "attempts",
-                                                "warnings"};
+  static constexpr std::string_view kParts[] = {"only",     "takeOver", "entities",
+                                                "progress", "attempts", "warnings"};
   bj::object all = model::to_stored(run);
   bj::object detail;
   for (const auto part : kParts) {

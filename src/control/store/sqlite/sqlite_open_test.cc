@@ -288,6 +288,38 @@ TEST_F(SqliteOpen, TheRunsOfAJobCostNothingForThoseOfOthers) {
   sqlite3_cancel_auto_extension(extension);
 }
 
+// Five hundred runs with logs of ten megabytes each were one transaction.
+TEST_F(SqliteOpen, PruneIsBoundedInBytesToo) {
+  const auto store = must(open());
+  const WorkspaceId ws = must(store->find_workspace("default")).id;
+  for (const auto kind : {model::ConnectionKind::Source, model::ConnectionKind::Destination}) {
+    model::Connection c{.id = ConnectionId(kind == model::ConnectionKind::Source ? "src" : "dst"),
+                        .workspace = ws};
+    c.kind = kind;
+    c.name = "c";
+    must(store->create_connection(c, {}));
+  }
+  model::SyncJob job{.id = JobId("job"), .workspace = ws};
+  job.spec.name = "job";
+  job.spec.source_id = ConnectionId("src");
+  job.spec.destination_id = ConnectionId("dst");
+  must(store->create_job(job, {}));
+  const model::RunLogLine line{.message = std::string(5 << 20, 'x')};
+  for (const char* id : {"a", "b", "c"}) {
+    must(store->trigger_run({.workspace = ws, .job = job.id, .run = RunId(id)}));
+    const auto claimed = must(store->claim_runs({.owner = OwnerId("w")})).runs.at(0);
+    must(store->append_log(contract::held(claimed), {&line, 1}, 10 << 20));
+    const auto end = contract::end_of(claimed, model::RunState::Succeeded);
+    must(must(store->finish_attempts({&end, 1})).at(0));
+  }
+  clock_.advance(Millis(std::int64_t{31} * 86'400'000));
+  for (int left = 3; left > 0; --left) {
+    EXPECT_EQ(must(store->list_runs({.workspace = ws})).total, left);
+    EXPECT_EQ(must(store->prune({}, clock_.now())), 1U);
+  }
+  EXPECT_EQ(must(store->prune({}, clock_.now())), 0U);
+}
+
 // Operators query these names with plain SQL.
 TEST_F(SqliteOpen, TablesAndViewsOfOperators) {
   {

@@ -1,3 +1,4 @@
+#include <map>
 #include <set>
 
 #include "control/store/sqlite/keys.h"
@@ -126,6 +127,18 @@ Result<bool> in_state(Db& db, const std::vector<RunId>& runs, RunState state) {
   return false;
 }
 
+Result<std::map<RunId, RunState>> active_states(Db& db, const JobId& job) {
+  std::map<RunId, RunState> active;
+  TG_CHECK(db.each(
+      "SELECT id, state = 'running' FROM sync_runs WHERE job_id = ? AND state IN ('queued', "
+      "'running')",
+      [&](Row r) {
+        active.emplace(RunId(r.text(0)), r.flag(1) ? RunState::Running : RunState::Queued);
+      },
+      job));
+  return active;
+}
+
 Result<std::set<Instant>> known_slots(Db& db, const PlanStep& step) {
   std::set<Instant> known;
   for (const Instant slot : rules::slots_of(step)) {
@@ -150,6 +163,10 @@ Result<bool> step_applies(Db& db, const std::optional<PlannedJob>& job, const Pl
   }
   for (const auto& record : step.records) {
     if (!slots.insert(record.first).second) return false;
+  }
+  if (step.expected_active) {
+    TG_TRY(const auto active, active_states(db, step.job));
+    if (active != *step.expected_active) return false;
   }
   TG_TRY(const bool started, in_state(db, step.supersede, RunState::Running));
   TG_TRY(const bool requeued, in_state(db, step.cancel, RunState::Queued));
@@ -252,6 +269,7 @@ Result<Created<RunId>> SqliteStore::trigger_run(const TriggerRun& trigger) {
     Run run = new_run(*job, trigger.job, {trigger.run, {}, trigger.trigger, tx.now}, tx.now);
     run.triggered_by = trigger.triggered_by;
     run.only_entities = trigger.only_entities;
+    run.take_over = trigger.take_over;
     TG_CHECK(insert_run(tx.db, run, job->allow_overlap, job->source, job->destination));
     TG_CHECK(
         tx.db.exec("UPDATE sync_jobs SET runs_kept = runs_kept + 1 WHERE id = ?", trigger.job));

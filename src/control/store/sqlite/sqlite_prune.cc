@@ -8,6 +8,9 @@ namespace {
 
 using Ids = std::vector<std::string>;
 
+// What one removal frees at the most, so that no slot waits for it.
+constexpr std::int64_t kBatchBytes = 8 << 20;
+
 // Ended runs older than the limit, by workspace because that is how they are indexed by time.
 Status old_runs(Db& db, Instant oldest, std::size_t batch, std::set<std::string>& found) {
   std::string workspace;
@@ -46,9 +49,15 @@ Status surplus_runs(Db& db, std::int64_t kept, std::size_t batch, std::set<std::
   return {};
 }
 
+// As many of the runs as have logs of kBatchBytes together, at least one.
 Result<std::size_t> remove_runs(Db& db, const std::set<std::string>& ids) {
   std::size_t removed = 0;
+  std::int64_t bytes = 0;
   for (const auto& id : ids) {
+    TG_CHECK(db.maybe(
+        "SELECT total_bytes FROM run_logs WHERE run_id = ? ORDER BY first_seq DESC LIMIT 1",
+        [&](Row r) { bytes += r.integer(0); }, id));
+    if (removed > 0 && bytes > kBatchBytes) break;
     std::string job;
     TG_TRY(const bool gone, db.first(
                                 "DELETE FROM sync_runs WHERE id = ? AND state NOT IN ('queued', "

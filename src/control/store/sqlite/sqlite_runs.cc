@@ -123,8 +123,8 @@ Result<std::vector<Chosen>> choose(Db& db, Instant now, std::size_t max) {
   };
   auto walked = db.each(
       "SELECT rowid, job_id, destination_id, allow_overlap FROM sync_runs WHERE "
-      "state = 'queued' AND not_before <= ? ORDER BY sort_at",
-      look, now);
+      "state = 'queued' AND (not_before <= ? OR sort_at > ?) ORDER BY sort_at",
+      look, now, now + rules::kAheadOfClock);
   if (!walked && !enough) return fail(walked.error());
   return chosen;
 }
@@ -147,8 +147,10 @@ Result<QueueStore::Claim> SqliteStore::claim_runs(const ClaimParams& params) {
     const Instant now = clock_.now();
     TG_TRY(claim.next, next_start(db, now));
     if (params.max == 0) return false;
-    return db.exists("SELECT 1 FROM sync_runs WHERE state = 'queued' AND not_before <= ? LIMIT 1",
-                     now);
+    return db.exists(
+        "SELECT 1 FROM sync_runs WHERE state = 'queued' AND (not_before <= ? OR sort_at > ?) LIMIT "
+        "1",
+        now, now + rules::kAheadOfClock);
   }));
   if (!waiting) return claim;
   return writer_.run([&](Tx& tx) -> Result<Claim> {

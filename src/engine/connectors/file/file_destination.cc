@@ -118,7 +118,8 @@ class FileDestination final : public Destination {
       return fail(
           Code::Conflict,
           fmt::format("'{}' belongs to the job '{}' (entity \"{}\"); write to another folder, "
-                      "or take the file over (--take-over), which ends that job's use of it",
+                      "or take the file over (--take-over of `tidegate sync` or `tidegate jobs "
+                      "run`), which ends that job's use of it",
                       folder.shown_path(), claim->job, claim->entity),
           "table_owned");
     }
@@ -126,7 +127,8 @@ class FileDestination final : public Destination {
     return fail(
         Code::Conflict,
         fmt::format("'{}' was not written by Tidegate and is not touched; move it away, write "
-                    "to another folder, or take it over (--take-over)",
+                    "to another folder, or take it over (--take-over of `tidegate sync` or "
+                    "`tidegate jobs run`)",
                     folder.shown_path()),
         "table_foreign");
   }

@@ -69,7 +69,8 @@ Status Ledger::check_owner(const Claim& claim, bool take_over) {
       return fail(
           Code::Conflict,
           fmt::format("the table \"{}\" belongs to the job '{}' (entity \"{}\"); write to another "
-                      "destination, or take the table over (--take-over), which ends that job's "
+                      "destination, or take the table over (--take-over of `tidegate sync` or "
+                      "`tidegate jobs run`), which ends that job's "
                       "use of it",
                       claim.table, stmt.text(0), stmt.text(1)),
           "table_owned");
@@ -88,7 +89,8 @@ Status Ledger::check_owner(const Claim& claim, bool take_over) {
   return fail(
       Code::Conflict,
       fmt::format("the table \"{}\" holds rows that Tidegate did not write; it is not touched. "
-                  "Rename it, write to another destination, or take it over (--take-over)",
+                  "Rename it, write to another destination, or take it over (--take-over of "
+                  "`tidegate sync` or `tidegate jobs run`)",
                   claim.table),
       "table_foreign");
 }
