@@ -97,9 +97,8 @@ Error spawn_error(const std::string& program, int error) {
   return {code, fmt::format("{} could not be started: {}", program, std::strerror(error)), {}, {}};
 }
 
-void set_nonblocking(const UniqueFd& fd) {
-  fcntl(fd.get(), F_SETFL, fcntl(fd.get(), F_GETFL) | O_NONBLOCK);
-}
+// REQUIRES: an end of a pipe, which has no other flags.
+void set_nonblocking(const UniqueFd& fd) { fcntl(fd.get(), F_SETFL, O_NONBLOCK); }
 
 }  // namespace
 
@@ -125,10 +124,17 @@ Result<Child> spawn(const SpawnParams& params) {
   TG_TRY(Pipe events, make_pipe());
   TG_TRY(Pipe out, make_pipe());
   TG_TRY(Pipe err, make_pipe());
+  for (const UniqueFd* fd : {&request.write, &events.read, &out.read, &err.read}) {
+    set_nonblocking(*fd);
+  }
   SpawnOptions options;
   options.set(request, events, out, err);
 
   Child child;
+  if (!params.request.empty()) {
+    const ssize_t n = write(request.write.get(), params.request.data(), params.request.size());
+    if (n > 0) child.request_written = static_cast<std::size_t>(n);
+  }
   const std::vector<char*> argv = pointers(params.argv);
   const std::vector<char*> env = pointers(params.env);
   const int error = posix_spawn(&child.pid, argv.front(), &options.actions, &options.attributes,
@@ -146,9 +152,6 @@ Result<Child> spawn(const SpawnParams& params) {
   child.events = std::move(events.read);
   child.out = std::move(out.read);
   child.err = std::move(err.read);
-  for (const UniqueFd* fd : {&child.request, &child.events, &child.out, &child.err}) {
-    set_nonblocking(*fd);
-  }
   return child;
 }
 

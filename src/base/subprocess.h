@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -35,6 +36,9 @@ class UniqueFd {
 struct SpawnParams {
   std::vector<std::string> argv;  // argv[0]: the path of the program; it is not searched for
   std::vector<std::string> env;   // `NAME=value`; see scrubbed_environment()
+  // Lies in the child's fd 3 before it begins, so that no child waits for it; what the pipe does
+  // not hold is left to the caller: see Child::request_written.
+  std::string_view request = {};
 };
 
 struct ExitStatus {
@@ -44,11 +48,12 @@ struct ExitStatus {
 
 // A running child. Destroying it neither ends nor reaps the process: see kill_group() and reap().
 struct Child {
-  pid_t pid = -1;     // also its process group
-  UniqueFd pidfd;     // readable once the process has ended
-  UniqueFd request;   // write end of its fd 3, non-blocking
-  UniqueFd events;    // read end of its fd 4, non-blocking
-  UniqueFd out, err;  // read ends of its stdout and stderr, non-blocking
+  pid_t pid = -1;                   // also its process group
+  UniqueFd pidfd;                   // readable once the process has ended
+  UniqueFd request;                 // write end of its fd 3, non-blocking
+  UniqueFd events;                  // read end of its fd 4, non-blocking
+  UniqueFd out, err;                // read ends of its stdout and stderr, non-blocking
+  std::size_t request_written = 0;  // bytes of SpawnParams::request
 };
 
 // Thread-safe. A child that asked for PR_SET_PDEATHSIG dies with the *thread* that called this, so

@@ -53,6 +53,20 @@ TEST(Subprocess, PipesCarryRequestEventsAndOutput) {
   EXPECT_EQ(status.signal, 0);
 }
 
+TEST(Subprocess, ARequestLiesInThePipeBeforeTheChildBegins) {
+  for (const std::size_t size : {std::size_t{100}, std::size_t{1} << 20}) {
+    const std::string request(size, 'x');
+    auto child = spawn({{"/bin/sh", "-c", "wc -c <&3"}, {"PATH=/usr/bin:/bin"}, request});
+    ASSERT_TRUE(child);
+    EXPECT_GE(child->request_written, 100U);
+    EXPECT_EQ(child->request_written == size, size == 100);  // a pipe does not hold a megabyte
+    const std::size_t written = child->request_written;
+    child->request.reset();
+    EXPECT_EQ(std::stoul(read_all(child->out)), written);
+    EXPECT_EQ(wait_for(*child).code, 0);
+  }
+}
+
 TEST(Subprocess, StdinIsEmptyAndNoOtherDescriptorIsInherited) {
   const UniqueFd leaky(open("/dev/null", O_RDONLY));  // a library that forgot O_CLOEXEC
   Child child = start("cat; ls /proc/$$/fd | tr '\\n' ' '");

@@ -80,16 +80,17 @@ void ChildHost::spawn_children() {
   for (;;) {
     wake_spawner_.wait(lock, [this] { return !running_ || !to_spawn_.empty(); });
     if (to_spawn_.empty()) return;
-    auto [id, argv] = std::move(to_spawn_.front());
+    Waiting next = std::move(to_spawn_.front());
     to_spawn_.pop_front();
     const bool running = running_;
     lock.unlock();
     if (running) {
-      auto child = spawn({std::move(argv), scrubbed_environment()});
+      auto child = spawn({std::move(next.argv), scrubbed_environment(), next.request});
       if (!child) child = fail(explain(std::move(child).error(), engine_));
-      loop_->post_spawned(id, std::move(child));
+      loop_->post_spawned(next.id, std::move(child), std::move(next.request));
     } else {
-      loop_->post_spawned(id, fail(Code::Cancelled, "the server is stopping"));
+      loop_->post_spawned(next.id, fail(Code::Cancelled, "the server is stopping"),
+                          std::move(next.request));
     }
     lock.lock();
   }
@@ -104,9 +105,13 @@ LaunchId ChildHost::launch(std::vector<std::string> arguments, std::string reque
     sink(id, Exit{.not_started = Error{Code::Cancelled, "the server is stopping", {}, {}}});
     return id;
   }
-  loop_->post_created(id, std::move(request_line), std::move(sink));
+  loop_->post_created(id, std::move(sink));
   arguments.insert(arguments.begin(), engine_);
-  to_spawn_.push_back({id, std::move(arguments)});
+  std::string request;
+  request.reserve(request_line.size() + 1);  // no reallocation leaves a copy behind
+  request.append(request_line).push_back('\n');
+  wipe(request_line);
+  to_spawn_.push_back({id, std::move(arguments), std::move(request)});
   wake_spawner_.notify_one();
   return id;
 }

@@ -48,6 +48,7 @@ class ChildHost {
   struct Waiting {
     LaunchId id;
     std::vector<std::string> argv;
+    std::string request;  // secrets included
   };
   void spawn_children();
 

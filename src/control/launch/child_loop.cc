@@ -24,6 +24,7 @@ constexpr std::size_t kReadAtOnce = 256 << 10;   // bytes from one pipe before t
 constexpr std::size_t kReadAtExit = 4 << 20;     // more than a pipe can hold
 constexpr std::chrono::seconds kStopLimit{5};
 constexpr std::size_t kMany = 32;  // children
+// Not longer: each start costs more, the more descriptors of ended children are still open.
 constexpr std::chrono::milliseconds kHearTogether{2};
 
 protocol::LogLine captured(LogLevel level, std::string_view line, bool cut) {
@@ -32,13 +33,13 @@ protocol::LogLine captured(LogLevel level, std::string_view line, bool cut) {
   return log;
 }
 
+}  // namespace
+
 void wipe(std::string& text) {
   if (!text.empty()) explicit_bzero(text.data(), text.size());
   text.clear();
   text.shrink_to_fit();
 }
-
-}  // namespace
 
 ChildHost::Loop::Entry::Entry() : out(kMaxOutputLine), err(kMaxOutputLine) {}
 
@@ -64,21 +65,19 @@ void ChildHost::Loop::post(std::function<void()> command) {
   [[maybe_unused]] const ssize_t n = write(wake_.get(), &one, sizeof one);
 }
 
-void ChildHost::Loop::post_created(LaunchId id, std::string request_line, ChildSink sink) {
-  post([this, id, line = std::move(request_line), to = std::move(sink)]() mutable {
+void ChildHost::Loop::post_created(LaunchId id, ChildSink sink) {
+  post([this, id, to = std::move(sink)]() mutable {
     Entry& entry = entries_[static_cast<std::uint64_t>(id)];
     entry.id = id;
     entry.sink = std::move(to);
-    entry.outgoing.reserve(line.size() + 1);  // no reallocation leaves a copy behind
-    entry.outgoing.append(line).push_back('\n');
-    wipe(line);
   });
 }
 
-void ChildHost::Loop::post_spawned(LaunchId id, Result<Child> child) {
+void ChildHost::Loop::post_spawned(LaunchId id, Result<Child> child, std::string request) {
   // std::function wants a copyable closure; a Child is not.
-  auto held = std::make_shared<Result<Child>>(std::move(child));
-  post([this, id, held] { spawned(id, std::move(*held)); });
+  auto held =
+      std::make_shared<std::pair<Result<Child>, std::string>>(std::move(child), std::move(request));
+  post([this, id, held] { spawned(id, std::move(held->first), std::move(held->second)); });
 }
 
 void ChildHost::Loop::post_send(LaunchId id, std::string line) {
@@ -170,12 +169,12 @@ void ChildHost::Loop::forget(UniqueFd& fd) {
   fd.reset();
 }
 
-void ChildHost::Loop::spawned(LaunchId id, Result<Child> child) {
+void ChildHost::Loop::spawned(LaunchId id, Result<Child> child, std::string request) {
   const auto at = entries_.find(static_cast<std::uint64_t>(id));
-  if (at == entries_.end()) return;
+  if (at == entries_.end()) return wipe(request);
   Entry& entry = at->second;
   if (!child) {
-    wipe(entry.outgoing);
+    wipe(request);
     const ChildSink sink = std::move(entry.sink);
     entries_.erase(at);
     sink(id, Exit{.not_started = std::move(child).error()});
@@ -183,6 +182,15 @@ void ChildHost::Loop::spawned(LaunchId id, Result<Child> child) {
   }
   entry.child = std::move(*child);
   entry.spawned = true;
+  if (entry.child.request_written < request.size()) {
+    entry.written = entry.child.request_written;
+    // What was said meanwhile comes behind the request. No reallocation leaves a copy of it.
+    std::string all;
+    all.reserve(request.size() + entry.outgoing.size());
+    all.append(request).append(entry.outgoing);
+    entry.outgoing = std::move(all);
+  }
+  wipe(request);
   if (entry.pending_signal) signal_group(entry.child, *entry.pending_signal);
   watch(entry.child.pidfd, id, Slot::Exit, EPOLLIN);
   watch(entry.child.events, id, Slot::Events, EPOLLIN);

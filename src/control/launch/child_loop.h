@@ -16,6 +16,9 @@
 
 namespace tidegate::launch {
 
+// Overwrites and empties what may have held secrets.
+void wipe(std::string& text);
+
 // post*() from any thread; run() on one.
 class ChildHost::Loop {
  public:
@@ -24,8 +27,9 @@ class ChildHost::Loop {
   Status open();
   void run();  // until post_stop() and every child is gone
 
-  void post_created(LaunchId id, std::string request_line, ChildSink sink);
-  void post_spawned(LaunchId id, Result<Child> child);
+  void post_created(LaunchId id, ChildSink sink);
+  // `request`: what was asked of the child, of which child->request_written bytes are in its pipe.
+  void post_spawned(LaunchId id, Result<Child> child, std::string request);
   void post_send(LaunchId id, std::string line);
   void post_signal(LaunchId id, int signal);
   void post_stop();
@@ -55,7 +59,7 @@ class ChildHost::Loop {
   void handle(std::uint64_t key);
   void watch(const UniqueFd& fd, LaunchId id, Slot slot, std::uint32_t events);
   void forget(UniqueFd& fd);
-  void spawned(LaunchId id, Result<Child> child);
+  void spawned(LaunchId id, Result<Child> child, std::string request);
   void write_request(LaunchId id, Entry& entry);
   // Reads what is there, up to a bound; false at end of file, after which the pipe is closed.
   bool read_pipe(Entry& entry, Slot slot);

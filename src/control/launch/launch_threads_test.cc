@@ -169,6 +169,19 @@ TEST(Launch, RequestLargerThanAPipeArrivesWhole) {
   EXPECT_EQ(std::stoul(lines[0].message), bytes);
 }
 
+TEST(Launch, WhatIsSaidBeforeTheStartComesBehindARequestThatFillsThePipe) {
+  Fixture f("read -r request <&3; read -r line <&3; echo \"$line\"; echo \"${#request}\"");
+  protocol::Request request;
+  request.run.only_entities.assign(200, std::string(500, 'x'));
+  f.launcher.cancel(f.launcher.start(request));
+  const auto lines = all<protocol::LogLine>(f.listener.until_exit());
+  ASSERT_EQ(lines.size(), 2U);
+  auto cancelled = protocol::parse_control(lines[0].message);
+  ASSERT_TRUE(cancelled && *cancelled);
+  EXPECT_TRUE(std::holds_alternative<protocol::CancelRequested>(**cancelled));
+  EXPECT_EQ(std::stoul(lines[1].message), protocol::encode(request).size());
+}
+
 TEST(Launch, RenewalsAndCancelReachTheChildAsControlLines) {
   Fixture f(std::string("read -r r <&3; ") + kStarted +
             "; read -r a <&3; echo \"$a\"; read -r b <&3; echo \"$b\"");

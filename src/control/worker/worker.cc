@@ -15,7 +15,7 @@
 namespace tidegate::worker {
 namespace {
 
-constexpr Millis kExecutorGap{2};       // children's events come one by one; steps take many
+constexpr Millis kExecutorGap{5};       // children's events come one by one; steps take many
 constexpr Millis kPruneGap{200};        // between two batches: room for the slots' writes
 constexpr Millis kAbandonAfter{5'000};  // beyond the graces of a child that was killed
 
