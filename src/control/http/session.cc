@@ -58,7 +58,8 @@ void Session::enter(State state) {
     case State::Idle:
       waiting_since_ = std::chrono::steady_clock::now();
       // Who was never served (no token, or nothing said) does not hold a place for long.
-      deadline_ = in(served_ ? o.idle_timeout : std::min(o.idle_timeout, o.header_timeout));
+      deadline_ =
+          waiting_since_ + (served_ ? o.idle_timeout : std::min(o.idle_timeout, o.header_timeout));
       break;
     case State::Body:
       deadline_ = in(o.body_timeout);
