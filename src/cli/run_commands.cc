@@ -69,7 +69,7 @@ Result<int> list(Context& context, const Args& args) {
   if (const auto state = args.get("state")) query.emplace_back("state", *state);
   if (const auto since = args.get("since")) query.emplace_back("since", *since);
   TG_TRY(const boost::json::array runs,
-         api.list("/runs", std::move(query), static_cast<std::size_t>(limit.value_or(20))));
+         api.list("/runs", query, static_cast<std::size_t>(limit.value_or(20))));
   return print(context.io, args, runs, list_columns());
 }
 

@@ -119,7 +119,7 @@ Result<Response> Client::send(const Request& request) {
   char text[CURL_ERROR_SIZE] = "";
   curl_slist* headers = curl_slist_append(nullptr, "Expect:");  // no 100-continue round trip
   for (const auto& [name, value] : request.headers) {
-    headers = curl_slist_append(headers, (name + ": " + value).c_str());
+    headers = curl_slist_append(headers, fmt::format("{}: {}", name, value).c_str());
   }
   curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");

@@ -93,7 +93,7 @@ std::optional<Int128> parse_ns(std::string_view text) {
     fraction = *v;
     for (std::size_t i = rest.size(); i < 10; ++i) fraction *= 10;
   }
-  const Int128 seconds = Int128{*days} * kSecondsPerDay + *h * 3600 + *m * 60 + *s;
+  const Int128 seconds = Int128{*days} * kSecondsPerDay + Int128{*h * 60 + *m} * 60 + *s;
   return seconds * kNsPerSecond + fraction;
 }
 

@@ -112,7 +112,7 @@ Status note_missing(const std::string& table, const TableLayout& now, const Load
 }
 
 std::string cast(const TableColumn& old_column, const TableColumn& new_column) {
-  const std::string name = quote(old_column.name);
+  std::string name = quote(old_column.name);
   if (old_column.type == new_column.type) return name;
   if (new_column.type.kind == Kind::Text) return fmt::format("tidegate_text({})", name);
   if (new_column.type.kind == Kind::Decimal) return fmt::format("tidegate_text({})", name);

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t kRawRowMax = 4096;
 // Small enough that a batch stays in the processor's cache between the two threads.
-constexpr std::size_t kBatchRows = 16 * 1024;
+constexpr std::size_t kBatchRows = 16ULL * 1024;
 static_assert(kBatchRows <= kMaxBatchRows);
 
 // The authorizer of a reading connection: a user's `where` may select and call functions, nothing

@@ -149,7 +149,7 @@ std::optional<TimestampText> read_timestamp(std::string_view s) {
     m = pair(s, at, 60);
     if (m < 0 || at + 2 != s.size()) return std::nullopt;
   }
-  t.seconds -= (sign == '-' ? -1 : 1) * (h * 3600 + m * 60);
+  t.seconds -= (sign == '-' ? -60LL : 60LL) * (h * 60 + m);
   return t;
 }
 
