@@ -1,6 +1,7 @@
 """What the documents say is true: the operators' queries answer."""
 import re
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -40,3 +41,17 @@ def test_the_guide_of_jobs_names_every_field_and_every_value(server):
         names |= set(re.findall(r'"(\w+)"', block))
     assert len(names) > 60
     assert sorted(n for n in names if f"`{n}`" not in guide) == []
+
+
+def documents():
+    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [ROOT / line for line in listed.stdout.split()]
+
+
+def test_every_link_between_documents_leads_somewhere():
+    broken = []
+    for document in documents():
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text()):
+            if "://" not in target and not (document.parent / target).exists():
+                broken.append(f"{document.relative_to(ROOT)}: {target}")
+    assert not broken
