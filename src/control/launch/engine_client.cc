@@ -156,8 +156,7 @@ Result<boost::json::value> EngineClient::check(protocol::Endpoint endpoint, bool
                                                std::stop_token stop) {
   protocol::Request request = question(protocol::RequestKind::Check, options_);
   (source ? request.source : request.destination) = std::move(endpoint);
-  TG_TRY(protocol::RunResult result,
-         ask(std::move(request), options_.check_limit, std::move(stop)));
+  TG_TRY(protocol::RunResult result, ask(request, options_.check_limit, std::move(stop)));
   if (!result.reply.is_null()) return std::move(result.reply);
   return boost::json::value{{"ok", result.code == protocol::ExitCode::Done},
                             {"message", result.error.value_or("")}};
@@ -167,8 +166,7 @@ Result<boost::json::value> EngineClient::discover(protocol::Endpoint endpoint, b
                                                   std::stop_token stop) {
   protocol::Request request = question(protocol::RequestKind::Discover, options_);
   (source ? request.source : request.destination) = std::move(endpoint);
-  TG_TRY(protocol::RunResult result,
-         ask(std::move(request), options_.discover_limit, std::move(stop)));
+  TG_TRY(protocol::RunResult result, ask(request, options_.discover_limit, std::move(stop)));
   if (result.code != protocol::ExitCode::Done) {
     return fail(code_of(result), result.error.value_or("the engine could not read the connection"),
                 "discover_failed");

@@ -257,7 +257,7 @@ Result<std::shared_ptr<arrow::RecordBatch>> EntityRun::without_null_keys(
       auto& kept = keep[static_cast<std::size_t>(row)];
       if (kept == 0 || column->IsValid(row)) continue;
       kept = 0;
-      rejected.push_back({"",
+      rejected.push_back({request_.entity,
                           fmt::format("column \"{}\" is part of the primary key and is NULL", name),
                           json::write(row_json(*batch, row))});
     }

@@ -79,6 +79,16 @@ TEST(MakeRequest, OddSettingsAreRefusedByName) {
   }
 }
 
+TEST(MakeRequest, AnEntityWithoutAnyColumnSaysSo) {
+  EntityInfo empty;
+  empty.name = "orders";
+  empty.schema = arrow::schema(arrow::FieldVector{});
+  const auto request = make_request(spec(SyncMode::Full), empty, "src");
+  ASSERT_FALSE(request);
+  EXPECT_NE(request.error().message.find("an empty file has not even a header"), std::string::npos)
+      << request.error().message;
+}
+
 TEST(MakeRequest, AnExactNameWinsOverAGlob) {
   RunSpec s = spec(SyncMode::Full);
   s.entities["*"].exclude_columns = {"flag"};

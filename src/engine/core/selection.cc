@@ -155,7 +155,8 @@ Result<std::vector<std::string>> select_columns(const EntityInfo& entity,
   }
   if (columns.empty() && errors.empty()) {
     errors.push_back({fmt::format("entities[\"{}\"].columns", entity.name),
-                      "no column is left; include at least one",
+                      all.empty() ? "the source has none: an empty file has not even a header"
+                                  : "no column is left; include at least one",
                       {}});
   }
   if (!errors.empty()) {

@@ -45,6 +45,20 @@ Result<std::vector<std::string>> header_names(const CsvRows& rows, char quote,
   return names;
 }
 
+// A file whose lines end with CR alone is one long first row: taken for a header without rows, it
+// would empty the table.
+Status check_line_ends(const CsvRows& rows, const std::string& path) {
+  for (std::size_t i = 0; i < rows.columns; ++i) {
+    const CsvField& field = rows.field(0, i);
+    if (field.quoted() || rows.text(field).find('\r') == std::string_view::npos) continue;
+    return fail(data_error(fmt::format(
+        "'{}' line {}: column {} holds a carriage return outside of quotes; lines must "
+        "end with LF or CRLF. Convert the file first: tr '\\r' '\\n' < IN.csv > OUT.csv",
+        path, rows.lines[0], i + 1)));
+  }
+  return {};
+}
+
 // What a run of rows says about the columns.
 struct Findings {
   std::vector<ColumnGuess> guesses;
@@ -159,6 +173,7 @@ Result<CsvScan> scan_header(const std::shared_ptr<const InputFile>& file, bool g
     if (rows.count > 0) break;
     scan.data = {scanner.offset(), scanner.line()};
   }
+  TG_CHECK(check_line_ends(rows, file->path()));
   if (options.header) {
     TG_TRY(scan.names, header_names(rows, options.dialect.quote, file->path()));
     scan.data = {scanner.offset(), scanner.line()};

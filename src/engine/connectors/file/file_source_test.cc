@@ -144,6 +144,10 @@ TEST_F(FileSourceTest, Headers) {
       {"\xFF\xFE"
        "a",
        "UTF-16"},
+      // Once taken for a header of five columns and no rows, which emptied the table.
+      {"id,v\r1,a\r2,b\r", "lines must end with LF or CRLF"},
+      {"id,v\r1,a\nx,y\n", "column 2 holds a carriage return"},
+      {"\"id\",\"v\"\r\"1\",\"a\"\r", "cannot be read"},
   };
   for (const Case& c : cases) {
     write("t.csv", c.text);

@@ -41,6 +41,8 @@ class SqliteSource final : public Source {
   Result<EntityInfo> describe_entity(const std::string& table, bool is_table);
   Result<std::string> select_sql(const ReadParams& params, const std::vector<Column>& columns,
                                  bool& ordered, std::vector<std::string>& bound) const;
+  Status check_collation(const std::string& table, const std::string& cursor,
+                         const std::vector<Column>& columns) const;
 
   std::string configured_path_;
   const Context& context_;

@@ -303,6 +303,33 @@ TEST_F(Sqlite, ADryRunShowsRowsAndWritesNothing) {
   EXPECT_NE(access(out().c_str(), F_OK), 0);
 }
 
+TEST_F(Sqlite, ARowWithoutItsKeyIsRejectedByName) {
+  sql(in(), "CREATE TABLE t (a, b); INSERT INTO t VALUES (1, 1), (NULL, 3)");
+  request_.run.mode = protocol::SyncMode::Incremental;
+  request_.run.entities["t"].cursor = "b";
+  request_.run.entities["t"].primary_key = {"a"};
+  const auto r = answer();
+  ASSERT_EQ(r.entities.size(), 1U);
+  EXPECT_NE(r.entities[0].error.value_or("").find("First: t: column \"a\" is part of the primary"),
+            std::string::npos)
+      << r.entities[0].error.value_or("");
+}
+
+// 'REV-C' comes after 'rev-b' by NOCASE and before it byte by byte: it was never read.
+TEST_F(Sqlite, ACursorOfAnotherCollationIsRefused) {
+  sql(in(),
+      "CREATE TABLE t (id INTEGER PRIMARY KEY, u TEXT COLLATE NOCASE, b TEXT COLLATE BINARY); "
+      "INSERT INTO t VALUES (1, 'rev-a', 'a')");
+  request_.run.mode = protocol::SyncMode::IncrementalAppend;
+  request_.run.entities["t"].cursor = "u";
+  const auto refused = answer();
+  EXPECT_EQ(refused.code, protocol::ExitCode::Configuration) << refused.error.value_or("");
+  EXPECT_NE(refused.error.value_or("").find("COLLATE NOCASE"), std::string::npos)
+      << refused.error.value_or("");
+  request_.run.entities["t"].cursor = "b";
+  EXPECT_EQ(answer().code, protocol::ExitCode::Done);
+}
+
 TEST_F(Sqlite, DiscoverTellsKeysCursorsAndTypes) {
   sql(in(),
       "CREATE TABLE t (id INTEGER PRIMARY KEY, at TIMESTAMP, code TEXT UNIQUE); INSERT INTO t "
