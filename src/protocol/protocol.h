@@ -121,7 +121,7 @@ struct EntityPlanned {
   std::string entity;
   std::optional<std::int64_t> total_rows;
 };
-struct Progress {  // at most 5 a second; totals since the attempt's start
+struct Progress {  // at most 5 a second; totals of the run so far
   std::string entity;
   std::int64_t rows_read = 0, rows_written = 0, bytes = 0;
 };

@@ -100,6 +100,7 @@ Status EntityRun::run() {
         "an earlier attempt of this run had committed it; nothing was read");
     return {};
   }
+  count_earlier_attempts();
   Status status = prepare(*writer);
   if (status) status = guarded([&] { return transfer(*writer); });
   if (!status) {
@@ -111,6 +112,17 @@ Status EntityRun::run() {
   }
   if (const Status tidy = writer->finish(); !tidy) result_.warnings.push_back(tidy.error().message);
   return {};
+}
+
+// What earlier attempts of this run have committed is part of what the run did.
+void EntityRun::count_earlier_attempts() {
+  const EntityState& known = decision_.known;
+  if (env_.spec.attempt <= 1 || !decision_.advance) return;
+  if (known.run_id != env_.spec.run_id.str()) return;
+  result_.rows_read = known.rows_read;
+  result_.rows_written = known.rows_written;
+  result_.rows_rejected = known.rows_rejected;
+  keep_counts();
 }
 
 Status EntityRun::prepare(Writer& writer) {

@@ -40,6 +40,7 @@ class EntityRun {
 
  private:
   Status run();
+  void count_earlier_attempts();
   Status prepare(Writer& writer);
   void load_in_checkpoints(const WriterState& found);
   Status transfer(Writer& writer);

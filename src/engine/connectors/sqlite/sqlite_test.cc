@@ -66,7 +66,7 @@ class Sqlite : public testing::Test {
     request_.destination = protocol::Endpoint{"sqlite", out_db(bench_.folder)};
     if (kind == protocol::RequestKind::Discover) request_.destination.reset();
     request_.run.job = "j";
-    request_.run.run_id = RunId("r");
+    if (request_.run.run_id.empty()) request_.run.run_id = RunId("r");
     const PathPolicy paths(request_.path_roots, request_.forbidden_paths);
     const Context context{.clock = clock_, .rng = rng_, .paths = paths, .stop = {}};
     LeaseGuard lease(clock_, {}, Millis(0));
@@ -196,6 +196,7 @@ TEST_F(Sqlite, AMergeRejectsTheRowsThatAConstraintOfTheTableRefuses) {
       "UPDATE t SET v = 55, u = 'new' WHERE id = 1000; INSERT INTO t VALUES (1001, 100, 'a', 'n', "
       "x'00ff'), (1002, 1, 'u7', 'n', NULL), (1003, 1, 'b', NULL, NULL), (1004, 2, 'c', 'n', "
       "NULL)");
+  request_.run.run_id = RunId("r2");
   request_.run.max_rejected = 2;
   auto r = answer();
   EXPECT_EQ(r.error_kind, "data");
