@@ -78,7 +78,6 @@ class Planner {
       run.state == RunState::Running ? ++running_ : ++queued_;
       if (run.trigger == model::Trigger::Catchup) ++caught_up_;
     }
-    step_.clear_pause = job_.pause && !is_paused(job_, now_);
   }
 
   PlanStep run(std::size_t max_slots) {
@@ -89,6 +88,9 @@ class Planner {
       slot = following;
     }
     step_.next_slot = slot;
+    // Not before the last slot that it explains: further steps have to know it.
+    step_.clear_pause =
+        job_.pause && !is_paused(job_, now_) && (!slot || *slot >= *job_.pause->until);
     return std::move(step_);
   }
 

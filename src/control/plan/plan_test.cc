@@ -248,6 +248,25 @@ TEST(Plan, SlotsBeforeAPauseThatIsOverWereMissedAndNotPaused) {
   EXPECT_EQ(outline(step_of(view, kNoon + Seconds(185))), "!downx2 pausedx1 R");
 }
 
+// The pause went with the first step: the later slots within it were missed, or even ran.
+TEST(Plan, APauseThatEndedLongAgoExplainsItsSlotsInEveryStep) {
+  store::PlanView view{every(Seconds(1), kNoon), {}};
+  view.job.spec.catchup = Catchup::All;
+  view.job.pause = model::Pause{"", kNoon + Seconds(250), kNoon - Seconds(5), "ann"};
+  const Instant now = kNoon + Seconds(300);
+  const PlanLimits limits{.max_slots = 100};
+  for (const char* expected : {"pausedx100", "pausedx100"}) {
+    const store::PlanStep step = step_of(view, now, limits);
+    EXPECT_EQ(outline(step), expected);
+    EXPECT_FALSE(step.clear_pause);
+    view.job.next_slot = step.next_slot;
+  }
+  const store::PlanStep last = step_of(view, now, limits);
+  EXPECT_EQ(last.records.front().reason, model::skip_reason::kPaused);
+  EXPECT_EQ(last.records.front().count, 50);
+  EXPECT_TRUE(last.clear_pause);
+}
+
 TEST(Plan, JitterDelaysTheStartButNeverPastTheNextSlot) {
   store::PlanView view{every(Seconds(10), kNoon), {}};
   view.job.spec.jitter = Seconds(3600);
