@@ -56,6 +56,12 @@ class Commands : public testing::Test {
   std::string out_, err_;
 };
 
+// `--scope "$TEAM"` with TEAM unset made a token for all workspaces.
+TEST_F(Commands, AnEmptyScopeIsNotEveryWorkspace) {
+  EXPECT_EQ(run({"token", "create", "ci", "--role", "admin", "--scope", ""}), 2);
+  EXPECT_NE(err_.find("--scope is empty"), std::string::npos) << err_;
+}
+
 TEST_F(Commands, ListsAsTableJsonOrYaml) {
   EXPECT_EQ(run({"jobs", "list"}), 0);
   EXPECT_TRUE(out_.starts_with("NAME     STATUS     SCHEDULE")) << out_;

@@ -28,6 +28,10 @@ Result<int> create(Context& context, const Args& args) {
   if (args.has("scope")) {
     boost::json::array names;
     for (const std::string& name : args.all("scope", true)) names.emplace_back(name);
+    if (names.empty()) {
+      return fail(Code::Invalid,
+                  "--scope is empty; name a workspace, or leave it out for all workspaces");
+    }
     body["workspaces"] = std::move(names);
   }
   TG_TRY(const value made,

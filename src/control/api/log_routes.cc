@@ -72,6 +72,8 @@ class LogFollower final : public http::EventSource {
     // A store that is away for a moment: the next wake-up tries again.
     if (!run) return std::string();
     const auto lines = read_story(services_.store, *run, after_, kBatch);
+    // What cannot be read does not get better by waiting.
+    if (!lines && lines.error().code != Code::Unavailable) return std::nullopt;
     if (!lines) return std::string();
     std::string out;
     for (const auto& line : *lines) {

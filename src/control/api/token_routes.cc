@@ -35,6 +35,9 @@ Result<Response> list_tokens(const Call& call) {
 void read_workspaces(const Call& call, json::Reader& r, model::Token& token) {
   const auto names = r.texts("workspaces", kMaxWorkspaces, {.min = 1, .max = 200});
   if (!names) return;
+  if (names->empty()) {
+    return r.error("workspaces", "is empty; name one, or leave it out for all workspaces");
+  }
   for (std::size_t i = 0; i < names->size(); ++i) {
     const auto found = call.services.directory.workspace((*names)[i]);
     if (found) {

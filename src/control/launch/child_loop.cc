@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "protocol/fields.h"
 
 namespace tidegate::launch {
 namespace {
@@ -27,8 +28,9 @@ constexpr std::size_t kMany = 32;  // children
 // Not longer: each start costs more, the more descriptors of ended children are still open.
 constexpr std::chrono::milliseconds kHearTogether{2};
 
+// Whatever a child prints, also half a character where a long line was cut: a log is text.
 protocol::LogLine captured(LogLevel level, std::string_view line, bool cut) {
-  protocol::LogLine log{.level = level, .message = std::string(line), .entity = {}};
+  protocol::LogLine log{.level = level, .message = protocol::to_utf8(line), .entity = {}};
   if (cut) log.message += " … (the rest of the line was cut off)";
   return log;
 }

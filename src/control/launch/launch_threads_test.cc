@@ -19,6 +19,7 @@
 #include "control/launch/engine_client.h"
 #include "control/launch/engine_launcher.h"
 #include "control/launch/line_splitter.h"
+#include "protocol/fields.h"
 
 namespace tidegate::launch {
 namespace {
@@ -288,6 +289,19 @@ TEST(Launch, LongAndGarbledLinesAreBoundedAndReported) {
   const auto lines = all<protocol::LogLine>(f.listener.until_exit());
   ASSERT_EQ(lines.size(), 3U);
   for (const auto& line : lines) EXPECT_LT(line.message.size(), 9000U);
+}
+
+// Symptom: such a line could be stored and never be read again, with all others of its run.
+TEST(Launch, OutputThatIsNoTextIsKeptAsText) {
+  Fixture f(
+      "printf 'caf\\351\\n' >&2; head -c 8191 /dev/zero | tr '\\0' x; printf '\\303\\251\\n'");
+  f.launcher.start({});
+  const auto lines = all<protocol::LogLine>(f.listener.until_exit());
+  ASSERT_EQ(lines.size(), 2U);
+  for (const auto& line : lines) {
+    EXPECT_EQ(protocol::to_utf8(line.message), line.message);
+    EXPECT_NE(line.message.find("\xEF\xBF\xBD"), std::string::npos) << line.message;
+  }
 }
 
 TEST(Launch, ChildThatLogsWithoutEndDoesNotFillTheMemory) {

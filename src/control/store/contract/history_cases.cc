@@ -190,6 +190,35 @@ TEST_P(StoreContract, PruneRemovesWhatIsOldWithItsRecordsAndDeletedJobs) {
   EXPECT_EQ(reread(kept).id, kept);
 }
 
+// Symptom: counting each record's newer ones for every record held all writers up for seconds.
+TEST_P(StoreContract, PruneKeepsTheNewestSlotRecordsOfEachJob) {
+  const JobId many = add(job("many")), few = add(job("few"));
+  for (const auto& [id, count] : {std::pair(many, 9), std::pair(few, 4)}) {
+    PlanStep s = step(id);
+    for (int i = 0; i < count; ++i) {
+      const Instant slot = base_ + Seconds(60 * i);
+      s.records.push_back({.job = id,
+                           .first = slot,
+                           .last = slot,
+                           .count = 1,
+                           .outcome = model::SlotOutcome::Skipped,
+                           .reason = i % 2 == 0 ? "overlap" : "paused",
+                           .recorded_at = now()});
+    }
+    must(store().apply_plan(leader(), {&s, 1}));
+  }
+  const Retention keep{.max_age = 24h, .runs_per_job = 3, .batch = 4};
+  EXPECT_EQ(must(store().prune(keep, now())), 4U);
+  EXPECT_EQ(must(store().prune(keep, now())), 3U);
+  EXPECT_EQ(must(store().prune(keep, now())), 0U);
+  for (const auto& [id, newest] : {std::pair(many, 8), std::pair(few, 3)}) {
+    const auto left = must(other().list_slots({.workspace = ws_, .job = id}));
+    ASSERT_THAT(left.items, SizeIs(3));
+    EXPECT_EQ(left.items.front().first, base_ + Seconds(60 * newest));
+    EXPECT_EQ(left.items.back().first, base_ + Seconds(60 * (newest - 2)));
+  }
+}
+
 TEST_P(StoreContract, PruneForgetsIdempotencyKeysAfterADay) {
   must(store().create_job(job("j1"), Idempotency{"s", "k", "h"}));
   EXPECT_EQ(must(store().prune({}, now())), 0u);

@@ -49,6 +49,31 @@ Status surplus_runs(Db& db, std::int64_t kept, std::size_t batch, std::set<std::
   return {};
 }
 
+// A job with more slot records than `kept`, and the newest of those that are too many. It stays so:
+// records are only added at the newer end.
+struct Surplus {
+  std::string job;
+  Instant newest;
+};
+
+Result<std::vector<Surplus>> surplus_records(Db& db, std::int64_t kept, std::size_t batch) {
+  Ids jobs;
+  TG_CHECK(db.each(
+      "SELECT job_id FROM slot_records GROUP BY job_id HAVING count(*) > ? LIMIT ?",
+      [&](Row r) { jobs.push_back(r.text(0)); }, kept, batch));
+  std::vector<Surplus> found;
+  for (auto& job : jobs) {
+    Instant newest{};
+    TG_TRY(const bool some,
+           db.first(
+               "SELECT first_slot FROM slot_records WHERE job_id = ? ORDER BY first_slot DESC "
+               "LIMIT 1 OFFSET ?",
+               [&](Row r) { newest = r.time(0); }, job, kept));
+    if (some) found.push_back({std::move(job), newest});
+  }
+  return found;
+}
+
 // As many of the runs as have logs of kBatchBytes together, at least one.
 Result<std::size_t> remove_runs(Db& db, const std::set<std::string>& ids) {
   std::size_t removed = 0;
@@ -71,9 +96,9 @@ Result<std::size_t> remove_runs(Db& db, const std::set<std::string>& ids) {
   return removed;
 }
 
-// Slot records and keys; few, so they are found where they are removed.
-Result<std::size_t> remove_small(Tx& tx, const Retention& retention, Instant now,
-                                 std::size_t budget) {
+// Slot records and keys. Old ones are found by their index where they are removed.
+Result<std::size_t> remove_small(Tx& tx, const std::vector<Surplus>& surplus,
+                                 const Retention& retention, Instant now, std::size_t budget) {
   std::size_t removed = 0;
   const auto remove = [&](std::string_view sql, auto... args) -> Status {
     if (removed >= budget) return {};
@@ -85,13 +110,13 @@ Result<std::size_t> remove_small(Tx& tx, const Retention& retention, Instant now
       remove("DELETE FROM slot_records WHERE (job_id, first_slot) IN (SELECT job_id, first_slot "
              "FROM slot_records WHERE last_slot < ? ORDER BY last_slot LIMIT ?)",
              now - retention.max_age));
-  TG_CHECK(
-      remove("DELETE FROM slot_records WHERE (job_id, first_slot) IN (SELECT r.job_id, "
-             "r.first_slot FROM slot_records r JOIN (SELECT job_id FROM slot_records GROUP BY "
-             "job_id HAVING count(*) > ?1) j USING (job_id) WHERE (SELECT count(*) FROM "
-             "slot_records n WHERE n.job_id = r.job_id AND n.first_slot > r.first_slot) >= ?1 "
-             "LIMIT ?2)",
-             retention.runs_per_job));
+  for (const Surplus& s : surplus) {
+    TG_CHECK(
+        remove("DELETE FROM slot_records WHERE job_id = ?1 AND first_slot IN (SELECT first_slot "
+               "FROM slot_records WHERE job_id = ?1 AND first_slot <= ?2 ORDER BY first_slot "
+               "LIMIT ?3)",
+               s.job, s.newest));
+  }
   TG_CHECK(
       remove("DELETE FROM idempotency_keys WHERE (scope, key) IN (SELECT scope, key FROM "
              "idempotency_keys WHERE created_at <= ? LIMIT ?)",
@@ -119,22 +144,24 @@ Result<std::size_t> remove_deleted_jobs(Db& db, std::size_t budget) {
 // The search runs beside the writers; only the removal, bounded by the batch, takes the lock.
 Result<std::size_t> SqliteStore::prune(const Retention& retention, Instant now) {
   std::set<std::string> runs;
+  std::vector<Surplus> surplus;
   TG_TRY(const bool small_work, readers_.snapshot([&](Db& db) -> Result<bool> {
     TG_CHECK(old_runs(db, now - retention.max_age, retention.batch, runs));
     TG_CHECK(surplus_runs(db, retention.runs_per_job, retention.batch, runs));
+    TG_TRY(surplus, surplus_records(db, retention.runs_per_job, retention.batch));
+    if (!surplus.empty()) return true;
     return db.exists(
-        "SELECT 1 FROM slot_records WHERE last_slot < ?1 UNION ALL SELECT 1 FROM (SELECT 1 FROM "
-        "slot_records GROUP BY job_id HAVING count(*) > ?2) UNION ALL SELECT 1 FROM "
-        "idempotency_keys WHERE created_at <= ?3 UNION ALL SELECT 1 FROM sync_jobs WHERE "
-        "deleted_at "
-        "IS NOT NULL",
-        now - retention.max_age, retention.runs_per_job, now - rules::kIdempotencyKept);
+        "SELECT 1 FROM slot_records WHERE last_slot < ?1 UNION ALL SELECT 1 FROM "
+        "idempotency_keys WHERE created_at <= ?2 UNION ALL SELECT 1 FROM sync_jobs WHERE "
+        "deleted_at IS NOT NULL",
+        now - retention.max_age, now - rules::kIdempotencyKept);
   }));
   if (runs.empty() && !small_work) return std::size_t{0};
   return writer_.run([&](Tx& tx) -> Result<std::size_t> {
     TG_TRY(std::size_t removed, remove_runs(tx.db, runs));
     if (removed < retention.batch) {
-      TG_TRY(const auto small, remove_small(tx, retention, now, retention.batch - removed));
+      TG_TRY(const auto small,
+             remove_small(tx, surplus, retention, now, retention.batch - removed));
       removed += small;
     }
     if (removed < retention.batch) {
