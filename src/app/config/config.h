@@ -66,7 +66,7 @@ struct Config {
   LogLevel log_level = LogLevel::Info;
   std::string log_format;  // auto, json, text
 
-  std::map<std::string, Setting, std::less<>> settings;  // by key; secrets as ***
+  std::map<std::string, Setting, std::less<>> settings;  // by key; secrets and passwords as ***
 };
 
 struct ConfigInput {

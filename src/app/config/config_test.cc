@@ -76,6 +76,14 @@ TEST(Config, DatabaseUrlIsTheLastResortOfTheStore) {
       "sqlite:///y.db");
 }
 
+// `tidegate config` printed it.
+TEST(Config, ThePasswordOfTheStoreIsNotShown) {
+  const auto c = load_config(input({{"DATABASE_URL", "postgres://u:canarypw@h/db"}}));
+  ASSERT_TRUE(c) << describe(c.error());
+  EXPECT_EQ(c->store_url, "postgres://u:canarypw@h/db");
+  EXPECT_EQ(c->settings.at("store").value, "postgres://u:********@h/db");
+}
+
 TEST(Config, ListsAndSections) {
   const auto c = load_config(
       input({}, "paths: {roots: [/a, /b]}\nsources: {x: {type: file}}\nlog: {level: debug}\n"));

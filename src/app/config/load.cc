@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "app/config/config.h"
+#include "app/sync/scrub.h"
 #include "base/json.h"
 #include "cli/yaml.h"
 
@@ -260,6 +261,7 @@ class Loader {
     config_.data_dir = at("data").value;
     if (config_.data_dir.empty()) wrong(find("data"), at("data"), "must not be empty");
     config_.store_url = at("store").value;
+    scrub_password(at("store").value);  // the settings are for showing
     config_.listen = address("listen");
     config_.engine = at("engine").value;
     std::stringstream roots(at("paths.roots").value);

@@ -49,6 +49,18 @@ std::optional<ProcessIdentity> named_server(const Config& config) {
   return ProcessIdentity::decode(std::string_view(process->get_string()));
 }
 
+// False: of two servers that start at the same time the other one was first.
+Result<bool> make_token_file(const std::string& path, const Secret& token, Rng& rng) {
+  const std::string mine = fmt::format("{}.{:016x}", path, rng.next());
+  TG_CHECK(cli::write_private_file(mine, fmt::format("{}\n", token.reveal())));
+  const bool linked = ::link(mine.c_str(), path.c_str()) == 0;
+  const int cause = errno;
+  ::unlink(mine.c_str());
+  if (linked || cause == EEXIST) return linked;
+  return fail(Code::Invalid, fmt::format("cannot write {}: {}", path, std::strerror(cause)),
+              "admin_token");
+}
+
 }  // namespace
 
 Status prepare_data_dir(const Config& config) {
@@ -79,20 +91,20 @@ Status prepare_data_dir(const Config& config) {
 Result<AdminToken> admin_token(const Config& config, Rng& rng) {
   if (!config.admin_token.empty()) return AdminToken{config.admin_token, false, ""};
   const std::string path = config.data_dir + "/admin-token";
-  if (::access(path.c_str(), F_OK) == 0) {
-    TG_TRY(std::string text, read_text_file(path, 4096));
-    while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
-      text.pop_back();
-    if (text.size() < 16) {
-      return fail(Code::Invalid,
-                  fmt::format("{} holds no token; delete it and a new one is made", path),
-                  "admin_token");
-    }
-    return AdminToken{Secret(std::move(text)), false, path};
+  if (::access(path.c_str(), F_OK) != 0) {
+    Secret token = secrets::new_token(rng);
+    TG_TRY(const bool ours, make_token_file(path, token, rng));
+    if (ours) return AdminToken{std::move(token), true, path};
   }
-  Secret token = secrets::new_token(rng);
-  TG_CHECK(cli::write_private_file(path, fmt::format("{}\n", token.reveal())));
-  return AdminToken{std::move(token), true, path};
+  TG_TRY(std::string text, read_text_file(path, 4096));
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
+    text.pop_back();
+  if (text.size() < 16) {
+    return fail(Code::Invalid,
+                fmt::format("{} holds no token; delete it and a new one is made", path),
+                "admin_token");
+  }
+  return AdminToken{Secret(std::move(text)), false, path};
 }
 
 Result<secrets::KeyRing> key_ring(const Config& config, Rng& rng) {
@@ -126,7 +138,7 @@ Result<std::string> sqlite_path(const std::string& url) {
     return fail(
         Code::Invalid,
         fmt::format(
-            "store: {} names no file; write sqlite:///absolute/path or sqlite:relative/path", url),
+            "store: the URL names no file; write sqlite:///absolute/path or sqlite:relative/path"),
         "bad_store");
   }
   std::error_code ec;

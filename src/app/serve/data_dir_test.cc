@@ -8,6 +8,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <latch>
+#include <thread>
+#include <vector>
 
 #include "app/serve/server_process.h"
 #include "base/process.h"
@@ -61,6 +64,29 @@ TEST_F(DataDir, TheAdminTokenIsGeneratedOnceAndKept) {
   EXPECT_EQ(second->text, first->text);
   config_.admin_token = Secret("configured-token-1");
   EXPECT_EQ(admin_token(config_, rng_)->text.reveal(), "configured-token-1");
+}
+
+// The loser overwrote the file, and its token was not the one that the winner's store knew.
+TEST_F(DataDir, ServersThatStartTogetherHaveOneAdminToken) {
+  for (int round = 0; round < 20; ++round) {
+    fs::remove_all(config_.data_dir);
+    ASSERT_TRUE(prepare_data_dir(config_));
+    std::vector<std::string> texts(4);
+    std::latch together(4);
+    {
+      std::vector<std::jthread> servers;
+      for (std::string& text : texts) {
+        servers.emplace_back([&] {
+          SystemRng rng;
+          together.arrive_and_wait();
+          const auto token = admin_token(config_, rng);
+          if (token) text = token->text.reveal();
+        });
+      }
+    }
+    EXPECT_FALSE(texts[0].empty());
+    for (const std::string& text : texts) EXPECT_EQ(text, texts[0]);
+  }
 }
 
 TEST_F(DataDir, AnEmptyTokenFileIsAnError) {

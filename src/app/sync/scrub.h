@@ -1,12 +1,15 @@
 #pragma once
-// Passwords in this process's own argv: other users of the host can read it.
+// Passwords in URLs: those of this process's own argv, which other users of the host can read, and
+// those of settings that are shown.
 
 #include <span>
 
 namespace tidegate::app {
 
-// Overwrites the password of every URL with userinfo (`scheme://user:password@host`) by asterisks,
-// in place. True: there was one. REQUIRES: the words were copied before.
+// Overwrites the password of a URL with userinfo (`scheme://user:password@host`) by asterisks, in
+// place. True: there was one.
+bool scrub_password(std::span<char> url);
+// In every word. REQUIRES: the words were copied before.
 bool scrub_passwords(std::span<char*> argv);
 
 }  // namespace tidegate::app

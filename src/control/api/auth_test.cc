@@ -1,7 +1,11 @@
 // Who may do what, route by route.
 #include <fmt/format.h>
 
+#include <atomic>
+#include <latch>
 #include <map>
+#include <thread>
+#include <vector>
 
 #include "control/api/route.h"
 #include "control/api/test_fixture.h"
@@ -163,6 +167,28 @@ TEST_F(AuthTest, AdminTokenOfTheServerIsReplacedWhenItsTextChanges) {
   ASSERT_TRUE(ensure_admin_token(*store_, "second", clock_, rng_).has_value());
   EXPECT_EQ(call(Method::Get, "/api/tokens", "", {}, "second").status, 200);
   EXPECT_EQ(call(Method::Get, "/api/tokens", "", {}, "first").status, 401);
+}
+
+// The slower one of two servers with one token found the name taken and did not start.
+TEST_F(AuthTest, ServersThatStartTogetherAgreeOnTheAdminToken) {
+  for (int round = 0; round < 20; ++round) {
+    const std::string text = fmt::format("token {}", round);
+    std::atomic<int> ready = 0;
+    std::latch together(4);
+    {
+      std::vector<std::jthread> servers;
+      for (int i = 0; i < 4; ++i) {
+        servers.emplace_back([&] {
+          const SystemClock clock;
+          SystemRng rng;
+          together.arrive_and_wait();
+          if (ensure_admin_token(*store_, text, clock, rng)) ++ready;
+        });
+      }
+    }
+    EXPECT_EQ(ready, 4);
+    EXPECT_EQ(call(Method::Get, "/api/tokens", "", {}, text).status, 200);
+  }
 }
 
 // Seen here: `admin` deleted and its name given to another token; the next start failed.

@@ -54,6 +54,10 @@ Result<Response> create_token(const Call& call) {
   json::Reader r(body, "", errors);
   model::Token token;
   token.name = model::read_text(r, "name", {.required = true}).value_or("");
+  // What such a token made would be taken for an admin token of an earlier start.
+  if (token.name == kBootstrap) {
+    r.error("name", "is kept for the server itself; choose another");
+  }
   const auto role = r.one_of("role", model::kRoleNames);
   if (!role && (!r.has("role") || body.at("role").is_null())) {
     r.error("role", "is missing; must be " + json::list_of(model::kRoleNames));
@@ -105,21 +109,17 @@ Result<Response> delete_token(const Call& call) {
   return answer(boost::json::object{{"id", id.str()}});
 }
 
-}  // namespace
-
-Status ensure_admin_token(store::Store& store, std::string_view text, const Clock& clock,
-                          Rng& rng) {
-  const std::string hash = secrets::hash_token(text);
-  TG_TRY(const auto known, store.find_token(hash));
-  if (known) return {};
+Status make_admin_token(store::Store& store, const std::string& hash, const Clock& clock,
+                        Rng& rng) {
   // Another one of an earlier start is not what the operator has now: it must not go on working.
   TG_TRY(const auto all, store.list_tokens());
   std::set<std::string> taken;
   for (const auto& t : all) {
-    if (t.created_by == kBootstrap) {
-      TG_CHECK(store.delete_token(t.id));
-    } else {
+    if (t.created_by != kBootstrap) {
       taken.insert(t.name);
+    } else if (const Status gone = store.delete_token(t.id);
+               !gone && gone.error().code != Code::NotFound) {
+      return gone;
     }
   }
   model::Token token;
@@ -132,6 +132,20 @@ Status ensure_admin_token(store::Store& store, std::string_view text, const Cloc
   token.created_at = clock.now();
   token.created_by = kBootstrap;
   return store.create_token(token);
+}
+
+}  // namespace
+
+Status ensure_admin_token(store::Store& store, std::string_view text, const Clock& clock,
+                          Rng& rng) {
+  const std::string hash = secrets::hash_token(text);
+  TG_TRY(const auto known, store.find_token(hash));
+  if (known) return {};
+  const Status made = make_admin_token(store, hash, clock, rng);
+  if (made || made.error().code != Code::Conflict) return made;
+  // Another server that starts at the same time was faster.
+  TG_TRY(const auto now_known, store.find_token(hash));
+  return now_known ? Status{} : made;
 }
 
 std::vector<ApiRoute> token_routes() {

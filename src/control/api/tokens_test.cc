@@ -40,6 +40,8 @@ TEST_F(TokensTest, EveryWrongFieldIsNamed) {
               UnorderedElementsAre("name", "role", "workspaces[1]", "expiresAt", "scope"));
   EXPECT_THAT(post("/api/tokens", R"({"name":"n"})").fields(), ElementsAre("role"));
   EXPECT_THAT(post("/api/tokens", R"({"name":"n","role":null})").fields(), ElementsAre("role"));
+  EXPECT_THAT(post("/api/tokens", R"({"name":"bootstrap","role":"admin"})").fields(),
+              ElementsAre("name"));
   // Once an admin of everything.
   EXPECT_THAT(post("/api/tokens", R"({"name":"n","role":"admin","workspaces":[]})").fields(),
               ElementsAre("workspaces"));
