@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import threading
 from contextlib import closing, contextmanager
 
 import pytest
@@ -14,6 +15,7 @@ import requests
 
 import data
 from harness import wait_for
+from test_crash import children
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
@@ -229,3 +231,30 @@ def test_csv_without_usable_columns_is_refused(bin_dir, tmp_path, content, code,
     (tmp_path / "t.csv").write_bytes(content)
     _, said = sync(bin_dir, tmp_path / "t.csv", tmp_path / "out.db", expect=code)
     assert says in said and "t.csv" in said
+
+
+def test_checks_that_hang_do_not_stop_the_api(server):
+    """Each held a thread of the pool, and there were no more threads than checks: /readyz waited for them."""
+    path = server.files / "locked.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    source = server.api("POST", "/data-sources", {"name": "locked", "type": "sqlite", "config": {"path": str(path)}})
+    answered = []
+
+    def discover():
+        answered.append(server.request("POST", f"/api/workspaces/default/data-sources/{source['id']}/discover").status_code)
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as lock:
+        lock.execute("BEGIN EXCLUSIVE")
+        callers = [threading.Thread(target=discover) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        wait_for(lambda: len(children(server.process.pid)) == 4, "four discoveries at work")
+        assert requests.get(server.url + "/readyz", timeout=60).status_code == 200
+        fifth = server.request("POST", f"/api/workspaces/default/data-sources/{source['id']}/check")
+        assert fifth.status_code == 429 and "try again" in fifth.text
+        assert answered == [], "the four were over before"
+        lock.execute("ROLLBACK")
+    for caller in callers:
+        caller.join()
+    assert len(answered) == 4

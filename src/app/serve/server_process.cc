@@ -137,6 +137,8 @@ Status ServerProcess::listen() {
   TG_TRY(http::Router routes, router());
   http::ServerOptions options;
   options.listen = config_.listen;
+  // Checks and discoveries hold a thread while they run: half of the pool is never theirs.
+  options.workers = std::size_t{2} * launch::EngineClient::kAtOnce;
   options.tls_cert_file = config_.tls_cert;
   options.tls_key_file = config_.tls_key;
   options.on_access = [](const http::Access& a) {

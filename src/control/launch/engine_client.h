@@ -20,7 +20,8 @@ struct EngineClientOptions {
   Millis spec_limit{30'000};
   Millis check_limit{30'000};
   Millis discover_limit{120'000};
-  Millis queue_limit{5'000};                             // waiting for one of the places
+  // Waiting for one of the places; the caller's thread is taken from other requests meanwhile.
+  Millis queue_limit{200};
   std::vector<std::string> path_roots, forbidden_paths;  // see protocol::Request
 };
 
