@@ -14,7 +14,8 @@
 
 namespace tidegate::worker::testing {
 
-enum class Fault : std::uint8_t { None, Before, After };
+// Broken: an error that waiting does not mend, without an effect.
+enum class Fault : std::uint8_t { None, Before, After, Broken };
 
 class FaultyStore final : public store::Store {
  public:
@@ -107,6 +108,7 @@ class FaultyStore final : public store::Store {
   T call(std::string_view method, F&& run) {
     const Fault fault = gate_ ? gate_(method) : Fault::None;
     if (fault == Fault::Before) return fail(Code::Unavailable, "the store is away");
+    if (fault == Fault::Broken) return fail(Code::Internal, "a row cannot be read");
     T result = run();
     if (fault == Fault::After) return fail(Code::Unavailable, "the answer was lost");
     return result;

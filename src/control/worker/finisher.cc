@@ -52,19 +52,34 @@ std::vector<store::AttemptEnd> Finisher::collect_ends() {
   return ends;
 }
 
+// One for each. An end that the store cannot take must not undo the others: those runs would be
+// orphans, and run again.
+std::vector<Status> Finisher::write_ends(std::span<const store::AttemptEnd> ends) {
+  auto statuses = store_.finish_attempts(ends);
+  if (statuses && statuses->size() == ends.size()) return std::move(*statuses);
+  const Error error = statuses ? Error{Code::Internal, "no answer", {}, {}} : statuses.error();
+  std::vector<Status> out;
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    if (ends.size() == 1 || error.code == Code::Unavailable) {
+      out.emplace_back(fail(error));
+    } else {
+      out.push_back(std::move(write_ends(ends.subspan(i, 1)).front()));
+    }
+  }
+  return out;
+}
+
 Finisher::Step Finisher::finish_step() {
   const BootInstant now = clock_.boot_now();
   if (now < finish_at_) return {.wait = finish_at_ - now};
   const std::vector<store::AttemptEnd> ends = collect_ends();
   if (ends.empty()) return {.wait = gathering_until_ ? *gathering_until_ - now : options_.reread};
-  auto statuses = store_.finish_attempts(ends);
+  const std::vector<Status> statuses = write_ends(ends);
 
   const std::lock_guard lock(table_.mutex);
   bool again = false;
   for (std::size_t i = 0; i < ends.size(); ++i) {
-    const Status status = !statuses              ? Status(fail(statuses.error()))
-                          : i < statuses->size() ? (*statuses)[i]
-                                                 : Status(fail(Code::Internal, "no answer"));
+    const Status& status = statuses[i];
     if (!status && status.error().code == Code::Unavailable) {
       // Its effect is unknown; a repeated one is harmless. The lease is renewed meanwhile.
       if (ActiveRun* run = table_.find(ends[i].held.run)) run->finishing = false;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/time.h"
@@ -34,6 +35,7 @@ class Finisher {
     std::vector<model::RunLogLine> lines;
   };
   std::vector<store::AttemptEnd> collect_ends();
+  std::vector<Status> write_ends(std::span<const store::AttemptEnd> ends);
   std::vector<Lines> collect_lines(Millis& wait);
   void after_log(const Lines& written, const Status& status);
 

@@ -107,6 +107,22 @@ TEST_F(Simulation, ALeaseThatRunsOutWhilePlanningPreventsTheWrite) {
   EXPECT_TRUE(runs(id).empty());
 }
 
+// One row that could not be read made orphans of all runs that ended with it, and they ran again.
+TEST_F(Simulation, AnEndThatTheStoreCannotTakeUndoesNoOther) {
+  add_worker();
+  const JobId a = add_job(Seconds(60)), b = add_job(Seconds(60)), c = add_job(Seconds(60));
+  int broken = 0;
+  store_.set_gate([&](std::string_view method) {
+    return method == "finish_attempts" && broken++ == 0 ? Fault::Broken : Fault::None;
+  });
+  run_for(Seconds(110));
+  EXPECT_GT(broken, 2);
+  for (const JobId& id : {a, b, c}) {
+    ASSERT_EQ(outcomes(id), "succeeded");
+    EXPECT_EQ(runs(id)[0].attempts.size(), 1U);
+  }
+}
+
 TEST_F(Simulation, AnOrphanedRunStartsAgainWithinFifteenSecondsAndTheLedgerSaysWhy) {
   script_ = [](const auto&) { return Script{.runs_for = Seconds(30)}; };
   SimWorker& first = add_worker();
