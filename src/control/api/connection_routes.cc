@@ -123,6 +123,8 @@ struct Connections {
   }
 
   Result<Response> get(const Call& call) const {
+    Query query(call.request);
+    TG_CHECK(query.finish());
     TG_TRY(const Connection c, find(call));
     return answer_resource(model::to_json(c), c.revision);
   }

@@ -32,6 +32,7 @@ TEST_F(ConnectionsTest, CreateReadListDelete) {
   EXPECT_EQ(made.header("ETag"), "\"1\"");
   const std::string one = sources_ + "/" + made.at("id");
   EXPECT_EQ(get(one).at("config"), R"({"path":"/srv/x.csv","header":true})");
+  EXPECT_EQ(get(one + "?feilds=name").status, 422);
   EXPECT_EQ(get(sources_).data().as_array().size(), 1u);
   EXPECT_EQ(get(sources_ + "?name=F").body.at("total").as_int64(), 1);
   EXPECT_EQ(get(destinations_).data().as_array().size(), 0u) << "a source is no destination";

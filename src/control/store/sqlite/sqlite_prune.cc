@@ -100,7 +100,7 @@ Result<std::size_t> remove_runs(Db& db, const std::set<std::string>& ids) {
 Result<std::size_t> remove_small(Tx& tx, const std::vector<Surplus>& surplus,
                                  const Retention& retention, Instant now, std::size_t budget) {
   std::size_t removed = 0;
-  const auto remove = [&](std::string_view sql, auto... args) -> Status {
+  const auto remove = [&](std::string_view sql, const auto&... args) -> Status {
     if (removed >= budget) return {};
     TG_TRY(const int n, tx.db.run(sql, args..., budget - removed));
     removed += static_cast<std::size_t>(n);
