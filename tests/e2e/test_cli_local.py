@@ -102,6 +102,11 @@ def test_sync_again_is_the_same_job(bin_dir, csv_files):
     assert counts(csv_files / "out.db") == {"a": 3, "b": 5}
 
 
+def test_an_empty_job_is_not_the_default_one(bin_dir, csv_files):
+    done = run(bin_dir, "sync", "data/*.csv", "out.db", "--job", "", cwd=csv_files, expect=2)
+    assert "--job is empty" in done.stderr and not (csv_files / "out.db").exists()
+
+
 def test_sync_only_the_named_entities(bin_dir, csv_files):
     done = run(bin_dir, "sync", "data", f"sqlite://{csv_files}/out.db", "b", cwd=csv_files)
     assert [e["entity"] for e in json.loads(done.stdout.splitlines()[-1])["entities"]] == ["b"]

@@ -120,6 +120,13 @@ Result<protocol::RunSpec> run_spec(const cli::Args& args, const SyncEndpoint& so
   // The same command tomorrow is the same job, so that its tables and its state are found again.
   const std::string hash =
       secrets::sha256_hex(fmt::format("{}\n{}\n{}", source.identity, destination.identity, mode));
+  if (args.has("job") && args.get_or("job", "").empty()) {
+    return fail(
+        Code::Invalid,
+        "--job is empty; name the owner of the tables, or leave it out for one that follows "
+        "from the command",
+        "usage");
+  }
   run.job = args.get_or("job", "cli-" + hash.substr(0, 16));
   return run;
 }

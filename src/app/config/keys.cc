@@ -14,7 +14,8 @@ constexpr std::int64_t kSecond = 1000, kMinute = 60 * kSecond, kHour = 60 * kMin
 
 constexpr Key kKeys[] = {
     {"data", KeyType::Path, "${XDG_DATA_HOME:-~/.local/share}/tidegate",
-     "Data folder: the SQLite store, files of jobs, keys and the admin token"},
+     "Data folder: the SQLite store, files of jobs, keys and the admin token; without HOME "
+     "/var/lib/tidegate"},
     {"store", KeyType::Text, "sqlite:///DATA/tidegate.db",
      "Store of jobs and runs, as a URL; DATABASE_URL is the last resort"},
     {"listen", KeyType::Address, "127.0.0.1:8080",

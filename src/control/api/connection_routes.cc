@@ -161,10 +161,7 @@ struct Connections {
   }
 
   Result<Response> ask(const Call& call, bool check) const {
-    TG_TRY(const object body, optional_body(call));
-    std::vector<FieldError> errors;
-    json::Reader(body, "", errors).finish();
-    TG_CHECK(refuse(std::move(errors), "the body is not valid; see details", "invalid_body"));
+    TG_CHECK(read_empty_body(call));
     TG_TRY(const Connection c, find(call));
     TG_TRY(auto endpoint, secrets::EndpointResolver(call.services.keys).open(c));
     const bool source = kind == ConnectionKind::Source;

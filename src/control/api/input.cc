@@ -45,6 +45,13 @@ Result<store::IfRevision> if_match(const http::Request& request) {
       "revision_mismatch");
 }
 
+Status read_empty_body(const Call& call) {
+  TG_TRY(const auto body, optional_body(call));
+  std::vector<FieldError> errors;
+  json::Reader(body, "", errors).finish();
+  return refuse(std::move(errors), "the body is not valid; see details", "invalid_body");
+}
+
 Result<std::optional<store::Idempotency>> idempotency(const Call& call) {
   const auto key = call.request.header("idempotency-key");
   if (!key) return std::nullopt;

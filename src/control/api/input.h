@@ -19,6 +19,8 @@ namespace tidegate::api {
 Result<boost::json::object> body_object(const Call& call);
 // The same, but an empty body is an empty object and needs no Content-Type.
 Result<boost::json::object> optional_body(const Call& call);
+// A body that takes no field at all. Invalid: it has one.
+Status read_empty_body(const Call& call);
 
 // The revision in If-Match; nullopt: no such header, or `*`. PreconditionFailed: an entity tag that
 // this server never gave.

@@ -32,15 +32,6 @@ Result<Response> job_answer(const Result<SyncJob>& job) {
   return answer_resource(model::to_json(*job), job->revision);
 }
 
-// A body that takes no field at all.
-Status read_empty_body(const Call& call) {
-  TG_TRY(const auto body, optional_body(call));
-  std::vector<FieldError> errors;
-  json::Reader r(body, "", errors);
-  r.finish();
-  return refuse(std::move(errors), "the body is not valid; see details", "invalid_body");
-}
-
 Result<Response> toggle(const Call& call) {
   TG_TRY(const auto body, optional_body(call));
   std::vector<FieldError> errors;

@@ -45,14 +45,6 @@ Result<Response> get_run(const Call& call) {
   return answer(std::move(data));
 }
 
-Status read_empty_body(const Call& call) {
-  TG_TRY(const auto body, optional_body(call));
-  std::vector<FieldError> errors;
-  json::Reader r(body, "", errors);
-  r.finish();
-  return refuse(std::move(errors), "the body is not valid; see details", "invalid_body");
-}
-
 Result<Response> cancel_run(const Call& call) {
   TG_CHECK(read_empty_body(call));
   TG_TRY(const auto run, call.store().request_cancel(call.workspace, RunId(call.id())));

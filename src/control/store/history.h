@@ -51,7 +51,7 @@ class HistoryStore {
                                                           std::size_t limit) = 0;
 
   // Removes terminal runs with their logs and slot records beyond the retention, oldest first, and
-  // idempotency keys after 24 h. The rows removed; 0: nothing left to do.
+  // idempotency keys and workers not seen for 24 h. The rows removed; 0: nothing left to do.
   virtual Result<std::size_t> prune(const Retention& retention, Instant now) = 0;
 };
 

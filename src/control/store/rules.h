@@ -26,6 +26,7 @@ namespace tidegate::store::rules {
 inline constexpr std::string_view kDefaultWorkspaceId = "01900000-0000-7000-8000-000000000001";
 inline constexpr std::string_view kDefaultWorkspaceName = "default";
 inline constexpr Millis kIdempotencyKept{86'400'000};
+inline constexpr Millis kSilentWorkersKept{86'400'000};  // a killed one does not take its row along
 inline constexpr std::size_t kAttemptsKept = 20;
 
 // ---- fences

@@ -4,13 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <fstream>
-#include <iterator>
-#include <sstream>
 #include <utility>
 
 #include "base/log.h"
+#include "base/process.h"
 
 namespace tidegate::worker {
 namespace {
@@ -18,20 +15,6 @@ namespace {
 constexpr Millis kExecutorGap{5};       // children's events come one by one; steps take many
 constexpr Millis kPruneGap{200};        // between two batches: room for the slots' writes
 constexpr Millis kAbandonAfter{5'000};  // beyond the graces of a child that was killed
-
-// Field 22 of /proc/self/stat: with it a pid names one process.
-std::int64_t read_pid_start() {
-  std::ifstream file("/proc/self/stat");
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  const std::size_t name_end = text.rfind(')');
-  if (name_end == std::string::npos) return 0;
-  std::istringstream fields(text.substr(name_end + 1));
-  std::string field;
-  std::int64_t start = 0;
-  for (int i = 3; i < 22 && fields >> field; ++i) continue;
-  fields >> start;
-  return start;
-}
 
 }  // namespace
 
@@ -173,7 +156,7 @@ Millis Worker::prune() {
 }
 
 Status Worker::heartbeat() {
-  static const std::int64_t pid_start = read_pid_start();
+  static const auto pid_start = static_cast<std::int64_t>(process_start(getpid()).value_or(0));
   static const std::string boot_id = read_boot_id();
   const WorkerHealth now = health();
   model::WorkerInfo info;

@@ -226,4 +226,19 @@ TEST_P(StoreContract, PruneForgetsIdempotencyKeysAfterADay) {
   EXPECT_EQ(must(store().prune({}, now())), 1u);
 }
 
+// A worker that is killed cannot take its row along: the operators' query showed it for ever.
+TEST_P(StoreContract, PruneForgetsWorkersThatAreSilentForADay) {
+  model::WorkerInfo worker;
+  worker.id = OwnerId("dead");
+  must(store().heartbeat(worker));
+  clock().advance(1h);
+  worker.id = OwnerId("alive");
+  must(store().heartbeat(worker));
+  clock().advance(23h);
+  EXPECT_EQ(must(store().prune({}, now())), 1U);
+  const auto left = must(other().list_workers(1000h));
+  ASSERT_THAT(left, SizeIs(1));
+  EXPECT_EQ(left[0].id, OwnerId("alive"));
+}
+
 }  // namespace tidegate::store::contract

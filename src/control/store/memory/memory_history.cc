@@ -168,6 +168,11 @@ Result<std::size_t> MemoryStore::prune(const Retention& retention, Instant now) 
     it = old ? keys_.erase(it) : std::next(it);
     removed += old ? 1 : 0;
   }
+  for (auto it = workers_.begin(); it != workers_.end() && removed < retention.batch;) {
+    const bool old = it->second.seen_at + rules::kSilentWorkersKept <= now;
+    it = old ? workers_.erase(it) : std::next(it);
+    removed += old ? 1 : 0;
+  }
   return removed;
 }
 

@@ -96,7 +96,7 @@ Result<std::size_t> remove_runs(Db& db, const std::set<std::string>& ids) {
   return removed;
 }
 
-// Slot records and keys. Old ones are found by their index where they are removed.
+// Slot records, keys and workers. Old ones are found by their index where they are removed.
 Result<std::size_t> remove_small(Tx& tx, const std::vector<Surplus>& surplus,
                                  const Retention& retention, Instant now, std::size_t budget) {
   std::size_t removed = 0;
@@ -121,6 +121,9 @@ Result<std::size_t> remove_small(Tx& tx, const std::vector<Surplus>& surplus,
       remove("DELETE FROM idempotency_keys WHERE (scope, key) IN (SELECT scope, key FROM "
              "idempotency_keys WHERE created_at <= ? LIMIT ?)",
              now - rules::kIdempotencyKept));
+  TG_CHECK(
+      remove("DELETE FROM workers WHERE id IN (SELECT id FROM workers WHERE seen_at <= ? LIMIT ?)",
+             now - rules::kSilentWorkersKept));
   return removed;
 }
 
@@ -152,9 +155,10 @@ Result<std::size_t> SqliteStore::prune(const Retention& retention, Instant now) 
     if (!surplus.empty()) return true;
     return db.exists(
         "SELECT 1 FROM slot_records WHERE last_slot < ?1 UNION ALL SELECT 1 FROM "
-        "idempotency_keys WHERE created_at <= ?2 UNION ALL SELECT 1 FROM sync_jobs WHERE "
-        "deleted_at IS NOT NULL",
-        now - retention.max_age, now - rules::kIdempotencyKept);
+        "idempotency_keys WHERE created_at <= ?2 UNION ALL SELECT 1 FROM workers WHERE seen_at <= "
+        "?3 "
+        "UNION ALL SELECT 1 FROM sync_jobs WHERE deleted_at IS NOT NULL",
+        now - retention.max_age, now - rules::kIdempotencyKept, now - rules::kSilentWorkersKept);
   }));
   if (runs.empty() && !small_work) return std::size_t{0};
   return writer_.run([&](Tx& tx) -> Result<std::size_t> {
