@@ -155,7 +155,7 @@ Result<std::vector<std::string>> select_columns(const EntityInfo& entity,
   }
   if (columns.empty() && errors.empty()) {
     errors.push_back({fmt::format("entities[\"{}\"].columns", entity.name),
-                      all.empty() ? "the source has none: an empty file has not even a header"
+                      all.empty() ? "there is no column: an empty file has not even a header"
                                   : "no column is left; include at least one",
                       {}});
   }
