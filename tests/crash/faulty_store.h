@@ -27,6 +27,9 @@ class FaultyStore final : public Store {
   Capabilities capabilities() const override { return inner_->capabilities(); }
   Result<Instant> now() override { return inner_->now(); }
   Status ping() override { return inner_->ping(); }
+  Result<std::optional<std::string>> find_replay(const Idempotency& o) override {
+    return inner_->find_replay(o);
+  }
   std::unique_ptr<Subscription> watch(ChangeHandler h) override {
     return inner_->watch(std::move(h));
   }
@@ -45,11 +48,13 @@ class FaultyStore final : public Store {
     return write([&] { return inner_->update_job(u); });
   }
   Result<model::SyncJob> set_pause(const WorkspaceId& w, const JobId& i, IfRevision r,
-                                   const std::optional<model::Pause>& p) override {
-    return write([&] { return inner_->set_pause(w, i, r, p); });
+                                   const std::optional<model::Pause>& p,
+                                   const std::optional<Idempotency>& o) override {
+    return write([&] { return inner_->set_pause(w, i, r, p, o); });
   }
-  Result<model::SyncJob> reset_job(const WorkspaceId& w, const JobId& i, IfRevision r) override {
-    return write([&] { return inner_->reset_job(w, i, r); });
+  Result<model::SyncJob> reset_job(const WorkspaceId& w, const JobId& i, IfRevision r,
+                                   const std::optional<Idempotency>& o) override {
+    return write([&] { return inner_->reset_job(w, i, r, o); });
   }
   Status delete_job(const WorkspaceId& w, const JobId& i, IfRevision r) override {
     return write([&] { return inner_->delete_job(w, i, r); });
@@ -89,8 +94,9 @@ class FaultyStore final : public Store {
   Result<Created<RunId>> trigger_run(const TriggerRun& t) override {
     return write([&] { return inner_->trigger_run(t); });
   }
-  Result<model::Run> request_cancel(const WorkspaceId& w, const RunId& r) override {
-    return write([&] { return inner_->request_cancel(w, r); });
+  Result<model::Run> request_cancel(const WorkspaceId& w, const RunId& r,
+                                    const std::optional<Idempotency>& o) override {
+    return write([&] { return inner_->request_cancel(w, r, o); });
   }
 
   Result<model::Run> get_run(const WorkspaceId& w, const RunId& i) override {

@@ -180,15 +180,16 @@ void Script::change(int minute) {
   }
   if (minute == 2) {
     const model::Pause pause{"note", {}, clock_.now(), "ann"};
-    revision(insist([&](store::Store& s) { return s.set_pause(job.workspace, id, {}, pause); }));
-    revision(insist([&](store::Store& s) { return s.set_pause(job.workspace, id, {}, {}); }));
+    revision(
+        insist([&](store::Store& s) { return s.set_pause(job.workspace, id, {}, pause, {}); }));
+    revision(insist([&](store::Store& s) { return s.set_pause(job.workspace, id, {}, {}, {}); }));
   }
   if (minute == 3) {
-    revision(insist([&](store::Store& s) { return s.reset_job(job.workspace, id, {}); }));
+    revision(insist([&](store::Store& s) { return s.reset_job(job.workspace, id, {}, {}); }));
     const store::TriggerRun t{.workspace = job.workspace, .job = id, .run = RunId("manual")};
     // Refused while a claim whose reply was lost still holds a run of the job.
     (void)insist([&](store::Store& s) { return s.trigger_run(t); });
-    (void)insist([&](store::Store& s) { return s.request_cancel(job.workspace, t.run); });
+    (void)insist([&](store::Store& s) { return s.request_cancel(job.workspace, t.run, {}); });
     must(insist([&](store::Store& s) { return s.heartbeat({.id = OwnerId(owner_)}); }));
   }
 }

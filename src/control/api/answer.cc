@@ -50,8 +50,20 @@ http::Response answer_created(value data, std::int64_t revision, std::string loc
                               bool replayed) {
   http::Response response = answer_resource(std::move(data), revision, 201);
   response.headers.push_back({"Location", std::move(location)});
-  if (replayed) response.headers.push_back({"Idempotency-Replayed", "true"});
+  if (replayed) mark_replayed(response);
   return response;
+}
+
+http::Response answer_started(const WorkspaceId& workspace, const store::Created<RunId>& run) {
+  http::Response response = answer(object{{"runId", run.id.str()}}, 202);
+  response.headers.push_back(
+      {"Location", fmt::format("/api/workspaces/{}/runs/{}", workspace.str(), run.id.str())});
+  if (run.replayed) mark_replayed(response);
+  return response;
+}
+
+void mark_replayed(http::Response& response) {
+  response.headers.push_back({"Idempotency-Replayed", "true"});
 }
 
 Status project(object& item, const std::set<std::string, std::less<>>& wanted) {

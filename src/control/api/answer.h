@@ -28,6 +28,11 @@ http::Response answer_text(std::string body, std::int64_t revision);
 http::Response answer_created(boost::json::value data, std::int64_t revision, std::string location,
                               bool replayed);
 
+// 202 with Location: a run was queued.
+http::Response answer_started(const WorkspaceId& workspace, const store::Created<RunId>& run);
+// Says that an earlier request with the same Idempotency-Key did it.
+void mark_replayed(http::Response& response);
+
 // Items with only the wanted members; Invalid when a name is no member of the items.
 Result<http::Response> answer_list(boost::json::array items,
                                    const std::set<std::string, std::less<>>& wanted,

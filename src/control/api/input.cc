@@ -72,6 +72,12 @@ Result<std::optional<store::Idempotency>> idempotency(const Call& call) {
   return once;
 }
 
+Result<bool> is_replay(const Call& call, const std::optional<store::Idempotency>& once) {
+  if (!once) return false;
+  TG_TRY(const auto earlier, call.store().find_replay(*once));
+  return earlier.has_value();
+}
+
 std::optional<std::string_view> Query::raw(std::string_view name) {
   known_.insert(name);
   std::optional<std::string_view> found;

@@ -27,6 +27,8 @@ Status read_empty_body(const Call& call);
 Result<store::IfRevision> if_match(const http::Request& request);
 // Idempotency-Key of a POST, bound to the token, the path and the body. Invalid: a bad key.
 Result<std::optional<store::Idempotency>> idempotency(const Call& call);
+// Whether an earlier request with that key has been answered. Conflict: with another body.
+Result<bool> is_replay(const Call& call, const std::optional<store::Idempotency>& once);
 
 // Query parameters; each wrong one adds an error; ask for all, then finish(): others are unknown.
 class Query {

@@ -1,5 +1,6 @@
 // What can be done with one job, and what is known of it.
-#include <fmt/format.h>
+#include <functional>
+#include <optional>
 
 #include "base/json.h"
 #include "control/api/answer.h"
@@ -27,9 +28,19 @@ Result<SyncJob> find_job(const Call& call) {
   return call.store().get_job(call.workspace, JobId(call.id()));
 }
 
-Result<Response> job_answer(const Result<SyncJob>& job) {
-  if (!job) return std::unexpected(job.error());
-  return answer_resource(model::to_json(*job), job->revision);
+// Does `act` unless an earlier request with the same Idempotency-Key did: then answers with the job
+// as it is now.
+Result<Response> change_once(
+    const Call& call, const std::function<Result<SyncJob>(const std::optional<store::Idempotency>&,
+                                                          store::IfRevision)>& act) {
+  TG_TRY(const auto revision, if_match(call.request));
+  TG_TRY(const auto once, idempotency(call));
+  TG_TRY(const bool replayed, is_replay(call, once));
+  TG_TRY(SyncJob job, replayed ? find_job(call) : act(once, revision));
+  job = shown(std::move(job), call.services.clock.now());
+  Response response = answer_resource(model::to_json(job), job.revision);
+  if (replayed) mark_replayed(response);
+  return response;
 }
 
 Result<Response> toggle(const Call& call) {
@@ -39,11 +50,13 @@ Result<Response> toggle(const Call& call) {
   const auto enabled = r.boolean("enabled");
   r.finish();
   TG_CHECK(refuse(std::move(errors), "the body is not valid; see details", "invalid_body"));
-  return job_answer(change_job(call, [&](const SyncJob& job) -> Result<model::JobSpec> {
-    model::JobSpec spec = job.spec;
-    spec.enabled = enabled.value_or(!spec.enabled);
-    return spec;
-  }));
+  return change_once(call, [&](const auto& once, store::IfRevision) {
+    return change_job(call, once, [&](const SyncJob& job) -> Result<model::JobSpec> {
+      model::JobSpec spec = job.spec;
+      spec.enabled = enabled.value_or(!spec.enabled);
+      return spec;
+    });
+  });
 }
 
 Result<Response> run_now(const Call& call) {
@@ -61,11 +74,7 @@ Result<Response> run_now(const Call& call) {
   trigger.run = new_id<RunId>(call.services.clock, call.services.rng);
   trigger.triggered_by = call.principal.name;
   TG_TRY(const auto created, call.store().trigger_run(trigger));
-  Response response = answer(boost::json::object{{"runId", created.id.str()}}, 202);
-  response.headers.push_back({"Location", fmt::format("/api/workspaces/{}/runs/{}",
-                                                      call.workspace.str(), created.id.str())});
-  if (created.replayed) response.headers.push_back({"Idempotency-Replayed", "true"});
-  return response;
+  return answer_started(call.workspace, created);
 }
 
 Result<Response> pause_job(const Call& call) {
@@ -75,28 +84,29 @@ Result<Response> pause_job(const Call& call) {
   model::Pause pause;
   pause.note = model::read_text(r, "note", {.max_chars = 1000, .one_line = false}).value_or("");
   pause.until = r.time("until");
-  TG_TRY(const Instant now, call.store().now());
-  if (pause.until && *pause.until <= now)
-    r.error("until", "is in the past; leave it out for no end");
-  r.finish();
-  TG_CHECK(refuse(std::move(errors), "the body is not valid; see details", "invalid_body"));
-  pause.since = now;
+  TG_TRY(pause.since, call.store().now());
   pause.by = call.principal.name;
-  TG_TRY(const auto revision, if_match(call.request));
-  return job_answer(call.store().set_pause(call.workspace, JobId(call.id()), revision, pause));
+  return change_once(call, [&](const auto& once, store::IfRevision revision) -> Result<SyncJob> {
+    if (pause.until && *pause.until <= pause.since)
+      r.error("until", "is in the past; leave it out for no end");
+    r.finish();
+    TG_CHECK(refuse(std::move(errors), "the body is not valid; see details", "invalid_body"));
+    return call.store().set_pause(call.workspace, JobId(call.id()), revision, pause, once);
+  });
 }
 
 Result<Response> resume_job(const Call& call) {
   TG_CHECK(read_empty_body(call));
-  TG_TRY(const auto revision, if_match(call.request));
-  return job_answer(
-      call.store().set_pause(call.workspace, JobId(call.id()), revision, std::nullopt));
+  return change_once(call, [&](const auto& once, store::IfRevision revision) {
+    return call.store().set_pause(call.workspace, JobId(call.id()), revision, std::nullopt, once);
+  });
 }
 
 Result<Response> reset_job(const Call& call) {
   TG_CHECK(read_empty_body(call));
-  TG_TRY(const auto revision, if_match(call.request));
-  return job_answer(call.store().reset_job(call.workspace, JobId(call.id()), revision));
+  return change_once(call, [&](const auto& once, store::IfRevision revision) {
+    return call.store().reset_job(call.workspace, JobId(call.id()), revision, once);
+  });
 }
 
 Result<Response> get_status(const Call& call) {

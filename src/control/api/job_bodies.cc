@@ -11,7 +11,8 @@ constexpr std::size_t kMaxEntries = 500;  // about 1.5 KB each; then all are dro
 }  // namespace
 
 std::string JobBodies::body(const model::SyncJob& job) {
-  const Version version{job.revision, job.run_count, job.next_slot, job.last_run_at};
+  const Version version{job.revision, job.run_count, job.next_slot, job.last_run_at,
+                        job.pause.has_value()};
   {
     const std::lock_guard lock(mutex_);
     const auto it = entries_.find(job.id);

@@ -23,6 +23,7 @@ class JobBodies {
   struct Version {
     std::int64_t revision = 0, run_count = 0;
     std::optional<Instant> next_slot, last_run_at;
+    bool paused = false;  // also ends by time
     bool operator==(const Version&) const = default;
   };
   struct Entry {

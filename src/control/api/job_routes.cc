@@ -28,10 +28,11 @@ Result<Response> list_jobs(const Call& call) {
   if (auto id = query.text("connectionId")) q.connection = ConnectionId(std::move(*id));
   query.fields();
   TG_CHECK(query.finish());
-  TG_TRY(const auto list, call.store().list_jobs(q));
+  TG_TRY(auto list, call.store().list_jobs(q));
   boost::json::array items;
   items.reserve(list.items.size());
-  for (const SyncJob& job : list.items) items.push_back(model::to_json(job));
+  const Instant now = call.services.clock.now();
+  for (SyncJob& job : list.items) items.push_back(model::to_json(shown(std::move(job), now)));
   return answer_list(std::move(items), query.wanted(), list.next_cursor, list.total);
 }
 
@@ -55,13 +56,16 @@ Result<Response> create_job(const Call& call) {
   TG_TRY(job.spec, model::job_spec_from_json(body, cron::hash_seed(job.id.str())));
   TG_TRY(const auto once, idempotency(call));
   TG_TRY(const Instant now, call.store().now());
-  TG_CHECK(check_still_to_come(job.spec.schedule, now));
+  // The time of a repeated one may have passed since the first.
+  TG_TRY(const bool replayed, is_replay(call, once));
+  if (!replayed) TG_CHECK(check_still_to_come(job.spec.schedule, now));
   job.workspace = call.workspace;
   job.created_by = call.principal.name;
   job.created_at = job.updated_at = now;
   TG_TRY(job.next_slot, plan::first_slot(job.spec.schedule, job.id, now));
   TG_TRY(const auto created, call.store().create_job(job, once));
   TG_TRY(job, call.store().get_job(call.workspace, created.id));
+  job = shown(std::move(job), now);
   return answer_created(model::to_json(job), job.revision, job_location(job), created.replayed);
 }
 
@@ -69,7 +73,8 @@ Result<Response> get_job(const Call& call) {
   Query query(call.request);
   query.fields();
   TG_CHECK(query.finish());
-  TG_TRY(const SyncJob job, call.store().get_job(call.workspace, JobId(call.id())));
+  TG_TRY(SyncJob job, call.store().get_job(call.workspace, JobId(call.id())));
+  job = shown(std::move(job), call.services.clock.now());
   if (query.wanted().empty()) {
     return answer_text(call.services.job_bodies.body(job), job.revision);
   }
@@ -78,25 +83,26 @@ Result<Response> get_job(const Call& call) {
   return answer_resource(std::move(data), job.revision);
 }
 
-Result<Response> changed(const Result<SyncJob>& job) {
-  if (!job) return std::unexpected(job.error());
-  return answer_resource(model::to_json(*job), job->revision);
+Result<Response> changed(const Call& call, Result<SyncJob> changed) {
+  TG_TRY(SyncJob job, std::move(changed));
+  job = shown(std::move(job), call.services.clock.now());
+  return answer_resource(model::to_json(job), job.revision);
 }
 
 Result<Response> replace_job(const Call& call) {
   TG_TRY(const auto body, body_object(call));
-  return changed(change_job(call, [&](const SyncJob& job) {
-    return model::job_spec_from_json(body, cron::hash_seed(job.id.str()));
-  }));
+  return changed(call, change_job(call, std::nullopt, [&](const SyncJob& job) {
+                   return model::job_spec_from_json(body, cron::hash_seed(job.id.str()));
+                 }));
 }
 
 Result<Response> patch_job(const Call& call) {
   TG_TRY(const auto body, body_object(call));
-  return changed(change_job(call, [&](const SyncJob& job) {
-    boost::json::object merged = model::to_json(job.spec);
-    merge_patch(merged, body);
-    return model::job_spec_from_json(merged, cron::hash_seed(job.id.str()));
-  }));
+  return changed(call, change_job(call, std::nullopt, [&](const SyncJob& job) {
+                   boost::json::object merged = model::to_json(job.spec);
+                   merge_patch(merged, body);
+                   return model::job_spec_from_json(merged, cron::hash_seed(job.id.str()));
+                 }));
 }
 
 Result<Response> delete_job(const Call& call) {
@@ -111,7 +117,12 @@ std::string job_location(const SyncJob& job) {
   return "/api/workspaces/" + job.workspace.str() + "/sync-jobs/" + job.id.str();
 }
 
-Result<SyncJob> change_job(const Call& call,
+SyncJob shown(SyncJob job, Instant now) {
+  if (job.pause && !plan::is_paused(job, now)) job.pause.reset();
+  return job;
+}
+
+Result<SyncJob> change_job(const Call& call, const std::optional<store::Idempotency>& once,
                            const std::function<Result<JobSpec>(const SyncJob&)>& change) {
   constexpr int kTries = 5;
   TG_TRY(const auto revision, if_match(call.request));
@@ -119,6 +130,7 @@ Result<SyncJob> change_job(const Call& call,
     TG_TRY(const SyncJob job, call.store().get_job(call.workspace, JobId(call.id())));
     store::JobStore::UpdateJob update;
     update.workspace = call.workspace;
+    update.once = once;
     update.id = job.id;
     update.if_revision = revision.value_or(job.revision);
     TG_TRY(update.spec, change(job));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "control/api/job_io.h"
 #include "control/model/job_json.h"
 #include "control/model/run_json.h"
 #include "control/model/text_field.h"
@@ -75,7 +76,7 @@ Result<object> job_status_json(store::Store& store, const model::SyncJob& job) {
   object o;
   o["jobId"] = job.id.str();
   o["name"] = job.spec.name;
-  o["status"] = model::job_status(job);
+  o["status"] = model::job_status(shown(job, now));
   o["health"] = job_health(job, !view.active.empty(), now);
   o["currentRun"] = running > 0 ? value(model::to_json(view.active.front())) : value(nullptr);
   boost::json::array waiting_runs;

@@ -206,6 +206,62 @@ TEST_F(JobsTest, RepeatedCreateMakesOneJob) {
       422);
 }
 
+TEST_F(JobsTest, APauseIsOverAtItsEndAlsoBeforeThePlannerClearsIt) {
+  const std::string id = make_job("j", R"("schedule":"0 * * * *")");
+  ASSERT_EQ(post(one(id) + "/pause", R"({"until":"2030-03-17T17:50:00Z"})").at("status"), "paused");
+  const std::string body = get(one(id)).text;
+  EXPECT_EQ(get(one(id)).at("status"), "paused");
+  clock_.ms += 200'000;
+  EXPECT_EQ(get(one(id)).at("status"), "scheduled");
+  EXPECT_EQ(get(one(id)).at("pause"), "null");
+  EXPECT_EQ(get(one(id) + "/status").at("status"), "scheduled");
+  EXPECT_THAT(get(jobs_).text, Not(HasSubstr("paused")));
+  clock_.ms -= 200'000;
+  EXPECT_EQ(get(one(id)).text, body);
+}
+
+TEST_F(JobsTest, ARepeatedCreateAnswersAlsoAfterItsTime) {
+  const std::vector<http::Header> key = {{"Idempotency-Key", "abc"}};
+  const std::string body = job_body("j", R"("schedule":{"at":"2030-03-17T18:00:00Z"})");
+  const Answer first = post(jobs_, body, key);
+  ASSERT_EQ(first.status, 201) << first.text;
+  clock_.ms += 3 * 3'600'000;
+  const Answer second = post(jobs_, body, key);
+  EXPECT_EQ(second.status, 201) << second.text;
+  EXPECT_EQ(second.at("id"), first.at("id"));
+  EXPECT_EQ(second.header("Idempotency-Replayed"), "true");
+  EXPECT_EQ(post(jobs_, job_body("k", R"("schedule":{"at":"2030-03-17T18:00:00Z"})"), {}).status,
+            422);
+}
+
+TEST_F(JobsTest, ARepeatedActionWithOneKeyActsOnce) {
+  const std::string id = make_job("j", R"("schedule":"0 * * * *")");
+  struct Case {
+    std::string action, body, revision;
+  };
+  const Case cases[] = {{"/toggle", "", "\"2\""},
+                        {"/reset", "", "\"3\""},
+                        {"/pause", R"({"until":"2030-03-17T18:00:00Z"})", "\"4\""},
+                        {"/resume", "", "\"5\""}};
+  for (const Case& c : cases) {
+    for (const bool replayed : {false, true}) {
+      const Answer a = post(one(id) + c.action, c.body, {{"Idempotency-Key", "k"}});
+      EXPECT_EQ(a.status, 200) << c.action << a.text;
+      EXPECT_EQ(a.header("ETag"), c.revision) << c.action;
+      EXPECT_EQ(a.header("Idempotency-Replayed"), replayed ? "true" : "") << c.action;
+      EXPECT_EQ(a.at("enabled"), "false") << c.action;
+    }
+  }
+  EXPECT_EQ(post(one(id) + "/toggle", R"({"enabled":true})", {{"Idempotency-Key", "k"}}).code(),
+            "idempotency_mismatch");
+  EXPECT_EQ(post(one(id) + "/toggle", "", {{"Idempotency-Key", "k"}, {"If-Match", "x"}}).status,
+            412);
+  // What was right at first is answered also when its time has passed.
+  clock_.ms += 3 * 3'600'000;
+  EXPECT_EQ(post(one(id) + "/pause", cases[2].body, {{"Idempotency-Key", "k"}}).status, 200);
+  EXPECT_EQ(post(one(id) + "/pause", cases[2].body, {}).status, 422);
+}
+
 TEST_F(JobsTest, ChangingTheScheduleMovesTheNextRun) {
   const std::string id = make_job("j", R"("schedule":"0 * * * *")");
   const Answer a = call(Method::Patch, one(id), R"({"schedule":{"cron":"0 0 * * *"}})");

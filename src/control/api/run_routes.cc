@@ -47,8 +47,12 @@ Result<Response> get_run(const Call& call) {
 
 Result<Response> cancel_run(const Call& call) {
   TG_CHECK(read_empty_body(call));
-  TG_TRY(const auto run, call.store().request_cancel(call.workspace, RunId(call.id())));
-  return answer(model::to_json(run), 202);
+  TG_TRY(const auto once, idempotency(call));
+  TG_TRY(const bool replayed, is_replay(call, once));
+  TG_TRY(const auto run, call.store().request_cancel(call.workspace, RunId(call.id()), once));
+  Response response = answer(model::to_json(run), 202);
+  if (replayed) mark_replayed(response);
+  return response;
 }
 
 // Only the entities that failed, where the run got as far as an outcome for each; else what it was
@@ -91,11 +95,7 @@ Result<Response> retry_run(const Call& call) {
   trigger.only_entities = entities_to_retry(run);
   trigger.take_over = run.take_over;
   TG_TRY(const auto created, call.store().trigger_run(trigger));
-  Response response = answer(boost::json::object{{"runId", created.id.str()}}, 202);
-  response.headers.push_back({"Location", fmt::format("/api/workspaces/{}/runs/{}",
-                                                      call.workspace.str(), created.id.str())});
-  if (created.replayed) response.headers.push_back({"Idempotency-Replayed", "true"});
-  return response;
+  return answer_started(call.workspace, created);
 }
 
 }  // namespace

@@ -49,6 +49,15 @@ void read_workspaces(const Call& call, json::Reader& r, model::Token& token) {
 }
 
 Result<Response> create_token(const Call& call) {
+  if (call.request.header("idempotency-key")) {
+    return fail(Error{Code::Invalid,
+                      "the Idempotency-Key header is not taken here",
+                      "bad_idempotency_key",
+                      {{"Idempotency-Key",
+                        "a token's text is shown only once, so no answer can be repeated; leave "
+                        "the header out: a second token of that name is refused",
+                        std::nullopt}}});
+  }
   TG_TRY(const auto body, body_object(call));
   std::vector<FieldError> errors;
   json::Reader r(body, "", errors);

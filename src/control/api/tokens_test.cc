@@ -90,6 +90,13 @@ TEST_F(TokensTest, WorkspaceWithAJobIsNotDeleted) {
   EXPECT_EQ(call(Method::Delete, kDefault).code(), "workspace_not_empty");
 }
 
+TEST_F(TokensTest, ATokenIsNotMadeUnderAKeySinceItsTextIsShownOnce) {
+  const Answer a =
+      post("/api/tokens", R"({"name":"t","role":"viewer"})", {{"Idempotency-Key", "k"}});
+  EXPECT_EQ(a.status, 422);
+  EXPECT_EQ(a.code(), "bad_idempotency_key");
+}
+
 TEST_F(TokensTest, CreatingAWorkspaceTwiceWithOneKeyMakesOne) {
   const std::vector<http::Header> key = {{"Idempotency-Key", "k1"}};
   const Answer first = post("/api/workspaces", R"({"name":"w"})", key);

@@ -47,17 +47,20 @@ class JobStore {
     model::JobSpec spec;
     std::optional<Reschedule> reschedule;  // when the schedule changed
     Instant at;
+    std::optional<Idempotency> once = {};
   };
   virtual Result<model::SyncJob> update_job(const UpdateJob& update) = 0;
 
   // Sets or clears the pause; the revision grows.
   virtual Result<model::SyncJob> set_pause(const WorkspaceId& ws, const JobId& id,
                                            IfRevision if_revision,
-                                           const std::optional<model::Pause>& pause) = 0;
+                                           const std::optional<model::Pause>& pause,
+                                           const std::optional<Idempotency>& once) = 0;
 
   // The next attempt starts over with an empty state (all entities); raises reset_epoch.
   virtual Result<model::SyncJob> reset_job(const WorkspaceId& ws, const JobId& id,
-                                           IfRevision if_revision) = 0;
+                                           IfRevision if_revision,
+                                           const std::optional<Idempotency>& once) = 0;
 
   // Queued runs are cancelled, a running one gets cancel_requested; runs, logs and slots stay
   // readable by run id until retention removes them. The name is free at once.

@@ -165,7 +165,8 @@ class QueueStore {
   // details[0].message while one is queued or running (not with Overlap::Allow).
   virtual Result<Created<RunId>> trigger_run(const TriggerRun& trigger) = 0;
   // queued → cancelled at once; running → cancel_requested. Conflict `run_ended` when terminal.
-  virtual Result<model::Run> request_cancel(const WorkspaceId& ws, const RunId& run) = 0;
+  virtual Result<model::Run> request_cancel(const WorkspaceId& ws, const RunId& run,
+                                            const std::optional<Idempotency>& once) = 0;
 };
 
 }  // namespace tidegate::store

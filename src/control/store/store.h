@@ -36,6 +36,9 @@ class Store : public JobStore, public QueueStore, public HistoryStore, public Re
   virtual Capabilities capabilities() const = 0;
   virtual Result<Instant> now() = 0;  // the store's clock
   virtual Status ping() = 0;          // a cheap read
+  // What an earlier request with this key made or changed: its id, nullopt when there was none;
+  // Conflict `idempotency_mismatch`. For answers only: every write that takes the key checks again.
+  virtual Result<std::optional<std::string>> find_replay(const Idempotency& once) = 0;
   // Calls `handler` for changes by this and, where pushed, other processes. Lifetime: the returned
   // object, which must not outlive the store.
   virtual std::unique_ptr<Subscription> watch(ChangeHandler handler) = 0;

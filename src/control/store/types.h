@@ -25,9 +25,9 @@ struct Listing {
   std::int64_t total = 0;  // of the whole query, without the page
 };
 
-// A repeated POST. The key is kept for 24 h in the transaction that creates; the same (scope, key)
-// with the same body gives the first answer's id, with another body Conflict
-// `idempotency_mismatch`.
+// A repeated POST. The key is kept for 24 h by the transaction that creates or changes; the same
+// (scope, key) with the same body changes nothing and gives the first one's id (of a change: the
+// thing as it is now), with another body Conflict `idempotency_mismatch`.
 struct Idempotency {
   std::string scope;  // token id and route
   std::string key;

@@ -41,6 +41,7 @@ class FaultyStore final : public store::Store {
   using List = Result<std::vector<T>>;
   TG_FORWARD(Result<Instant>, now, ())
   TG_FORWARD(Status, ping, ())
+  TG_FORWARD(Result<std::optional<std::string>>, find_replay, (const store::Idempotency& o), o)
   // jobs
   TG_FORWARD(Result<store::Created<JobId>>, create_job, (const model::SyncJob& j, const Once& o), j,
              o)
@@ -48,8 +49,11 @@ class FaultyStore final : public store::Store {
   TG_FORWARD(Result<store::Listing<model::SyncJob>>, list_jobs, (const store::JobQuery& q), q)
   TG_FORWARD(Result<model::SyncJob>, update_job, (const UpdateJob& u), u)
   TG_FORWARD(Result<model::SyncJob>, set_pause,
-             (const Ws& w, const JobId& i, If r, const std::optional<model::Pause>& p), w, i, r, p)
-  TG_FORWARD(Result<model::SyncJob>, reset_job, (const Ws& w, const JobId& i, If r), w, i, r)
+             (const Ws& w, const JobId& i, If r, const std::optional<model::Pause>& p,
+              const Once& o),
+             w, i, r, p, o)
+  TG_FORWARD(Result<model::SyncJob>, reset_job, (const Ws& w, const JobId& i, If r, const Once& o),
+             w, i, r, o)
   TG_FORWARD(Status, delete_job, (const Ws& w, const JobId& i, If r), w, i, r)
   // queue
   TG_FORWARD(Result<std::optional<store::LeaderLease>>, acquire_leader,
@@ -67,7 +71,8 @@ class FaultyStore final : public store::Store {
   TG_FORWARD(Result<std::size_t>, release_orphans,
              (const store::LeaderLease& l, std::span<const store::OrphanDecision> d), l, d)
   TG_FORWARD(Result<store::Created<RunId>>, trigger_run, (const store::TriggerRun& t), t)
-  TG_FORWARD(Result<model::Run>, request_cancel, (const Ws& w, const RunId& r), w, r)
+  TG_FORWARD(Result<model::Run>, request_cancel, (const Ws& w, const RunId& r, const Once& o), w, r,
+             o)
   // history
   TG_FORWARD(Result<model::Run>, get_run, (const Ws& w, const RunId& r), w, r)
   TG_FORWARD(Result<store::Listing<model::Run>>, list_runs, (const store::RunQuery& q), q)

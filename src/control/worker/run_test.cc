@@ -183,7 +183,7 @@ TEST_F(Simulation, CancelAsksFirstThenTerminatesThenKills) {
   const JobId id = add_job(Seconds(10), once);
   run_for(Seconds(15));
   const RunId run = runs(id)[0].id;
-  ASSERT_TRUE(store_.request_cancel(ws_, run));
+  ASSERT_TRUE(store_.request_cancel(ws_, run, {}));
   run_for(Seconds(1));  // live changes within a second
   EXPECT_THAT(worker.launcher.calls(), ElementsAre("start 1", "cancel 1"));
   run_for(Seconds(10));
@@ -199,7 +199,7 @@ TEST_F(Simulation, CancelOfARunThatObeysEndsItAtOnce) {
   SimWorker& worker = add_worker();
   const JobId id = add_job(Seconds(10), once);
   run_for(Seconds(15));
-  ASSERT_TRUE(store_.request_cancel(ws_, runs(id)[0].id));
+  ASSERT_TRUE(store_.request_cancel(ws_, runs(id)[0].id, {}));
   run_for(Seconds(1));
   EXPECT_EQ(outcomes(id), "cancelled");
   EXPECT_THAT(worker.launcher.calls(), ElementsAre("start 1", "cancel 1"));
@@ -210,7 +210,7 @@ TEST_F(Simulation, ACommitThatWasMadeWinsOverTheCancel) {
   add_worker();
   const JobId id = add_job(Seconds(10), once);
   run_for(Seconds(15));
-  ASSERT_TRUE(store_.request_cancel(ws_, runs(id)[0].id));
+  ASSERT_TRUE(store_.request_cancel(ws_, runs(id)[0].id, {}));
   run_for(Seconds(10));
   EXPECT_EQ(outcomes(id), "succeeded");
   EXPECT_TRUE(runs(id)[0].cancel_requested);

@@ -158,7 +158,7 @@ TEST_F(WorkerService, ATriggerAndACancelTakeEffectWithoutARestart) {
   const RunId run = new_id<RunId>(clock_, rng_);
   ASSERT_TRUE(store_->trigger_run({.workspace = ws_, .job = id, .run = run}));
   wait_until([&] { return count(model::RunState::Running) == 1; });
-  ASSERT_TRUE(store_->request_cancel(ws_, run));
+  ASSERT_TRUE(store_->request_cancel(ws_, run, {}));
   wait_until([&] { return count(model::RunState::Cancelled) == 1; });
 }
 

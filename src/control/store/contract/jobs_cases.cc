@@ -46,7 +46,7 @@ TEST_P(StoreContract, AnUnknownJobOrAnotherWorkspacesIsNotFound) {
   EXPECT_EQ(reason_of(store().get_job(ws_, JobId("nope"))), "job_not_found");
   EXPECT_EQ(reason_of(store().get_job(WorkspaceId("elsewhere"), id)), "job_not_found");
   EXPECT_EQ(code_of(store().delete_job(WorkspaceId("elsewhere"), id, {})), Code::NotFound);
-  EXPECT_EQ(code_of(store().reset_job(WorkspaceId("elsewhere"), id, {})), Code::NotFound);
+  EXPECT_EQ(code_of(store().reset_job(WorkspaceId("elsewhere"), id, {}, {})), Code::NotFound);
 }
 
 TEST_P(StoreContract, CreateRefusesWhatDoesNotFit) {
@@ -142,15 +142,55 @@ TEST_P(StoreContract, RescheduleMovesTheNextSlotAndRecordsWhatWasDue) {
 TEST_P(StoreContract, PauseAndResetRaiseTheRevision) {
   const JobId id = add(job("j1"));
   const model::Pause pause{"migration", base_ + std::chrono::hours(1), base_, "ann"};
-  const auto paused = must(store().set_pause(ws_, id, 1, pause));
+  const auto paused = must(store().set_pause(ws_, id, 1, pause, {}));
   EXPECT_EQ(paused.pause, pause);
   EXPECT_EQ(paused.revision, 2);
   EXPECT_EQ(must(other().get_job(ws_, id)).pause, pause);
-  EXPECT_EQ(code_of(store().set_pause(ws_, id, 1, {})), Code::PreconditionFailed);
-  EXPECT_FALSE(must(store().set_pause(ws_, id, 2, {})).pause);
-  const auto reset = must(store().reset_job(ws_, id, {}));
+  EXPECT_EQ(code_of(store().set_pause(ws_, id, 1, {}, {})), Code::PreconditionFailed);
+  EXPECT_FALSE(must(store().set_pause(ws_, id, 2, {}, {})).pause);
+  const auto reset = must(store().reset_job(ws_, id, {}, {}));
   EXPECT_EQ(reset.reset_epoch, 1);
   EXPECT_EQ(reset.revision, 4);
+}
+
+TEST_P(StoreContract, ChangingTwiceWithOneKeyChangesOnce) {
+  const JobId id = add(job("j1"));
+  const auto key = [](std::string name) {
+    return Idempotency{"token1 POST", std::move(name), "h"};
+  };
+  EXPECT_EQ(must(store().find_replay(key("toggle"))), std::nullopt);
+  JobStore::UpdateJob u{.workspace = ws_,
+                        .id = id,
+                        .if_revision = 1,
+                        .spec = must(store().get_job(ws_, id)).spec,
+                        .reschedule = {},
+                        .at = base_,
+                        .once = key("toggle")};
+  u.spec.enabled = false;
+  EXPECT_EQ(must(store().update_job(u)).revision, 2);
+  EXPECT_EQ(must(other().find_replay(key("toggle"))), id.str());
+  EXPECT_EQ(reason_of(other().find_replay({"token1 POST", "toggle", "other"})),
+            "idempotency_mismatch");
+  u.spec.enabled = true;
+  const auto again = must(other().update_job(u));
+  EXPECT_FALSE(again.spec.enabled);
+  EXPECT_EQ(again.revision, 2);
+  for (int n = 0; n < 2; ++n) {
+    EXPECT_EQ(must(store().reset_job(ws_, id, 2, key("reset"))).reset_epoch, 1);
+    EXPECT_EQ(
+        must(store().set_pause(ws_, id, 3, model::Pause{.since = base_}, key("pause"))).revision,
+        4);
+  }
+  u.once = Idempotency{"token1 POST", "reset", "other"};
+  EXPECT_EQ(reason_of(store().update_job(u)), "idempotency_mismatch");
+  trigger(id, "r1");
+  for (int n = 0; n < 2; ++n) {
+    EXPECT_EQ(must(store().request_cancel(ws_, RunId("r1"), key("cancel"))).state,
+              RunState::Cancelled);
+  }
+  clock().advance(Millis(86'400'000));
+  EXPECT_EQ(must(store().find_replay(key("reset"))), std::nullopt);
+  EXPECT_EQ(must(store().reset_job(ws_, id, {}, key("reset"))).reset_epoch, 2);
 }
 
 TEST_P(StoreContract, ResetForgetsStateAndRefusesThatOfAnOlderEpoch) {
@@ -160,7 +200,7 @@ TEST_P(StoreContract, ResetForgetsStateAndRefusesThatOfAnOlderEpoch) {
   Renewal renewal{.held = held(runs.at(0)), .progress = {}, .committed = {{"orders", known(0, 3)}}};
   must(store().renew_runs(OwnerId("w1"), Millis(12'000), {&renewal, 1}));
   EXPECT_EQ(reread(id).known_state.at("orders").sequence, 3);
-  EXPECT_THAT(must(store().reset_job(ws_, id, {})).known_state, IsEmpty());
+  EXPECT_THAT(must(store().reset_job(ws_, id, {}, {})).known_state, IsEmpty());
   renewal.committed = {{"orders", known(0, 4)}, {"lines", known(1, 1)}};
   must(store().renew_runs(OwnerId("w1"), Millis(12'000), {&renewal, 1}));
   const auto states = must(other().get_job(ws_, id)).known_state;

@@ -129,7 +129,7 @@ TEST_P(StoreContract, AStaleStepIsRefusedWholeAndOthersApply) {
   steps[0].runs.push_back({RunId("ra"), base_, model::Trigger::Schedule, base_});
   steps[1].runs.push_back({RunId("rb"), base_, model::Trigger::Schedule, base_});
   must(store().set_pause(ws_, a, {},
-                         model::Pause{.note = "x", .until = {}, .since = base_, .by = "y"}));
+                         model::Pause{.note = "x", .until = {}, .since = base_, .by = "y"}, {}));
   EXPECT_THAT(must(store().apply_plan(leader(), steps)),
               ElementsAre(PlanResult::Stale, PlanResult::Applied));
   EXPECT_EQ(code_of(store().get_run(ws_, RunId("ra"))), Code::NotFound);
@@ -255,7 +255,7 @@ TEST_P(StoreContract, PlanSupersedesWaitingRunsAndCancelsRunningOnes) {
 TEST_P(StoreContract, AnElapsedPauseIsClearedByThePlanner) {
   const JobId id = add(job("j1"));
   must(store().set_pause(ws_, id, {},
-                         model::Pause{.note = "n", .until = base_, .since = base_, .by = "b"}));
+                         model::Pause{.note = "n", .until = base_, .since = base_, .by = "b"}, {}));
   PlanStep s = step(id);
   s.clear_pause = true;
   s.next_slot = std::nullopt;

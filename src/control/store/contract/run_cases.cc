@@ -266,7 +266,7 @@ TEST_P(StoreContract, RenewalKeepsTheLeaseAndCarriesProgress) {
   }
   EXPECT_EQ(must(other().get_run(ws_, c.run.id)).progress.at("orders"),
             (model::EntityProgress{10, 9, 800, 100}));
-  must(store().request_cancel(ws_, c.run.id));
+  must(store().request_cancel(ws_, c.run.id, {}));
   EXPECT_TRUE(must(store().renew_runs(OwnerId("w1"), Millis(12'000), {&renewal, 1}))
                   .at(0)
                   .cancel_requested);
@@ -439,13 +439,13 @@ TEST_P(StoreContract, TriggerRefusesASecondActiveRun) {
 TEST_P(StoreContract, CancelEndsAQueuedRunAndAsksARunningOne) {
   const JobId id = add(job("j1"));
   trigger(id, "r1");
-  EXPECT_EQ(code_of(store().request_cancel(WorkspaceId("x"), RunId("r1"))), Code::NotFound);
-  EXPECT_EQ(must(store().request_cancel(ws_, RunId("r1"))).state, RunState::Cancelled);
-  EXPECT_EQ(reason_of(store().request_cancel(ws_, RunId("r1"))), "run_ended");
+  EXPECT_EQ(code_of(store().request_cancel(WorkspaceId("x"), RunId("r1"), {})), Code::NotFound);
+  EXPECT_EQ(must(store().request_cancel(ws_, RunId("r1"), {})).state, RunState::Cancelled);
+  EXPECT_EQ(reason_of(store().request_cancel(ws_, RunId("r1"), {})), "run_ended");
   EXPECT_THAT(claim("w1"), IsEmpty());
   trigger(id, "r2");
   const auto c = claim("w1").at(0);
-  const auto asked = must(other().request_cancel(ws_, RunId("r2")));
+  const auto asked = must(other().request_cancel(ws_, RunId("r2"), {}));
   EXPECT_EQ(asked.state, RunState::Running);
   EXPECT_TRUE(asked.cancel_requested);
   // A commit already made wins.
@@ -459,7 +459,7 @@ TEST_P(StoreContract, ACancelledRunIsNotQueuedAgain) {
   const JobId id = add(job("j1"));
   trigger(id, "r1");
   const auto c = claim("w1").at(0);
-  must(store().request_cancel(ws_, RunId("r1")));
+  must(store().request_cancel(ws_, RunId("r1"), {}));
   AttemptEnd end = end_of(c, RunState::Queued);
   end.not_before = now();
   EXPECT_TRUE(must(store().finish_attempts({&end, 1})).at(0));

@@ -20,6 +20,11 @@ Capabilities MemoryStore::capabilities() const {
   return {.durable = false, .shared = false, .pushes_changes = true, .name = "memory"};
 }
 
+Result<std::optional<std::string>> MemoryStore::find_replay(const Idempotency& once) {
+  const std::scoped_lock lock(mutex_);
+  return replay(once);
+}
+
 std::unique_ptr<Subscription> MemoryStore::watch(ChangeHandler handler) {
   return hub_.subscribe(std::move(handler));
 }
@@ -134,7 +139,10 @@ void MemoryStore::forget_revisions(JobRow& row) const {
 
 Result<SyncJob> MemoryStore::update_job(const UpdateJob& update) {
   Write write(*this);
-  TG_TRY(JobRow * row, job_for_write(update.workspace, update.id, update.if_revision));
+  TG_TRY(const auto earlier, replay(update.once));
+  TG_TRY(JobRow * row,
+         job_for_write(update.workspace, update.id, earlier ? IfRevision{} : update.if_revision));
+  if (earlier) return row->job;
   TG_CHECK(check_spec(row->job.workspace, update.id, update.spec));
   SyncJob& job = row->job;
   job.spec = update.spec;
@@ -148,34 +156,43 @@ Result<SyncJob> MemoryStore::update_job(const UpdateJob& update) {
       if (!slot_known(*row, record.first)) add_record(*row, record);
     }
   }
+  remember(update.once, update.id.str());
   write.note(ChangeKind::Job, update.id.str());
   return job;
 }
 
 Result<SyncJob> MemoryStore::set_pause(const WorkspaceId& ws, const JobId& id,
                                        IfRevision if_revision,
-                                       const std::optional<model::Pause>& pause) {
+                                       const std::optional<model::Pause>& pause,
+                                       const std::optional<Idempotency>& once) {
   Write write(*this);
-  TG_TRY(JobRow * row, job_for_write(ws, id, if_revision));
+  TG_TRY(const auto earlier, replay(once));
+  TG_TRY(JobRow * row, job_for_write(ws, id, earlier ? IfRevision{} : if_revision));
+  if (earlier) return row->job;
   row->job.pause = pause;
   row->job.revision += 1;
   row->job.updated_at = clock_.now();
   row->revisions[row->job.revision] = row->job.spec;
   forget_revisions(*row);
+  remember(once, id.str());
   write.note(ChangeKind::Job, id.str());
   return row->job;
 }
 
 Result<SyncJob> MemoryStore::reset_job(const WorkspaceId& ws, const JobId& id,
-                                       IfRevision if_revision) {
+                                       IfRevision if_revision,
+                                       const std::optional<Idempotency>& once) {
   Write write(*this);
-  TG_TRY(JobRow * row, job_for_write(ws, id, if_revision));
+  TG_TRY(const auto earlier, replay(once));
+  TG_TRY(JobRow * row, job_for_write(ws, id, earlier ? IfRevision{} : if_revision));
+  if (earlier) return row->job;
   row->job.known_state.clear();
   row->job.reset_epoch += 1;
   row->job.revision += 1;
   row->job.updated_at = clock_.now();
   row->revisions[row->job.revision] = row->job.spec;
   forget_revisions(*row);
+  remember(once, id.str());
   write.note(ChangeKind::Job, id.str());
   return row->job;
 }

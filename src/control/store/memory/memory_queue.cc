@@ -363,12 +363,16 @@ void MemoryStore::cancel_run(RunRow& row, Write& write) {
   write.note(ChangeKind::Run, row.run.id.str());
 }
 
-Result<Run> MemoryStore::request_cancel(const WorkspaceId& ws, const RunId& id) {
+Result<Run> MemoryStore::request_cancel(const WorkspaceId& ws, const RunId& id,
+                                        const std::optional<Idempotency>& once) {
   Write write(*this);
   RunRow* row = find_run(ws, id);
   if (row == nullptr) return rules::run_not_found(id);
+  TG_TRY(const auto earlier, replay(once));
+  if (earlier) return row->run;
   if (model::is_terminal(row->run.state)) return rules::run_ended(row->run);
   cancel_run(*row, write);
+  remember(once, id.str());
   return row->run;
 }
 

@@ -39,6 +39,7 @@ class MemoryStore final : public Store {
   Capabilities capabilities() const override;
   Result<Instant> now() override { return clock_.now(); }
   Status ping() override { return {}; }
+  Result<std::optional<std::string>> find_replay(const Idempotency& once) override;
   std::unique_ptr<Subscription> watch(ChangeHandler handler) override;
 
   // jobs
@@ -48,9 +49,10 @@ class MemoryStore final : public Store {
   Result<Listing<model::SyncJob>> list_jobs(const JobQuery& query) override;
   Result<model::SyncJob> update_job(const UpdateJob& update) override;
   Result<model::SyncJob> set_pause(const WorkspaceId& ws, const JobId& id, IfRevision if_revision,
-                                   const std::optional<model::Pause>& pause) override;
-  Result<model::SyncJob> reset_job(const WorkspaceId& ws, const JobId& id,
-                                   IfRevision if_revision) override;
+                                   const std::optional<model::Pause>& pause,
+                                   const std::optional<Idempotency>& once) override;
+  Result<model::SyncJob> reset_job(const WorkspaceId& ws, const JobId& id, IfRevision if_revision,
+                                   const std::optional<Idempotency>& once) override;
   Status delete_job(const WorkspaceId& ws, const JobId& id, IfRevision if_revision) override;
 
   // queue
@@ -68,7 +70,8 @@ class MemoryStore final : public Store {
   Result<std::size_t> release_orphans(const LeaderLease& lease,
                                       std::span<const OrphanDecision> decisions) override;
   Result<Created<RunId>> trigger_run(const TriggerRun& trigger) override;
-  Result<model::Run> request_cancel(const WorkspaceId& ws, const RunId& run) override;
+  Result<model::Run> request_cancel(const WorkspaceId& ws, const RunId& run,
+                                    const std::optional<Idempotency>& once) override;
 
   // history
   Result<model::Run> get_run(const WorkspaceId& ws, const RunId& id) override;

@@ -10,6 +10,8 @@
 namespace tidegate::store::sqlite {
 
 // The id made by an earlier request with this key; Conflict `idempotency_mismatch`.
+Result<std::optional<std::string>> find_replay(Db& db, Instant now, const Idempotency& once);
+// The same within a write; nullopt without a key.
 Result<std::optional<std::string>> replay(Tx& tx, const std::optional<Idempotency>& once);
 Status remember(Tx& tx, const std::optional<Idempotency>& once, const std::string& id);
 

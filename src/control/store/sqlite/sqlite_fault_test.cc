@@ -48,6 +48,34 @@ class SqliteFault : public testing::Test {
   static Result<Created<WorkspaceId>> write(Store& store, const std::string& name) {
     return store.create_workspace({.id = WorkspaceId(name), .name = name}, {});
   }
+  // In the workspace `default`, due now.
+  WorkspaceId make_jobs(Store& store, std::initializer_list<std::string> ids) const {
+    const WorkspaceId ws = must(store.find_workspace("default")).id;
+    model::Connection c{.id = ConnectionId("src"), .workspace = ws};
+    c.kind = model::ConnectionKind::Source;
+    c.name = "c";
+    must(store.create_connection(c, {}));
+    c.id = ConnectionId("dst");
+    c.kind = model::ConnectionKind::Destination;
+    must(store.create_connection(c, {}));
+    for (const std::string& id : ids) {
+      model::SyncJob job{.id = JobId(id), .workspace = ws};
+      job.spec.name = id;
+      job.spec.source_id = ConnectionId("src");
+      job.spec.destination_id = ConnectionId("dst");
+      job.next_slot = clock_.now();
+      must(store.create_job(job, {}));
+    }
+    return ws;
+  }
+  // As damage, or a newer version of the server, leaves it.
+  void spoil(const std::string& sql) const {
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open(path_.c_str(), &db), SQLITE_OK);
+    EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK);
+    EXPECT_GT(sqlite3_changes(db), 0) << sql;
+    sqlite3_close(db);
+  }
   // Bounds the size of files of this process, as a full disk does; 0: no bound.
   static void bound_files(rlim_t bytes) {
     signal(SIGXFSZ, SIG_IGN);
@@ -148,24 +176,40 @@ int install_gate(sqlite3* db, const char**, const sqlite3_api_routines*) {
                                  nullptr);
 }
 
+TEST_F(SqliteFault, OneUnreadableRowHoldsUpNoOther) {
+  const auto store = must(open());
+  const WorkspaceId ws = make_jobs(*store, {"bad spec", "bad job", "good"});
+  spoil("UPDATE job_revisions SET spec = '{' WHERE job_id = 'bad spec'");
+  spoil("UPDATE sync_jobs SET success_durations = '{' WHERE id = 'bad job'");
+  const auto due = must(store->due_jobs(clock_.now(), 10));
+  ASSERT_EQ(due.jobs.size(), 1U);
+  EXPECT_EQ(due.jobs[0].job.id, JobId("good"));
+
+  // The unreadable ones were first: they must not take the place of the one that can be claimed.
+  for (const char* id : {"bad spec", "bad job", "good"}) {
+    must(store->trigger_run({.workspace = ws, .job = JobId(id), .run = RunId(id)}));
+  }
+  const ClaimParams one{.owner = OwnerId("w"), .max = 1, .lease_ttl = Millis(1'000)};
+  const auto claimed = must(store->claim_runs(one)).runs;
+  ASSERT_EQ(claimed.size(), 1U);
+  EXPECT_EQ(claimed[0].run.id, RunId("good"));
+  EXPECT_EQ(must(store->claim_runs(one)).runs.size(), 0U);
+
+  spoil(
+      "UPDATE sync_runs SET state = 'running', lease_until = 0, lease_boot_id = 'boot-1', detail "
+      "= '{' WHERE id = 'bad spec'");
+  clock_.advance(Millis(1'001));
+  const auto expired = must(store->expired_runs(10));
+  ASSERT_EQ(expired.size(), 1U);
+  EXPECT_EQ(expired[0].run.id, RunId("good"));
+}
+
 // Three long lists stopped every commit: the poller waited for a reader while it held commits up.
 TEST_F(SqliteFault, SlowListsHoldUpNeitherCommitsNorPlanningNorSingleThings) {
   auto* const extension = reinterpret_cast<void (*)()>(install_gate);
   ASSERT_EQ(sqlite3_auto_extension(extension), SQLITE_OK);
   const auto store = must(open());
-  const WorkspaceId ws = must(store->find_workspace("default")).id;
-  model::Connection c{.id = ConnectionId("src"), .workspace = ws};
-  c.kind = model::ConnectionKind::Source;
-  c.name = "c";
-  must(store->create_connection(c, {}));
-  c.id = ConnectionId("dst");
-  c.kind = model::ConnectionKind::Destination;
-  must(store->create_connection(c, {}));
-  model::SyncJob job{.id = JobId("job"), .workspace = ws};
-  job.spec.name = "job";
-  job.spec.source_id = ConnectionId("src");
-  job.spec.destination_id = ConnectionId("dst");
-  must(store->create_job(job, {}));
+  const WorkspaceId ws = make_jobs(*store, {"job"});
 
   std::vector<std::jthread> readers;
   for (int i = 0; i < 5; ++i) {

@@ -139,22 +139,26 @@ Result<Listing<SyncJob>> SqliteStore::list_jobs(const JobQuery& query) {
 // Reads the job, lets `change` alter it and writes it under the next revision.
 Result<SyncJob> SqliteStore::change_job(const WorkspaceId& ws, const JobId& id,
                                         IfRevision if_revision,
+                                        const std::optional<Idempotency>& once,
                                         const std::function<Status(Tx&, SyncJob&)>& change) {
   return writer_.run([&](Tx& tx) -> Result<SyncJob> {
     TG_TRY(auto job, load_job(tx.db, ws, id));
     if (!job) return rules::job_not_found(id);
+    TG_TRY(const auto earlier, replay(tx, once));
+    if (earlier) return std::move(*job);
     if (if_revision && *if_revision != job->revision) return rules::stale_revision(job->revision);
     job->revision += 1;
     job->updated_at = tx.now;
     TG_CHECK(change(tx, *job));
     TG_CHECK(save_job(tx.db, *job));
+    TG_CHECK(remember(tx, once, id.str()));
     tx.note(ChangeKind::Job, id.str());
     return std::move(*job);
   });
 }
 
 Result<SyncJob> SqliteStore::update_job(const UpdateJob& update) {
-  return change_job(update.workspace, update.id, update.if_revision,
+  return change_job(update.workspace, update.id, update.if_revision, update.once,
                     [&](Tx& tx, SyncJob& job) -> Status {
                       TG_CHECK(check_spec(tx.db, job.workspace, job.id, update.spec));
                       job.spec = update.spec;
@@ -171,16 +175,18 @@ Result<SyncJob> SqliteStore::update_job(const UpdateJob& update) {
 
 Result<SyncJob> SqliteStore::set_pause(const WorkspaceId& ws, const JobId& id,
                                        IfRevision if_revision,
-                                       const std::optional<model::Pause>& pause) {
-  return change_job(ws, id, if_revision, [&](Tx&, SyncJob& job) -> Status {
+                                       const std::optional<model::Pause>& pause,
+                                       const std::optional<Idempotency>& once) {
+  return change_job(ws, id, if_revision, once, [&](Tx&, SyncJob& job) -> Status {
     job.pause = pause;
     return {};
   });
 }
 
 Result<SyncJob> SqliteStore::reset_job(const WorkspaceId& ws, const JobId& id,
-                                       IfRevision if_revision) {
-  return change_job(ws, id, if_revision, [&](Tx& tx, SyncJob& job) -> Status {
+                                       IfRevision if_revision,
+                                       const std::optional<Idempotency>& once) {
+  return change_job(ws, id, if_revision, once, [&](Tx& tx, SyncJob& job) -> Status {
     job.reset_epoch += 1;
     job.known_state.clear();
     return save_states(tx.db, job.id, job.known_state);

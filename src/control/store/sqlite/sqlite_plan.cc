@@ -65,22 +65,41 @@ Status SqliteStore::release_leader(const LeaderLease& lease) {
 
 // ---- planning
 
+namespace {
+
+Result<PlanView> plan_view(Db& db, JobHead head) {
+  PlanView view{.job = std::move(head.job), .active = {}};
+  TG_TRY(view.job.spec, load_spec(db, view.job.id, view.job.revision));
+  TG_TRY(view.active, active_runs(db, view.job.id));
+  return view;
+}
+
+}  // namespace
+
 Result<QueueStore::Due> SqliteStore::due_jobs(Instant now, std::size_t limit) {
   return quick_.snapshot([&](Db& db) -> Result<Due> {
     Due due;
+    std::vector<JobHead> heads;
     TG_CHECK(db.each(
         "SELECT " TG_JOB_COLUMNS
         " FROM sync_jobs WHERE next_slot <= ? ORDER BY "
         "next_slot, id LIMIT ?",
         [&](Row r) -> Status {
-          TG_TRY(auto head, job_head_from(r));
-          due.jobs.push_back({std::move(head.job), {}});
+          if (auto head = job_head_from(r)) {
+            heads.push_back(std::move(*head));
+          } else if (!bad_rows_.skip("job", r.text(0), head.error())) {
+            return fail(head.error());
+          }
           return {};
         },
         now, limit));
-    for (PlanView& view : due.jobs) {
-      TG_TRY(view.job.spec, load_spec(db, view.job.id, view.job.revision));
-      TG_TRY(view.active, active_runs(db, view.job.id));
+    for (JobHead& head : heads) {
+      const std::string id = head.job.id.str();
+      if (auto view = plan_view(db, std::move(head))) {
+        due.jobs.push_back(std::move(*view));
+      } else if (!bad_rows_.skip("job", id, view.error())) {
+        return fail(view.error());
+      }
     }
     TG_CHECK(db.maybe(
         "SELECT next_slot FROM sync_jobs WHERE next_slot > ? ORDER BY next_slot LIMIT "
@@ -279,14 +298,18 @@ Result<Created<RunId>> SqliteStore::trigger_run(const TriggerRun& trigger) {
   });
 }
 
-Result<Run> SqliteStore::request_cancel(const WorkspaceId& ws, const RunId& id) {
+Result<Run> SqliteStore::request_cancel(const WorkspaceId& ws, const RunId& id,
+                                        const std::optional<Idempotency>& once) {
   return writer_.run([&](Tx& tx) -> Result<Run> {
     TG_TRY(auto run, find_run(tx.db, id));
     if (!run || (!ws.empty() && run->workspace != ws)) return rules::run_not_found(id);
+    TG_TRY(const auto earlier, replay(tx, once));
+    if (earlier) return std::move(*run);
     if (model::is_terminal(run->state)) return rules::run_ended(*run);
     TG_TRY(auto head, find_job_head(tx.db, run->job));
     TG_CHECK(cancel_run(tx, *run, *head));
     TG_CHECK(update_job_progress(tx.db, *head));
+    TG_CHECK(remember(tx, once, id.str()));
     return std::move(*run);
   });
 }

@@ -76,16 +76,27 @@ class ClaimLoader {
  public:
   explicit ClaimLoader(Db& db) : db_(db) {}
 
-  Result<ClaimedRun> load(Run run, JobHead head) {
-    ClaimedRun out;
-    out.job = std::move(head.job);
+  struct Loaded {
+    ClaimedRun run;
+    Fence fence{};  // of the job's newest attempt
+  };
+  Result<Loaded> load(Run run) {
+    Loaded loaded;
+    ClaimedRun& out = loaded.run;
+    TG_TRY(auto head, find_job_head(db_, run.job));
+    if (!head) {
+      return fail(Code::Internal, "a run refers to the job '" + run.job.str() +
+                                      "', which the store does not hold; this is a defect");
+    }
+    loaded.fence = head->fence;
+    out.job = std::move(head->job);
     TG_TRY(out.job.spec, load_spec(db_, run.job, run.job_revision));
     TG_TRY(out.job.known_state, load_states(db_, run.job));
     out.job.revision = run.job_revision;
     TG_TRY(out.source, connection(out.job.spec.source_id));
     TG_TRY(out.destination, connection(out.job.spec.destination_id));
     out.run = std::move(run);
-    return out;
+    return loaded;
   }
 
  private:
@@ -108,13 +119,16 @@ struct Chosen {
   std::string exclusive_key;
 };
 
-Result<std::vector<Chosen>> choose(Db& db, Instant now, std::size_t max) {
+// Without the rows of `left_out`.
+Result<std::vector<Chosen>> choose(Db& db, Instant now, std::size_t max,
+                                   const std::set<std::int64_t>& left_out) {
   std::vector<Chosen> chosen;
   if (max == 0) return chosen;
   Chooser chooser(db);
   // The walk ends when enough are found; the writes come after it, as they move its index.
   bool enough = false;
   const auto look = [&](Row r) -> Status {
+    if (left_out.contains(r.integer(0))) return {};
     const Candidate c{r.integer(0), JobId(r.text(1)), ConnectionId(r.text(2)), r.flag(3)};
     TG_TRY(auto key, chooser.admit(c));
     if (key) chosen.push_back({c.row, std::move(*key)});
@@ -138,6 +152,45 @@ Result<std::optional<Instant>> next_start(Db& db, Instant now) {
   return next;
 }
 
+struct ToStart {
+  std::int64_t row;
+  ClaimLoader::Loaded loaded;  // with run.exclusive_key set
+};
+
+Result<ClaimLoader::Loaded> load_queued(Db& db, ClaimLoader& loader, std::int64_t row) {
+  Run run;
+  TG_CHECK(db.maybe(
+      "SELECT " TG_RUN_COLUMNS " FROM sync_runs WHERE rowid = ?",
+      [&](Row r) -> Status {
+        TG_TRY(run, run_from(r));
+        return {};
+      },
+      row));
+  return loader.load(std::move(run));
+}
+
+// Chooses again without those that cannot be read: one must not take the place of another.
+Result<std::vector<ToStart>> load_chosen(Db& db, Instant now, std::size_t max, BadRows& bad) {
+  std::set<std::int64_t> left_out;
+  for (;;) {
+    TG_TRY(const auto chosen, choose(db, now, max, left_out));
+    const std::size_t known = left_out.size();
+    ClaimLoader loader(db);
+    std::vector<ToStart> out;
+    for (const Chosen& c : chosen) {
+      if (auto loaded = load_queued(db, loader, c.row)) {
+        loaded->run.run.exclusive_key = c.exclusive_key;
+        out.push_back({c.row, std::move(*loaded)});
+      } else if (bad.skip("run", "row " + std::to_string(c.row), loaded.error())) {
+        left_out.insert(c.row);
+      } else {
+        return fail(loaded.error());
+      }
+    }
+    if (left_out.size() == known) return out;
+  }
+}
+
 }  // namespace
 
 Result<QueueStore::Claim> SqliteStore::claim_runs(const ClaimParams& params) {
@@ -155,33 +208,25 @@ Result<QueueStore::Claim> SqliteStore::claim_runs(const ClaimParams& params) {
   if (!waiting) return claim;
   return writer_.run([&](Tx& tx) -> Result<Claim> {
     Claim taken;
-    TG_TRY(const auto chosen, choose(tx.db, tx.now, params.max));
-    ClaimLoader loader(tx.db);
-    for (const Chosen& c : chosen) {
-      Run run;
-      TG_CHECK(tx.db.maybe(
-          "SELECT " TG_RUN_COLUMNS " FROM sync_runs WHERE rowid = ?",
-          [&](Row r) -> Status {
-            TG_TRY(run, run_from(r));
-            return {};
-          },
-          c.row));
-      TG_TRY(auto head, find_job_head(tx.db, run.job));
-      head->fence = rules::next_fence(head->fence, tx.now);
-      head->job.last_run_at = tx.now;
-      rules::begin_attempt(run, params.owner, head->fence, c.exclusive_key, tx.now);
+    TG_TRY(auto chosen, load_chosen(tx.db, tx.now, params.max, bad_rows_));
+    std::map<JobId, Fence> fences;  // a job that may overlap has several runs here
+    for (auto& [row, loaded] : chosen) {
+      Run& run = loaded.run.run;
+      Fence& fence = fences.try_emplace(run.job, loaded.fence).first->second;
+      fence = rules::next_fence(fence, tx.now);
+      loaded.run.job.last_run_at = tx.now;
+      rules::begin_attempt(run, params.owner, fence, std::move(run.exclusive_key), tx.now);
       TG_CHECK(tx.db.exec(
           "UPDATE sync_runs SET state = 'running', attempt = ?, started_at = ?, owner = ?, fence = "
           "?, lease_boot_id = ?, lease_until = ?, lease_expires_at = ?, error_kind = '', error = "
           "'', exclusive_key = ?, detail = ? WHERE rowid = ? AND state = 'queued'",
           run.attempt, run.started_at, run.owner, run.fence, options_.boot_id,
           (tx.boot_now + params.lease_ttl).time_since_epoch().count(), tx.now + params.lease_ttl,
-          run.exclusive_key, run_detail(run), c.row));
-      TG_CHECK(tx.db.exec("UPDATE sync_jobs SET fence = ?, last_run_at = ? WHERE id = ?",
-                          head->fence, tx.now, run.job));
+          run.exclusive_key, run_detail(run), row));
+      TG_CHECK(tx.db.exec("UPDATE sync_jobs SET fence = ?, last_run_at = ? WHERE id = ?", fence,
+                          tx.now, run.job));
       tx.note(ChangeKind::Run, run.id.str());
-      TG_TRY(auto loaded, loader.load(std::move(run), std::move(*head)));
-      taken.runs.push_back(std::move(loaded));
+      taken.runs.push_back(std::move(loaded.run));
     }
     TG_TRY(taken.next, next_start(tx.db, tx.now));
     return taken;
@@ -288,17 +333,23 @@ Result<std::vector<ClaimedRun>> SqliteStore::expired_runs(std::size_t limit) {
         " FROM sync_runs WHERE state = 'running' AND "
         "(lease_boot_id <> ? OR lease_until <= ?) LIMIT ?",
         [&](Row r) -> Status {
-          TG_TRY(auto run, run_from(r));
-          runs.push_back(std::move(run));
+          if (auto run = run_from(r)) {
+            runs.push_back(std::move(*run));
+          } else if (!bad_rows_.skip("run", r.text(0), run.error())) {
+            return fail(run.error());
+          }
           return {};
         },
         options_.boot_id, clock_.boot_now().time_since_epoch().count(), limit));
     ClaimLoader loader(db);
     std::vector<ClaimedRun> expired;
     for (Run& run : runs) {
-      TG_TRY(auto head, find_job_head(db, run.job));
-      TG_TRY(auto loaded, loader.load(std::move(run), std::move(*head)));
-      expired.push_back(std::move(loaded));
+      const std::string id = run.id.str();
+      if (auto loaded = loader.load(std::move(run))) {
+        expired.push_back(std::move(loaded->run));
+      } else if (!bad_rows_.skip("run", id, loaded.error())) {
+        return fail(loaded.error());
+      }
     }
     return expired;
   });

@@ -12,6 +12,7 @@
 
 #include "control/store/change_hub.h"
 #include "control/store/rules.h"
+#include "control/store/sqlite/bad_rows.h"
 #include "control/store/sqlite/file_guard.h"
 #include "control/store/sqlite/read_cache.h"
 #include "control/store/sqlite/readers.h"
@@ -32,6 +33,7 @@ class SqliteStore final : public Store {
   Capabilities capabilities() const override;
   Result<Instant> now() override { return clock_.now(); }
   Status ping() override;
+  Result<std::optional<std::string>> find_replay(const Idempotency& once) override;
   std::unique_ptr<Subscription> watch(ChangeHandler handler) override;
 
   // jobs
@@ -41,9 +43,10 @@ class SqliteStore final : public Store {
   Result<Listing<model::SyncJob>> list_jobs(const JobQuery& query) override;
   Result<model::SyncJob> update_job(const UpdateJob& update) override;
   Result<model::SyncJob> set_pause(const WorkspaceId& ws, const JobId& id, IfRevision if_revision,
-                                   const std::optional<model::Pause>& pause) override;
-  Result<model::SyncJob> reset_job(const WorkspaceId& ws, const JobId& id,
-                                   IfRevision if_revision) override;
+                                   const std::optional<model::Pause>& pause,
+                                   const std::optional<Idempotency>& once) override;
+  Result<model::SyncJob> reset_job(const WorkspaceId& ws, const JobId& id, IfRevision if_revision,
+                                   const std::optional<Idempotency>& once) override;
   Status delete_job(const WorkspaceId& ws, const JobId& id, IfRevision if_revision) override;
 
   // queue
@@ -61,7 +64,8 @@ class SqliteStore final : public Store {
   Result<std::size_t> release_orphans(const LeaderLease& lease,
                                       std::span<const OrphanDecision> decisions) override;
   Result<Created<RunId>> trigger_run(const TriggerRun& trigger) override;
-  Result<model::Run> request_cancel(const WorkspaceId& ws, const RunId& run) override;
+  Result<model::Run> request_cancel(const WorkspaceId& ws, const RunId& run,
+                                    const std::optional<Idempotency>& once) override;
 
   // history
   Result<model::Run> get_run(const WorkspaceId& ws, const RunId& id) override;
@@ -100,6 +104,7 @@ class SqliteStore final : public Store {
   void poll_changes(const std::stop_token& stop);
   bool tell_foreign_changes(Db& db, Counters& foreign);
   Result<model::SyncJob> change_job(const WorkspaceId& ws, const JobId& id, IfRevision if_revision,
+                                    const std::optional<Idempotency>& once,
                                     const std::function<Status(Tx&, model::SyncJob&)>& change);
 
   const SqliteOptions options_;
@@ -107,6 +112,7 @@ class SqliteStore final : public Store {
   ChangeHub hub_;
   std::unique_ptr<WalIndex> index_;
   FileGuard guard_;
+  BadRows bad_rows_;
   ReadCache cache_;
   // Lists and searches, which may take long; and what is bounded, so that neither planning nor a
   // request for one thing waits for a list.

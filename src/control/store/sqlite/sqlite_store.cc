@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "control/store/sqlite/keys.h"
 #include "control/store/sqlite/schema.h"
 #include "control/store/sqlite/sqlite_state.h"
 
@@ -136,6 +137,11 @@ SqliteStore::~SqliteStore() {
 
 Capabilities SqliteStore::capabilities() const {
   return {.durable = true, .shared = true, .pushes_changes = true, .name = "sqlite"};
+}
+
+Result<std::optional<std::string>> SqliteStore::find_replay(const Idempotency& once) {
+  TG_TRY(const Instant at, now());
+  return quick_.read([&](Db& db) { return sqlite::find_replay(db, at, once); });
 }
 
 Status SqliteStore::ping() {
