@@ -154,10 +154,12 @@ Result<std::vector<std::string>> select_columns(const EntityInfo& entity,
     columns.push_back(name);
   }
   if (columns.empty() && errors.empty()) {
-    errors.push_back({fmt::format("entities[\"{}\"].columns", entity.name),
-                      all.empty() ? "there is no column: an empty file has not even a header"
-                                  : "no column is left; include at least one",
-                      {}});
+    errors.push_back(
+        {fmt::format("entities[\"{}\"].columns", entity.name),
+         all.empty() ? "there is no column: an empty file has not even a header, and rows that "
+                       "cannot be read have none"
+                     : "no column is left; include at least one",
+         {}});
   }
   if (!errors.empty()) {
     std::string message = fmt::format("entity \"{}\": {}", entity.name, errors.front().message);

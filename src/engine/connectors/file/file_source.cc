@@ -5,6 +5,8 @@
 #include <array>
 #include <charconv>
 #include <map>
+#include <optional>
+#include <string>
 
 #include "engine/connectors/file/config.h"
 #include "engine/connectors/file/file_connector.h"
@@ -188,7 +190,7 @@ class FileSource final : public Source {
     return &it->second;
   }
 
-  static EntityInfo describe_entity(const FileEntity& entity, const Table& table) {
+  EntityInfo describe_entity(const FileEntity& entity, const Table& table) const {
     EntityInfo info;
     info.name = entity.name;
     info.schema = table.schema();
@@ -206,9 +208,26 @@ class FileSource final : public Source {
       }
     }
     if (info.schema->num_fields() == 0) {
-      info.warnings.push_back("the file is empty: it has no columns, not even a header");
+      info.warnings.push_back(
+          "it has no columns: it is empty, without even a header, or none of its rows can be read");
+    }
+    if (auto warning = wrong_delimiter(entity, *info.schema)) {
+      info.warnings.push_back(std::move(*warning));
     }
     return info;
+  }
+
+  // Loaded as one column without a word, such a file is found out only by who needs the others.
+  std::optional<std::string> wrong_delimiter(const FileEntity& entity,
+                                             const arrow::Schema& schema) const {
+    if (entity.format != Format::Csv || config_.delimiter || schema.num_fields() != 1) return {};
+    const std::string& name = schema.field(0)->name();
+    const auto at = name.find_first_of(";|\t");
+    if (at == std::string::npos) return {};
+    return fmt::format(
+        "it has one column, \"{}\"; when its fields are separated by \"{}\", set `delimiter` to "
+        "that",
+        name, name[at] == '\t' ? "\\t" : name.substr(at, 1));
   }
 
   const SourceConfig config_;

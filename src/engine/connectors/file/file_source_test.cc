@@ -177,6 +177,27 @@ TEST_F(FileSourceTest, EmptyAndHeaderOnlyFiles) {
   EXPECT_TRUE(got.rows.empty());
 }
 
+TEST_F(FileSourceTest, AHeaderOfOneColumnThatHoldsAnotherDelimiterIsPointedAt) {
+  struct Case {
+    std::string header, config, names;  // of the delimiter; empty: no warning
+  };
+  const Case cases[] = {{"id;v", "", "\";\""},    {"id|v", "", "\"|\""},
+                        {"id\tv", "", "\"\\t\""}, {"id;v,w", "", ""},
+                        {"id v", "", ""},         {"id|v", R"(, "delimiter": ",")", ""}};
+  for (const Case& c : cases) {
+    write("one.csv", c.header + "\n1\n");
+    const auto found = (*source(R"({"path": "one.csv")" + c.config + "}"))->discover({});
+    ASSERT_TRUE(found) << found.error().message;
+    const auto& warnings = found->entities.at(0).warnings;
+    ASSERT_EQ(warnings.size(), c.names.empty() ? 0U : 1U) << c.header;
+    if (!c.names.empty()) {
+      EXPECT_NE(warnings[0].find("separated by " + c.names + ", set `delimiter`"),
+                std::string::npos)
+          << warnings[0];
+    }
+  }
+}
+
 TEST_F(FileSourceTest, GzipOfSeveralMembersAndTabs) {
   write_gzip("x.tsv.gz", "a\tb\n1\t2\n");
   write_gzip("x.tsv.gz", "3\t\"4\n5\"\n", "ab");
