@@ -79,6 +79,11 @@ int run(std::span<char*> argv) {
                        .catch_interrupts = catch_interrupts,
                        .password_in_argv = scrub_passwords(argv),
                        .program = own_path()};
+  context.configured_data = [&context]() -> std::optional<std::string> {
+    const auto config = read_config(context, cli::Args());
+    if (!config || config->settings.at("data").origin != Origin::File) return std::nullopt;
+    return config->data_dir;
+  };
   try {
     const Result<int> code = dispatch(context, words);
     if (code && *context.io.out_failed != 0) {

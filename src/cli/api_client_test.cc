@@ -55,6 +55,17 @@ TEST_F(Locate, WithoutAHomeTheFolderIsTheServers) {
   }
 }
 
+// Seen here: a server of ./tidegate.yaml was not found by commands in the same folder.
+TEST_F(Locate, TheFolderOfTheConfigurationFileIsLookedAt) {
+  write("configured/server.json", R"({"url":"http://127.0.0.1:9009"})");
+  context_.configured_data = [this] { return std::optional(home_ + "/configured"); };
+  EXPECT_EQ(locate(context_, args_)->url, "http://127.0.0.1:9009");
+  env_["TIDEGATE_DATA"] = "";  // as good as unset
+  EXPECT_EQ(locate(context_, args_)->url, "http://127.0.0.1:9009");
+  env_["TIDEGATE_DATA"] = home_ + "/elsewhere";
+  EXPECT_FALSE(locate(context_, args_));
+}
+
 TEST_F(Locate, NothingKnownSaysWhatToDo) {
   const auto t = locate(context_, args_);
   ASSERT_FALSE(t);

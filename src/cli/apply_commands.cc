@@ -49,26 +49,40 @@ Result<std::string> execute(ApiClient& api, const Change& change, const Ids& sou
   return text_at(made, "id");
 }
 
+// The next change would fail the same way.
+bool is_hopeless(Code code) {
+  return code == Code::Unavailable || code == Code::Unauthorized || code == Code::Cancelled;
+}
+
+// One change that is refused stops no other; each refusal is named.
 Status execute_all(ApiClient& api, const ApplyPlan& plan, const Existing& existing) {
   Ids sources = ids_of(existing.items[0]);
   Ids destinations = ids_of(existing.items[1]);
   std::size_t done = 0;
+  std::optional<Error> failed;
   for (const Change& change : plan.changes) {
     const std::string what = fmt::format(
         "{} \"{}\"", kSectionNames[static_cast<std::size_t>(change.section)], change.name);
     auto id = execute(api, change, sources, destinations);
     if (!id) {
-      Error error = std::move(id).error();
-      error.message = fmt::format(
-          "{}: {} ({} of {} changes were made; running the command again makes the rest)", what,
-          error.message, done, plan.changes.size());
-      return fail(std::move(error));
+      Error& error = id.error();
+      if (!failed) failed.emplace(error.code, "", error.reason, std::vector<FieldError>());
+      failed->details.push_back({what, std::move(error.message), std::nullopt});
+      for (FieldError& d : error.details) {
+        failed->details.push_back({fmt::format("{} {}", what, d.field), std::move(d.message), {}});
+      }
+      if (is_hopeless(error.code)) break;
+      continue;
     }
     if (change.section == Section::Source) sources[change.name] = *id;
     if (change.section == Section::Destination) destinations[change.name] = *id;
     ++done;
   }
-  return {};
+  if (!failed) return {};
+  failed->message = fmt::format(
+      "{} of {} changes were made; running the command again makes what is left of them", done,
+      plan.changes.size());
+  return fail(std::move(*failed));
 }
 
 Result<int> apply(Context& context, const Args& args) {

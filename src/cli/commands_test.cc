@@ -121,6 +121,28 @@ TEST_F(Commands, EditSendsTheWholeJobUnderItsRevision) {
   EXPECT_EQ(run({"jobs", "edit", "nightly"}), 2) << "nothing to change and no terminal";
 }
 
+// Seen here: another cron expression moved the job to UTC; options of one entity erased those of
+// the others, and with several only the last one got them.
+TEST_F(Commands, EditKeepsWhatItWasNotTold) {
+  server_.on("PUT", kWs + "/sync-jobs/j1", 200, R"({"data":{"id":"j1"}})");
+  server_.on("GET", kWs + "/sync-jobs/j1", 200,
+             R"({"data":{"id":"j1","revision":4,"name":"nightly",
+                 "schedule":{"cron":"0 2 * * *","timezone":"Asia/Tokyo","dst":"once"},
+                 "entities":{"t":{"cursor":"c","where":"x > 1"},"u":{"cursor":"d"}}}})");
+  const auto sent = [&] { return boost::json::parse(server_.requests.back().body); };
+  EXPECT_EQ(run({"jobs", "edit", "nightly", "--cron", "0 3 * * *"}), 0) << err_;
+  EXPECT_EQ(sent().at("schedule"),
+            boost::json::parse(R"({"cron":"0 3 * * *","timezone":"Asia/Tokyo","dst":"once"})"));
+  EXPECT_EQ(run({"jobs", "edit", "nightly", "--every", "5m"}), 0) << err_;
+  EXPECT_EQ(sent().at("schedule"), boost::json::parse(R"({"every":"5m"})"));
+  EXPECT_EQ(run({"jobs", "edit", "nightly", "--entity", "t", "--entity", "v", "--key", "id"}), 0);
+  EXPECT_EQ(sent().at("entities"),
+            boost::json::parse(R"({"t":{"cursor":"c","where":"x > 1","primaryKey":["id"]},
+                                   "u":{"cursor":"d"},"v":{"primaryKey":["id"]}})"));
+  EXPECT_EQ(run({"jobs", "edit", "nightly", "--cursor", "at"}), 0) << err_;
+  EXPECT_EQ(sent().at("entities").at("*"), boost::json::parse(R"({"cursor":"at"})"));
+}
+
 TEST_F(Commands, RunAndWaitGivesTheRunsExitCode) {
   server_.on("POST", kWs + "/sync-jobs/j1/run", 202, R"({"data":{"runId":"r1"}})");
   EXPECT_EQ(run({"jobs", "run", "nightly"}), 0);

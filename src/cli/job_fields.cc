@@ -66,13 +66,36 @@ void apply_schedule(const Args& args, object& job) {
   for (const char* name : {"cron", "timezone", "dst", "every", "at"}) {
     if (const auto text = args.get(name)) schedule[name] = *text;
   }
-  // A zone alone changes the zone of the schedule that is there.
-  const bool whole =
-      schedule.contains("cron") || schedule.contains("every") || schedule.contains("at");
-  if (!schedule.empty() && !whole && job.contains("schedule") && job["schedule"].is_object()) {
-    for (const auto& [key, v] : schedule) job["schedule"].get_object()[key] = v;
-  } else if (!schedule.empty()) {
-    job["schedule"] = std::move(schedule);
+  if (schedule.empty()) return;
+  const auto* old = job.contains("schedule") ? job["schedule"].if_object() : nullptr;
+  // Another expression keeps the zone, another zone the expression; a schedule of another kind
+  // keeps nothing.
+  const bool same_kind = old != nullptr && !schedule.contains("every") &&
+                         !schedule.contains("at") &&
+                         (!schedule.contains("cron") || old->contains("cron"));
+  object merged = same_kind ? *old : object();
+  for (const auto& [key, v] : schedule) merged[key] = v;
+  job["schedule"] = std::move(merged);
+}
+
+// Into the entry of each named entity, or of all; what else it has stays.
+void apply_entity_options(const Args& args, object& job) {
+  object options;
+  if (const auto cursor = args.get("cursor")) options["cursor"] = *cursor;
+  if (args.has("key")) {
+    boost::json::array columns;
+    for (const std::string& column : args.all("key", true)) columns.emplace_back(column);
+    options["primaryKey"] = std::move(columns);
+  }
+  if (options.empty()) return;
+  value& entities = job["entities"];
+  if (!entities.is_object()) entities = object();
+  std::vector<std::string> names = args.all("entity");
+  if (names.empty()) names = {"*"};
+  for (const std::string& name : names) {
+    value& entry = entities.get_object()[name];
+    if (!entry.is_object()) entry = object();
+    for (const auto& [key, v] : options) entry.get_object()[key] = v;
   }
 }
 
@@ -91,14 +114,7 @@ bool apply_options(const Args& args, object& job) {
     for (const std::string& name : args.all("entity")) names.emplace_back(name);
     job["entityFilter"] = std::move(names);
   }
-  object options;
-  if (const auto cursor = args.get("cursor")) options["cursor"] = *cursor;
-  if (args.has("key")) {
-    boost::json::array columns;
-    for (const std::string& column : args.all("key", true)) columns.emplace_back(column);
-    options["primaryKey"] = std::move(columns);
-  }
-  if (!options.empty()) job["entities"] = object{{args.get_or("entity", "*"), options}};
+  apply_entity_options(args, job);
   if (args.has("enabled")) job["enabled"] = args.get("enabled") == "true";
   return job != before;
 }

@@ -92,7 +92,8 @@ std::string login_path(const Io& io) {
 Result<Target> locate(const Context& context, const Args& args) {
   const Io& io = context.io;
   Target target;
-  const auto data = args.has("data") ? args.get("data") : io.env("TIDEGATE_DATA");
+  auto data = args.has("data") ? args.get("data") : io.env("TIDEGATE_DATA");
+  if (!data || data->empty()) data = context.configured_data();
   target.data_dir = data.value_or(default_data_dir(io));
   const auto login = known_from(io, login_path(io));
   const auto local = local_server(io, target.data_dir);

@@ -19,11 +19,11 @@ struct Target {
   std::string data_dir;  // of a local server; for hints
 };
 
-// Address: --server, TIDEGATE_SERVER, the server.json of --data or TIDEGATE_DATA, `tidegate login`,
-// the server.json of the default data folder. Token: --token-file, TIDEGATE_TOKEN_FILE, the one of
-// the login or of the local data folder, but only for the address that it belongs to: no token is
-// ever sent to another server. NotFound: no address, with what to do. Forbidden, NotFound: a file
-// cannot be read.
+// Address: --server, TIDEGATE_SERVER, the server.json of --data, TIDEGATE_DATA or the configuration
+// file, `tidegate login`, the server.json of the default data folder. Token: --token-file,
+// TIDEGATE_TOKEN_FILE, the one of the login or of the local data folder, but only for the address
+// that it belongs to: no token is ever sent to another server. NotFound: no address, with what to
+// do. Forbidden, NotFound: a file cannot be read.
 Result<Target> locate(const Context& context, const Args& args);
 
 // ${XDG_DATA_HOME:-~/.local/share}/tidegate; ${XDG_CONFIG_HOME:-~/.config}/tidegate/login.json.

@@ -40,6 +40,8 @@ struct Context {
   std::function<void()> catch_interrupts = [] {};
   bool password_in_argv = false;  // there was one, and it was overwritten
   std::string program;            // path of this binary
+  // The data folder that a configuration file names, for finding the server that uses it.
+  std::function<std::optional<std::string>()> configured_data = [] { return std::nullopt; };
 };
 
 enum class Color : char { Green, Red, Yellow, Dim };

@@ -258,3 +258,25 @@ def test_checks_that_hang_do_not_stop_the_api(server):
     for caller in callers:
         caller.join()
     assert len(answered) == 4
+
+
+# Seen here: SIGTERM waited up to 120 s for a discovery that somebody had asked for.
+def test_a_server_that_stops_does_not_wait_for_a_discovery(make_server, bin_dir, tmp_path):
+    asked = tmp_path / "asked"
+    engine = tmp_path / "engine"
+    engine.write_text(f"""#!/bin/sh
+read -r line <&3
+case "$line" in *discover*) : > {asked}; sleep 1000 ;; esac
+printf '%s\\n' "$line" | {bin_dir}/tidegate-sync 3<&0
+""")
+    engine.chmod(0o755)
+    server = make_server(args=("--engine", str(engine)))
+    source = server.api("POST", "/data-sources", {"name": "s", "type": "file", "config": {"path": "a.csv"}})["id"]
+    answers = []
+    client = threading.Thread(target=lambda: answers.append(
+        server.request("POST", f"/api/workspaces/default/data-sources/{source}/discover").status_code))
+    client.start()
+    wait_for(asked.exists, "the engine is asked")
+    server.stop()  # fails after half the limit of a discovery
+    client.join()
+    assert answers == [503]

@@ -9,10 +9,13 @@ std::vector<cli::Command> local_commands() {
   for (cli::Command& c : cron_commands()) out.push_back(std::move(c));
   out.push_back(config_command());
   out.push_back(doctor_command());
+  out.push_back(secrets_rotate_command());
   out.push_back(version_command());
   return out;
 }
 
-std::vector<cli::Group> local_groups() { return {{"cron", "Try out cron expressions"}}; }
+std::vector<cli::Group> local_groups() {
+  return {{"cron", "Try out cron expressions"}, {"secrets", "Keys of the stored secrets"}};
+}
 
 }  // namespace tidegate::app

@@ -17,6 +17,7 @@ cli::Command config_command();
 std::vector<cli::Command> cron_commands();
 cli::Command sync_command();
 cli::Command doctor_command();
+cli::Command secrets_rotate_command();
 std::vector<cli::Command> serve_commands();
 
 // --config FILE and one flag for each configuration key that has one.

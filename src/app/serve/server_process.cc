@@ -71,7 +71,9 @@ Status ServerProcess::open_store() {
          store::open_sqlite_store({.path = path, .lock_patience = config_.scheduler_ttl}, clock_));
   if (parts_ == Parts::Worker) return {};
   TG_TRY(token_, admin_token(config_, rng_));
-  return api::ensure_admin_token(*store_, token_.text.reveal(), clock_, rng_);
+  const std::string kept_at =
+      token_.file.empty() ? "" : fmt::format("{}:{}", host_name(), absolute({token_.file}).front());
+  return api::ensure_admin_token(*store_, token_.text.reveal(), kept_at, clock_, rng_);
 }
 
 Status ServerProcess::start_engine() {
@@ -94,6 +96,7 @@ void ServerProcess::make_worker() {
   worker::WorkerOptions options = worker_options(config_);
   options.path_roots = roots_;
   options.forbidden_paths = forbidden_;
+  options.secret_keys = keys_->key_ids();
   launcher_ = std::make_unique<launch::EngineLauncher>(*children_);
   endpoints_ = std::make_unique<secrets::EndpointResolver>(*keys_);
   worker_ = std::make_unique<worker::Worker>(
@@ -188,6 +191,7 @@ void ServerProcess::keep_house() {
 void ServerProcess::stop() {
   // The API answers while runs are being finished.
   if (worker_) worker_->stop();
+  if (engine_client_) engine_client_->stop();  // a discovery may take longer than anyone waits
   if (http_) http_->stop();
   if (api_) api_->stop();
   if (children_) children_->stop();

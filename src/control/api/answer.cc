@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "control/secrets/tokens.h"
 
 namespace tidegate::api {
 namespace {
@@ -20,8 +21,9 @@ http::Response json_response(int status, const object& body) {
   return response;
 }
 
-void add_etag(http::Response& response, std::int64_t revision) {
-  response.headers.push_back({"ETag", fmt::format("\"{}\"", revision)});
+template <class Tag>
+void add_etag(http::Response& response, const Tag& tag) {
+  response.headers.push_back({"ETag", fmt::format("\"{}\"", tag)});
 }
 
 }  // namespace
@@ -36,6 +38,12 @@ http::Response answer(value data, int status) {
 http::Response answer_resource(value data, std::int64_t revision, int status) {
   http::Response response = answer(std::move(data), status);
   add_etag(response, revision);
+  return response;
+}
+
+http::Response answer_content(value data) {
+  http::Response response = answer(std::move(data));
+  add_etag(response, secrets::sha256_hex(response.body).substr(0, 32));
   return response;
 }
 

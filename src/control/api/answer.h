@@ -22,7 +22,9 @@ namespace tidegate::api {
 http::Response answer(boost::json::value data, int status = 200);
 // With an ETag, which If-Match takes back.
 http::Response answer_resource(boost::json::value data, std::int64_t revision, int status = 200);
-// The same for a text that answer() made.
+// The same for what has no revision: the ETag is of the content.
+http::Response answer_content(boost::json::value data);
+// With a revision, for a text that answer() made.
 http::Response answer_text(std::string body, std::int64_t revision);
 // 201 with Location. `replayed`: an earlier request with the same Idempotency-Key made it.
 http::Response answer_created(boost::json::value data, std::int64_t revision, std::string location,

@@ -60,9 +60,12 @@ class Api {
   std::unique_ptr<Impl> impl_;
 };
 
-// The first admin token: kept when the store has it already. `text` is hashed. Its name is `admin`,
-// or `admin 2` and so on where a person has given that name to another token.
-Status ensure_admin_token(store::Store& store, std::string_view text, const Clock& clock, Rng& rng);
+// A server's own admin token: kept when the store has it already, else it takes the place of the
+// earlier one from the same place. `text` is hashed. `kept_at`: host and file, so that servers with
+// data folders of their own leave each other's tokens alone; empty for the configured one, which
+// all servers share. Its name is `admin`, or `admin 2` and so on where that name is taken.
+Status ensure_admin_token(store::Store& store, std::string_view text, std::string_view kept_at,
+                          const Clock& clock, Rng& rng);
 
 // The OpenAPI document, as served at /api/openapi.json.
 std::string_view openapi_json();

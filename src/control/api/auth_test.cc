@@ -161,12 +161,24 @@ TEST_F(AuthTest, ListOfWorkspacesShowsOnlyThoseOfTheToken) {
 }
 
 TEST_F(AuthTest, AdminTokenOfTheServerIsReplacedWhenItsTextChanges) {
-  ASSERT_TRUE(ensure_admin_token(*store_, "first", clock_, rng_).has_value());
-  ASSERT_TRUE(ensure_admin_token(*store_, "first", clock_, rng_).has_value());
+  ASSERT_TRUE(ensure_admin_token(*store_, "first", "h:/d", clock_, rng_).has_value());
+  ASSERT_TRUE(ensure_admin_token(*store_, "first", "h:/d", clock_, rng_).has_value());
   EXPECT_EQ(call(Method::Get, "/api/tokens", "", {}, "first").status, 200);
-  ASSERT_TRUE(ensure_admin_token(*store_, "second", clock_, rng_).has_value());
+  ASSERT_TRUE(ensure_admin_token(*store_, "second", "h:/d", clock_, rng_).has_value());
   EXPECT_EQ(call(Method::Get, "/api/tokens", "", {}, "second").status, 200);
   EXPECT_EQ(call(Method::Get, "/api/tokens", "", {}, "first").status, 401);
+}
+
+// Seen here: servers with data folders of their own revoked each other's token at every start.
+TEST_F(AuthTest, AdminTokensOfOtherDataFoldersAndOfTheConfigurationStay) {
+  ASSERT_TRUE(ensure_admin_token(*store_, "one", "h:/one", clock_, rng_));
+  ASSERT_TRUE(ensure_admin_token(*store_, "two", "h:/two", clock_, rng_));
+  ASSERT_TRUE(ensure_admin_token(*store_, "all", "", clock_, rng_));
+  for (const char* token : {"one", "two", "all"})
+    EXPECT_EQ(call(Method::Get, "/api/tokens", "", {}, token).status, 200) << token;
+  ASSERT_TRUE(ensure_admin_token(*store_, "all again", "", clock_, rng_));
+  EXPECT_EQ(call(Method::Get, "/api/tokens", "", {}, "all").status, 401);
+  EXPECT_EQ(call(Method::Get, "/api/tokens", "", {}, "one").status, 200);
 }
 
 // The slower one of two servers with one token found the name taken and did not start.
@@ -182,7 +194,7 @@ TEST_F(AuthTest, ServersThatStartTogetherAgreeOnTheAdminToken) {
           const SystemClock clock;
           SystemRng rng;
           together.arrive_and_wait();
-          if (ensure_admin_token(*store_, text, clock, rng)) ++ready;
+          if (ensure_admin_token(*store_, text, "", clock, rng)) ++ready;
         });
       }
     }
@@ -200,7 +212,7 @@ TEST_F(AuthTest, ATokenOfAPersonCalledAdminDoesNotKeepTheServerFromStarting) {
   own.hash = secrets::hash_token("own");
   ASSERT_TRUE(store_->create_token(own));
   for (int start = 0; start < 2; ++start) {
-    ASSERT_TRUE(ensure_admin_token(*store_, "third", clock_, rng_));
+    ASSERT_TRUE(ensure_admin_token(*store_, "third", "", clock_, rng_));
     const auto kept = store_->find_token(secrets::hash_token("third"));
     ASSERT_TRUE(kept && *kept);
     EXPECT_EQ((*kept)->name, "admin 2");

@@ -141,7 +141,7 @@ struct Connections {
       if (patch) {
         wanted = {
             {"name", old.name}, {"type", old.type}, {kConfig, model::mask_config(old.config)}};
-        merge_patch(wanted, body);
+        patch_resource(wanted, body);
       }
       Connection c = old;
       TG_CHECK(read_connection(call, wanted, &old, c));

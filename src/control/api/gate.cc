@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "control/api/input.h"
+
 namespace tidegate::api {
 namespace {
 
@@ -72,6 +74,11 @@ Result<WorkspaceId> find_workspace(Services& s, const Principal& p, std::string_
       "workspace_forbidden");
 }
 
+// Only reading takes parameters: one that is ignored would let a caller believe that it acted.
+Status check_query(const ApiRoute& route, const http::Request& request) {
+  return route.method == http::Method::Get ? Status() : Query(request).finish();
+}
+
 Result<http::Response> serve(const ApiRoute& route, Services& s, const http::Request& request) {
   if (route.access == Access::Public) {
     const Principal nobody;
@@ -90,6 +97,7 @@ Result<http::Response> serve(const ApiRoute& route, Services& s, const http::Req
                             principal.name),
                 "workspace_forbidden");
   }
+  TG_CHECK(check_query(route, request));
   return route.action(Call{s, request, principal, workspace});
 }
 

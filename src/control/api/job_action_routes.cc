@@ -8,6 +8,7 @@
 #include "control/api/job_io.h"
 #include "control/api/job_status.h"
 #include "control/api/route.h"
+#include "control/api/run_list.h"
 #include "control/cron/time_zone.h"
 #include "control/model/job_json.h"
 #include "control/model/run_json.h"
@@ -130,10 +131,7 @@ Result<Response> get_history(const Call& call) {
   TG_TRY(const SyncJob job, find_job(call));
   q.workspace = call.workspace;
   q.job = job.id;
-  TG_TRY(const auto list, call.store().list_runs(q));
-  boost::json::array items;
-  for (const auto& run : list.items) items.push_back(model::to_json(run));
-  return answer_list(std::move(items), query.wanted(), list.next_cursor, list.total);
+  return answer_runs(call, std::move(q), query.wanted());
 }
 
 Result<Response> get_slots(const Call& call) {

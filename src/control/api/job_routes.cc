@@ -36,10 +36,10 @@ Result<Response> list_jobs(const Call& call) {
   return answer_list(std::move(items), query.wanted(), list.next_cursor, list.total);
 }
 
-// Accepted, it would never run and nobody would be told.
-Status check_still_to_come(const model::Schedule& schedule, Instant now) {
-  const auto* once = std::get_if<model::AtSchedule>(&schedule);
-  if (once == nullptr || once->at > now) return {};
+// Accepted, it would never run and nobody would be told. One that is disabled says so itself.
+Status check_still_to_come(const JobSpec& spec, Instant now) {
+  const auto* once = std::get_if<model::AtSchedule>(&spec.schedule);
+  if (once == nullptr || once->at > now || !spec.enabled) return {};
   return fail(Error{Code::Invalid,
                     "the job is not valid; see details",
                     "invalid_job",
@@ -58,7 +58,7 @@ Result<Response> create_job(const Call& call) {
   TG_TRY(const Instant now, call.store().now());
   // The time of a repeated one may have passed since the first.
   TG_TRY(const bool replayed, is_replay(call, once));
-  if (!replayed) TG_CHECK(check_still_to_come(job.spec.schedule, now));
+  if (!replayed) TG_CHECK(check_still_to_come(job.spec, now));
   job.workspace = call.workspace;
   job.created_by = call.principal.name;
   job.created_at = job.updated_at = now;
@@ -100,7 +100,7 @@ Result<Response> patch_job(const Call& call) {
   TG_TRY(const auto body, body_object(call));
   return changed(call, change_job(call, std::nullopt, [&](const SyncJob& job) {
                    boost::json::object merged = model::to_json(job.spec);
-                   merge_patch(merged, body);
+                   patch_resource(merged, body);
                    return model::job_spec_from_json(merged, cron::hash_seed(job.id.str()));
                  }));
 }
@@ -119,6 +119,11 @@ std::string job_location(const SyncJob& job) {
 
 SyncJob shown(SyncJob job, Instant now) {
   if (job.pause && !plan::is_paused(job, now)) job.pause.reset();
+  if (job.pause && job.pause->until) {
+    // A schedule that cannot be read says so in the job's status.
+    const auto next = plan::next_slots(job, now, 1);
+    job.next_slot = next && !next->empty() ? std::optional(next->front()) : std::nullopt;
+  }
   return job;
 }
 
@@ -135,9 +140,9 @@ Result<SyncJob> change_job(const Call& call, const std::optional<store::Idempote
     update.if_revision = revision.value_or(job.revision);
     TG_TRY(update.spec, change(job));
     TG_TRY(update.at, call.store().now());
-    // One that stays as it was may have passed.
-    if (update.spec.schedule != job.spec.schedule) {
-      TG_CHECK(check_still_to_come(update.spec.schedule, update.at));
+    // The time of a job that stays as it was may have passed.
+    if (plan::needs_reschedule(job, update.spec)) {
+      TG_CHECK(check_still_to_come(update.spec, update.at));
     }
     if (plan::needs_reschedule(job, update.spec)) {
       TG_TRY(update.reschedule, plan::reschedule(job, update.spec, update.at));

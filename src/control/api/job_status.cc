@@ -69,14 +69,14 @@ Result<object> job_status_json(store::Store& store, const model::SyncJob& job) {
   TG_TRY(auto queued, runs_in(store, job, RunState::Queued, kActiveShown, true));
   for (auto& run : queued) view.active.push_back(std::move(run));
   TG_TRY(const auto newest, runs_in(store, job, std::nullopt, 1, false));
-  TG_TRY(const auto next, plan::next_slots(job, now, kNextSlots));
+  const auto next = plan::next_slots(job, now, kNextSlots);
   TG_TRY(value not_run, last_not_run(store, job));
 
-  const bool held = !job.spec.enabled || (job.pause && !job.pause->until);
+  const model::SyncJob as_shown = shown(job, now);
   object o;
   o["jobId"] = job.id.str();
   o["name"] = job.spec.name;
-  o["status"] = model::job_status(shown(job, now));
+  o["status"] = model::job_status(as_shown);
   o["health"] = job_health(job, !view.active.empty(), now);
   o["currentRun"] = running > 0 ? value(model::to_json(view.active.front())) : value(nullptr);
   boost::json::array waiting_runs;
@@ -88,11 +88,16 @@ Result<object> job_status_json(store::Store& store, const model::SyncJob& job) {
   }
   o["queuedRuns"] = std::move(waiting_runs);
   o["lastRun"] = newest.empty() ? value(nullptr) : value(model::to_json(newest.front()));
-  o["waiting"] = to_json(plan::why_waiting(view, now));
+  // Nothing of the job is planned until its zone can be read again.
+  o["waiting"] = to_json(next || !view.active.empty()
+                             ? plan::why_waiting(view, now)
+                             : plan::Why{"schedule_unreadable", next.error().message});
   o["lastNotRun"] = std::move(not_run);
-  o["nextRunAt"] = held ? value(nullptr) : model::time_or_null(job.next_slot);
+  o["nextRunAt"] = model::next_run_at(as_shown);
   boost::json::array times;
-  for (const Instant t : next) times.emplace_back(format_utc(t));
+  if (next) {
+    for (const Instant t : *next) times.emplace_back(format_utc(t));
+  }
   o["nextRuns"] = std::move(times);
   o["lastSuccessAt"] = model::time_or_null(job.last_success_at);
   o["lastError"] = job.last_error ? value(*job.last_error) : value(nullptr);

@@ -130,6 +130,7 @@ TEST_F(JobsTest, PatchMergesAndPutReplaces) {
   EXPECT_EQ(patched.data().at("schedule").at("cron").as_string(), "@daily");
   EXPECT_EQ(call(Method::Patch, one(id), R"({"name":null})").status, 422);
   EXPECT_THAT(call(Method::Patch, one(id), R"({"nam":"x"})").fields(), ElementsAre("nam"));
+  EXPECT_THAT(call(Method::Patch, one(id), R"({"nam":null})").fields(), ElementsAre("nam"));
 
   auto whole = get(one(id)).data().as_object();
   whole.erase("labels");
@@ -262,6 +263,23 @@ TEST_F(JobsTest, ARepeatedActionWithOneKeyActsOnce) {
   EXPECT_EQ(post(one(id) + "/pause", cases[2].body, {}).status, 422);
 }
 
+// Seen here: accepted, ignored, and the job toggled the other way.
+TEST_F(JobsTest, OnlyReadingTakesQueryParameters) {
+  const std::string id = make_job("j");
+  EXPECT_THAT(post(one(id, "toggle?enabled=true")).fields(), ElementsAre("enabled"));
+  EXPECT_THAT(call(Method::Delete, one(id) + "?force=1").fields(), ElementsAre("force"));
+  EXPECT_EQ(get(one(id)).at("enabled"), "true");
+}
+
+// Seen here: 200, and it never ran; an export with such a job could not be applied anywhere.
+TEST_F(JobsTest, AJobWhoseOnlyTimeHasPassedCanBeKeptButNotEnabled) {
+  const std::string past = R"("schedule":{"at":"2001-01-01T00:00:00Z"})";
+  EXPECT_THAT(post(jobs_, job_body("on", past)).fields(), ElementsAre("schedule.at"));
+  const std::string id = make_job("off", past + R"(,"enabled":false)");
+  EXPECT_THAT(post(one(id, "toggle"), R"({"enabled":true})").fields(), ElementsAre("schedule.at"));
+  EXPECT_EQ(get(one(id)).at("enabled"), "false");
+}
+
 TEST_F(JobsTest, ChangingTheScheduleMovesTheNextRun) {
   const std::string id = make_job("j", R"("schedule":"0 * * * *")");
   const Answer a = call(Method::Patch, one(id), R"({"schedule":{"cron":"0 0 * * *"}})");
@@ -283,6 +301,17 @@ TEST_F(JobsTest, PauseSaysWhyAndUntil) {
   EXPECT_THAT(post(one(id, "pause"), R"({"until":"2001-01-01T00:00:00Z"})").fields(),
               ElementsAre("until"));
   EXPECT_THAT(post(one(id, "resume"), R"({"note":"x"})").fields(), ElementsAre("note"));
+}
+
+TEST_F(JobsTest, NextRunOfAPausedJobIsTheFirstAfterThePause) {
+  const std::string id = make_job("j", R"("schedule":"0 * * * *")");
+  EXPECT_EQ(post(one(id, "pause"), R"({"until":"2030-03-19T10:30:00Z"})").at("nextRunAt"),
+            "2030-03-19T11:00:00Z");
+  const Answer status = get(one(id, "status"));
+  EXPECT_EQ(status.at("nextRunAt"), "2030-03-19T11:00:00Z");
+  EXPECT_EQ(status.data().at("nextRuns").as_array().at(0).as_string(), "2030-03-19T11:00:00Z");
+  EXPECT_EQ(get(one(id, "next?count=1")).data().as_array().at(0).at("at").as_string(),
+            "2030-03-19T11:00:00Z");
 }
 
 TEST_F(JobsTest, NextTimesInTheZoneOfTheSchedule) {

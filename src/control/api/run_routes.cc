@@ -6,6 +6,7 @@
 #include "control/api/answer.h"
 #include "control/api/input.h"
 #include "control/api/route.h"
+#include "control/api/run_list.h"
 #include "control/model/run_json.h"
 
 namespace tidegate::api {
@@ -29,10 +30,7 @@ Result<Response> list_runs(const Call& call) {
   q.oldest_first = query.one_of("sort", kSorts).value_or(0) == 1;
   query.fields();
   TG_CHECK(query.finish());
-  TG_TRY(const auto list, call.store().list_runs(q));
-  boost::json::array items;
-  for (const auto& run : list.items) items.push_back(model::to_json(run));
-  return answer_list(std::move(items), query.wanted(), list.next_cursor, list.total);
+  return answer_runs(call, std::move(q), query.wanted());
 }
 
 Result<Response> get_run(const Call& call) {
@@ -42,7 +40,7 @@ Result<Response> get_run(const Call& call) {
   TG_TRY(const auto run, call.store().get_run(call.workspace, RunId(call.id())));
   auto data = model::to_json(run);
   TG_CHECK(project(data, query.wanted()));
-  return answer(std::move(data));
+  return answer_content(std::move(data));
 }
 
 Result<Response> cancel_run(const Call& call) {
@@ -99,6 +97,19 @@ Result<Response> retry_run(const Call& call) {
 }
 
 }  // namespace
+
+Result<Response> answer_runs(const Call& call, store::RunQuery q,
+                             const std::set<std::string, std::less<>>& wanted) {
+  static constexpr std::string_view kNotBrief[] = {"onlyEntities", "takeOver", "entities",
+                                                   "progress",     "attempts", "warnings"};
+  q.brief = !wanted.empty() && std::ranges::none_of(kNotBrief, [&](std::string_view name) {
+    return wanted.contains(name);
+  });
+  TG_TRY(const auto list, call.store().list_runs(q));
+  boost::json::array items;
+  for (const auto& run : list.items) items.push_back(model::to_json(run));
+  return answer_list(std::move(items), wanted, list.next_cursor, list.total);
+}
 
 std::vector<ApiRoute> run_routes() {
 #define TG_RUNS "/api/workspaces/{ws}/runs"

@@ -69,6 +69,26 @@ TEST_F(RunsTest, ListFiltersAndSorts) {
               ElementsAre("state", "since", "sort"));
 }
 
+TEST_F(RunsTest, ListsReadOnlyWhatIsWanted) {
+  start(make_job("a"));
+  finish(claim(), model::RunState::Failed, {entity("t", protocol::EntityOutcome::Failed)});
+  const auto first = [&](const std::string& query) {
+    return get(runs_ + query).data().as_array().at(0).as_object();
+  };
+  EXPECT_EQ(first("").at("entities").as_array().size(), 1u);
+  EXPECT_EQ(first("?fields=id,entities").at("entities").as_array().size(), 1u);
+  EXPECT_EQ(first("?fields=error,state").at("error").as_string(), "a row is wrong");
+}
+
+TEST_F(RunsTest, TheETagOfARunFollowsItsContent) {
+  const std::string path = runs_ + "/" + start(make_job("a"));
+  const std::string queued = get(path).header("ETag");
+  EXPECT_EQ(queued.size(), 34u);
+  EXPECT_EQ(get(path).header("ETag"), queued);
+  claim();
+  EXPECT_NE(get(path).header("ETag"), queued);
+}
+
 TEST_F(RunsTest, CancelEndsAQueuedOneAndAsksARunningOne) {
   const std::string job = make_job();
   const std::string queued = start(job);

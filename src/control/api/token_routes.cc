@@ -19,8 +19,13 @@ using http::Method;
 using http::Response;
 
 constexpr std::size_t kMaxWorkspaces = 1000;
-// Who made the token of TIDEGATE_ADMIN_TOKEN or DIR/admin-token.
+// Who made a server's own admin token: the configured one, which all servers share, or, followed by
+// " of " and the place, one that is kept in a data folder.
 constexpr std::string_view kBootstrap = "bootstrap";
+
+std::string bootstrap_of(std::string_view kept_at) {
+  return kept_at.empty() ? std::string(kBootstrap) : fmt::format("{} of {}", kBootstrap, kept_at);
+}
 
 Result<Response> list_tokens(const Call& call) {
   Query query(call.request);
@@ -64,8 +69,8 @@ Result<Response> create_token(const Call& call) {
   model::Token token;
   token.name = model::read_text(r, "name", {.required = true}).value_or("");
   // What such a token made would be taken for an admin token of an earlier start.
-  if (token.name == kBootstrap) {
-    r.error("name", "is kept for the server itself; choose another");
+  if (token.name.starts_with(kBootstrap)) {
+    r.error("name", "begins with \"bootstrap\", which is kept for servers; choose another");
   }
   const auto role = r.one_of("role", model::kRoleNames);
   if (!role && (!r.has("role") || body.at("role").is_null())) {
@@ -120,13 +125,13 @@ Result<Response> delete_token(const Call& call) {
   return answer(boost::json::object{{"id", id.str()}});
 }
 
-Status make_admin_token(store::Store& store, const std::string& hash, const Clock& clock,
-                        Rng& rng) {
-  // Another one of an earlier start is not what the operator has now: it must not go on working.
+Status make_admin_token(store::Store& store, const std::string& hash, const std::string& origin,
+                        const Clock& clock, Rng& rng) {
+  // Another one of the same place is not what the operator has now: it must not go on working.
   TG_TRY(const auto all, store.list_tokens());
   std::set<std::string> taken;
   for (const auto& t : all) {
-    if (t.created_by != kBootstrap) {
+    if (t.created_by != origin) {
       taken.insert(t.name);
     } else if (const Status gone = store.delete_token(t.id);
                !gone && gone.error().code != Code::NotFound) {
@@ -141,18 +146,18 @@ Status make_admin_token(store::Store& store, const std::string& hash, const Cloc
   token.hash = hash;
   token.role = model::Role::Admin;
   token.created_at = clock.now();
-  token.created_by = kBootstrap;
+  token.created_by = origin;
   return store.create_token(token);
 }
 
 }  // namespace
 
-Status ensure_admin_token(store::Store& store, std::string_view text, const Clock& clock,
-                          Rng& rng) {
+Status ensure_admin_token(store::Store& store, std::string_view text, std::string_view kept_at,
+                          const Clock& clock, Rng& rng) {
   const std::string hash = secrets::hash_token(text);
   TG_TRY(const auto known, store.find_token(hash));
   if (known) return {};
-  const Status made = make_admin_token(store, hash, clock, rng);
+  const Status made = make_admin_token(store, hash, bootstrap_of(kept_at), clock, rng);
   if (made || made.error().code != Code::Conflict) return made;
   // Another server that starts at the same time was faster.
   TG_TRY(const auto now_known, store.find_token(hash));

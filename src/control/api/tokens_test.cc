@@ -42,6 +42,8 @@ TEST_F(TokensTest, EveryWrongFieldIsNamed) {
   EXPECT_THAT(post("/api/tokens", R"({"name":"n","role":null})").fields(), ElementsAre("role"));
   EXPECT_THAT(post("/api/tokens", R"({"name":"bootstrap","role":"admin"})").fields(),
               ElementsAre("name"));
+  EXPECT_THAT(post("/api/tokens", R"({"name":"bootstrap of h:/d","role":"admin"})").fields(),
+              ElementsAre("name"));
   // Once an admin of everything.
   EXPECT_THAT(post("/api/tokens", R"({"name":"n","role":"admin","workspaces":[]})").fields(),
               ElementsAre("workspaces"));

@@ -73,8 +73,7 @@ EngineClient::EngineClient(ChildHost& host, EngineClientOptions options)
     : host_(host), options_(std::move(options)) {}
 EngineClient::~EngineClient() = default;
 
-Result<protocol::RunResult> EngineClient::ask(const protocol::Request& request, Millis limit,
-                                              std::stop_token stop) {
+Result<protocol::RunResult> EngineClient::ask(const protocol::Request& request, Millis limit) {
   if (!places_.try_acquire_for(options_.queue_limit)) {
     return fail(
         Code::RateLimited,
@@ -90,7 +89,7 @@ Result<protocol::RunResult> EngineClient::ask(const protocol::Request& request, 
   const LaunchId id = host_.launch(
       {}, protocol::encode(request),
       [call](LaunchId, std::variant<protocol::Event, Exit> what) { call->take(std::move(what)); });
-  const std::stop_callback on_stop(stop, [call] {
+  const std::stop_callback on_stop(stop_.get_token(), [call] {
     const std::lock_guard lock(call->mutex);
     call->stopped = true;
     call->changed.notify_all();
@@ -105,7 +104,7 @@ Result<protocol::RunResult> EngineClient::ask(const protocol::Request& request, 
     host_.signal(id, SIGKILL);  // a question holds nothing that a checkpoint could save
     lock.lock();
     call->changed.wait_for(lock, kEndLimit, [&] { return call->exit.has_value(); });
-    if (stopped) return fail(Code::Cancelled, "the request was cancelled");
+    if (stopped) return fail(Code::Unavailable, "the server is stopping", "stopping");
     if (!in_time) {
       return fail(Code::Unavailable,
                   fmt::format("the engine gave no answer within {}: is the other side reachable?",
@@ -132,15 +131,15 @@ Result<protocol::RunResult> EngineClient::ask(const protocol::Request& request, 
                                 call->exit->code, call->last_error_line));
 }
 
-Result<std::shared_ptr<const boost::json::value>> EngineClient::spec(std::stop_token stop) {
+Result<std::shared_ptr<const boost::json::value>> EngineClient::spec() {
   const std::lock_guard one_asks(spec_mutex_);
   const std::string identity = file_identity(host_.engine());
   {
     const std::lock_guard lock(mutex_);
     if (spec_ && spec_of_ == identity && !identity.empty()) return spec_;
   }
-  TG_TRY(protocol::RunResult result, ask(question(protocol::RequestKind::Spec, options_),
-                                         options_.spec_limit, std::move(stop)));
+  TG_TRY(protocol::RunResult result,
+         ask(question(protocol::RequestKind::Spec, options_), options_.spec_limit));
   if (result.code != protocol::ExitCode::Done) {
     return fail(Code::Internal, fmt::format("the engine could not list its connectors: {}",
                                             result.error.value_or("no reason given")));
@@ -152,21 +151,19 @@ Result<std::shared_ptr<const boost::json::value>> EngineClient::spec(std::stop_t
   return spec;
 }
 
-Result<boost::json::value> EngineClient::check(protocol::Endpoint endpoint, bool source,
-                                               std::stop_token stop) {
+Result<boost::json::value> EngineClient::check(protocol::Endpoint endpoint, bool source) {
   protocol::Request request = question(protocol::RequestKind::Check, options_);
   (source ? request.source : request.destination) = std::move(endpoint);
-  TG_TRY(protocol::RunResult result, ask(request, options_.check_limit, std::move(stop)));
+  TG_TRY(protocol::RunResult result, ask(request, options_.check_limit));
   if (!result.reply.is_null()) return std::move(result.reply);
   return boost::json::value{{"ok", result.code == protocol::ExitCode::Done},
                             {"message", result.error.value_or("")}};
 }
 
-Result<boost::json::value> EngineClient::discover(protocol::Endpoint endpoint, bool source,
-                                                  std::stop_token stop) {
+Result<boost::json::value> EngineClient::discover(protocol::Endpoint endpoint, bool source) {
   protocol::Request request = question(protocol::RequestKind::Discover, options_);
   (source ? request.source : request.destination) = std::move(endpoint);
-  TG_TRY(protocol::RunResult result, ask(request, options_.discover_limit, std::move(stop)));
+  TG_TRY(protocol::RunResult result, ask(request, options_.discover_limit));
   if (result.code != protocol::ExitCode::Done) {
     return fail(code_of(result), result.error.value_or("the engine could not read the connection"),
                 "discover_failed");

@@ -25,9 +25,9 @@ struct EngineClientOptions {
   std::vector<std::string> path_roots, forbidden_paths;  // see protocol::Request
 };
 
-// Thread-safe; every method blocks the caller, within the limits above, and ends the child when
-// `stop` is requested. Errors: RateLimited while four others run; Unavailable: no answer in time;
-// Cancelled; Internal: the engine is missing or broken; otherwise what the engine answered.
+// Thread-safe; every question blocks the caller, within the limits above, until stop(). Errors:
+// RateLimited while four others run; Unavailable: no answer in time, or stopped; Internal: the
+// engine is missing or broken; otherwise what the engine answered.
 class EngineClient {
  public:
   static constexpr int kAtOnce = 4;
@@ -38,24 +38,24 @@ class EngineClient {
 
   // {connectors: [{name, title, roles, spec}]}. Kept until the engine's file changes, which is
   // asked of the file system and not of a new process.
-  Result<std::shared_ptr<const boost::json::value>> spec(std::stop_token stop = {});
+  Result<std::shared_ptr<const boost::json::value>> spec();
   // {ok, message}. A connection that does not work is an answer, not an error.
-  Result<boost::json::value> check(protocol::Endpoint endpoint, bool source,
-                                   std::stop_token stop = {});
+  Result<boost::json::value> check(protocol::Endpoint endpoint, bool source);
   // {entities: […]}. Invalid: the connection does not work or its configuration is wrong.
-  Result<boost::json::value> discover(protocol::Endpoint endpoint, bool source,
-                                      std::stop_token stop = {});
+  Result<boost::json::value> discover(protocol::Endpoint endpoint, bool source);
+  // Ends what is being asked, and whatever will be. Idempotent.
+  void stop() { stop_.request_stop(); }
   // Build id of the engine that last answered; empty before.
   std::string build() const;
 
  private:
   struct Call;
-  Result<protocol::RunResult> ask(const protocol::Request& request, Millis limit,
-                                  std::stop_token stop);
+  Result<protocol::RunResult> ask(const protocol::Request& request, Millis limit);
 
   ChildHost& host_;
   const EngineClientOptions options_;
   std::counting_semaphore<kAtOnce> places_{kAtOnce};
+  std::stop_source stop_;
 
   mutable std::mutex mutex_;
   std::mutex spec_mutex_;  // one caller asks for specs, the others wait for its answer

@@ -352,7 +352,7 @@ TEST(EngineClient, CheckAndDiscoverAnswers) {
   EXPECT_EQ(discover.error().message, "no such file");
 }
 
-TEST(EngineClient, AHangingEngineIsEndedAtTheLimitAndOnCancel) {
+TEST(EngineClient, AHangingEngineIsEndedAtTheLimitAndOnStop) {
   Fixture f(std::string(kStarted) + "; sleep 1000");
   EngineClientOptions options;
   options.check_limit = Millis(50);
@@ -361,11 +361,10 @@ TEST(EngineClient, AHangingEngineIsEndedAtTheLimitAndOnCancel) {
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().code, Code::Unavailable);
 
-  std::stop_source source;
-  source.request_stop();
-  auto cancelled = client.discover({"file", {}}, true, source.get_token());
-  ASSERT_FALSE(cancelled);
-  EXPECT_EQ(cancelled.error().code, Code::Cancelled);
+  client.stop();
+  auto stopped = client.discover({"file", {}}, true);
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().reason, "stopping");
 }
 
 TEST(EngineClient, TheFifthCallIsRefusedWhileFourRun) {
@@ -375,11 +374,10 @@ TEST(EngineClient, TheFifthCallIsRefusedWhileFourRun) {
   EngineClientOptions options;
   options.queue_limit = Millis(1);
   EngineClient client(f.host, options);
-  std::stop_source stop;
   std::vector<std::thread> callers;
   for (int i = 0; i < EngineClient::kAtOnce; ++i) {
     callers.emplace_back([&] {
-      auto answer = client.check({"file", {}}, true, stop.get_token());
+      auto answer = client.check({"file", {}}, true);
       EXPECT_FALSE(answer);
     });
   }
@@ -393,7 +391,7 @@ TEST(EngineClient, TheFifthCallIsRefusedWhileFourRun) {
   auto fifth = client.check({"file", {}}, true);
   ASSERT_FALSE(fifth);
   EXPECT_EQ(fifth.error().code, Code::RateLimited);
-  stop.request_stop();
+  client.stop();
   for (auto& caller : callers) caller.join();
 }
 

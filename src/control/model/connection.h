@@ -67,6 +67,7 @@ struct WorkerInfo {
   bool draining = false;
   int running = 0, capacity = 0;  // runs
   Instant started_at, seen_at;
+  std::vector<std::string> secret_keys;  // ids of the keys it can open secrets with; no secret
 };
 
 }  // namespace tidegate::model

@@ -73,7 +73,8 @@ object to_json(const WorkerInfo& w) {
           {"running", w.running},
           {"capacity", w.capacity},
           {"startedAt", format_utc(w.started_at)},
-          {"seenAt", format_utc(w.seen_at)}};
+          {"seenAt", format_utc(w.seen_at)},
+          {"secretKeys", texts_to_json(w.secret_keys)}};
 }
 
 }  // namespace tidegate::model

@@ -47,6 +47,7 @@ struct Pause {
   std::optional<Instant> until;  // resumes by itself
   Instant since;
   std::string by;  // the token's name
+  bool holds(Instant now) const { return !until || now < *until; }
   bool operator==(const Pause&) const = default;
 };
 

@@ -208,12 +208,16 @@ object to_json(const JobSpec& spec) {
   return o;
 }
 
+boost::json::value next_run_at(const SyncJob& job) {
+  const bool held = !job.spec.enabled || (job.pause && !job.pause->until);
+  return held ? nullptr : time_or_null(job.next_slot);
+}
+
 object to_json(const SyncJob& job) {
   object o{{"id", job.id.str()}, {"revision", job.revision}};
   o.reserve(48);
   for (auto& member : to_json(job.spec)) o.emplace(member.key(), std::move(member.value()));
-  const bool held = !job.spec.enabled || (job.pause && !job.pause->until);
-  o["nextRunAt"] = held ? nullptr : time_or_null(job.next_slot);
+  o["nextRunAt"] = next_run_at(job);
   o["lastRunAt"] = time_or_null(job.last_run_at);
   o["lastSuccessAt"] = time_or_null(job.last_success_at);
   o["lastError"] = job.last_error ? boost::json::value(*job.last_error) : nullptr;

@@ -24,6 +24,9 @@ boost::json::object to_json(const SyncJob& job);
 // id), for `H`. Does not check that the connections exist.
 Result<JobSpec> job_spec_from_json(const boost::json::object& o, std::uint64_t hash_seed = 0);
 
+// Null while nothing will start by itself.
+boost::json::value next_run_at(const SyncJob& job);
+
 // disabled | paused | manual (no schedule) | scheduled | finished (nothing more will come due).
 std::string_view job_status(const SyncJob& job);
 inline constexpr std::string_view kJobStatusNames[] = {"disabled", "paused", "manual", "scheduled",

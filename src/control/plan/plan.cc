@@ -18,6 +18,9 @@ using store::PlanStep;
 constexpr Millis kLeastGrace{1'000};
 // Planning takes less; a slot found later was not planned because nobody could.
 constexpr Millis kLate{2'000};
+// Runs of one job that may wait or run at a time: behind a stuck one the queue would grow for ever,
+// and every step of the planner reads it.
+constexpr int kMaxActive = 1'000;
 // Slots that a reschedule counts at the most: half a year of an every-second job.
 constexpr std::int64_t kMaxCounted = 16'000'000;
 
@@ -161,6 +164,7 @@ class Planner {
         break;
       case model::Overlap::QueueAll:
       case model::Overlap::Allow:
+        if (running_ + queued_ >= kMaxActive) return overlaps(slot);
         break;
     }
     start(slot, following, model::Trigger::Schedule);
@@ -256,7 +260,7 @@ class Planner {
 }  // namespace
 
 bool is_paused(const model::SyncJob& job, Instant now) {
-  return job.pause && (!job.pause->until || now < *job.pause->until);
+  return job.pause && job.pause->holds(now);
 }
 
 bool in_backoff(const model::Run& run) {

@@ -171,6 +171,17 @@ TEST(Plan, ARunThatWasReturnedByADrainIsNotInBackoff) {
   EXPECT_EQ(outline(step_of(view, kNoon)), "overlapx1");
 }
 
+// A day of an every-second job behind a stuck run was read whole by each step of the planner.
+TEST(Plan, AQueueIsBounded) {
+  store::PlanView view{every(Seconds(60), kNoon), {run_of("r", RunState::Running)}};
+  view.job.spec.overlap = Overlap::QueueAll;
+  for (int i = 0; i < 998; ++i)
+    view.active.push_back(run_of("q" + std::to_string(i), RunState::Queued));
+  EXPECT_EQ(outline(step_of(view, kNoon)), "R");
+  view.active.push_back(run_of("last", RunState::Queued));
+  EXPECT_EQ(outline(step_of(view, kNoon)), "overlapx1");
+}
+
 // The slots of an outage read "overlap" although no run was there to overlap with.
 TEST(Plan, OfLateSlotsInOneStepOneRunsAndTheOthersWereMissed) {
   store::PlanView view{every(Seconds(20), kNoon), {}};

@@ -63,9 +63,12 @@ Result<std::optional<Instant>> first_slot(const model::Schedule& schedule, const
 
 Result<std::vector<Instant>> next_slots(const model::SyncJob& job, Instant now, std::size_t n) {
   std::vector<Instant> result;
+  const bool paused = job.pause && job.pause->holds(now);
+  if (!job.spec.enabled || (paused && !job.pause->until)) return result;
   TG_TRY(const SlotSequence slots, SlotSequence::compile(job.spec.schedule, job.id));
+  const Instant after = paused ? std::max(now, *job.pause->until - Millis(1)) : now;
   std::optional<Instant> slot =
-      job.next_slot && *job.next_slot > now ? job.next_slot : slots.next(now);
+      job.next_slot && *job.next_slot > after ? job.next_slot : slots.next(after);
   for (; slot && result.size() < n; slot = slots.next(*slot)) result.push_back(*slot);
   return result;
 }

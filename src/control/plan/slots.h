@@ -39,7 +39,8 @@ class SlotSequence {
 Result<std::optional<Instant>> first_slot(const model::Schedule& schedule, const JobId& job,
                                           Instant after);
 
-// The next `n` slots from the job's next_slot on (or after `now`, when that is later), for people.
+// The next `n` slots that will run, from the job's next_slot on (or after `now`, when that is
+// later), for people: none of a disabled job or within a pause.
 Result<std::vector<Instant>> next_slots(const model::SyncJob& job, Instant now, std::size_t n);
 
 // How much later than its slot a run may start: a stable hash of (job, slot) in [0, jitter), and

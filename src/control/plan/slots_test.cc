@@ -76,6 +76,20 @@ TEST(Slots, NextSlotsBeginWithTheOneThatWaits) {
   EXPECT_TRUE(next_slots(job, kNoon, 3)->empty());
 }
 
+// Seen here: times within the pause were shown, and times of a disabled job.
+TEST(Slots, NextSlotsAreThoseThatWillRun) {
+  model::SyncJob job = every(Seconds(60), kNoon + Seconds(60));
+  job.pause = model::Pause{.note = "", .until = kNoon + Seconds(600), .since = kNoon, .by = ""};
+  EXPECT_THAT(*next_slots(job, kNoon, 1), ::testing::ElementsAre(kNoon + Seconds(600)));
+  EXPECT_THAT(*next_slots(job, kNoon + Seconds(600), 1),
+              ::testing::ElementsAre(kNoon + Seconds(660)));
+  job.pause->until.reset();
+  EXPECT_TRUE(next_slots(job, kNoon, 3)->empty());
+  job.pause.reset();
+  job.spec.enabled = false;
+  EXPECT_TRUE(next_slots(job, kNoon, 3)->empty());
+}
+
 TEST(Slots, JitterIsStableAcrossReleases) {
   model::SyncJob job = every(Seconds(3600), kNoon);
   job.spec.jitter = Seconds(600);

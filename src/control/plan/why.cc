@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "control/plan/plan.h"
+#include "control/store/rules.h"
 
 namespace tidegate::plan {
 namespace {
@@ -42,6 +43,10 @@ constexpr Sentence kSentences[] = {
 }  // namespace
 
 Why why_queued(const model::Run& run, const store::PlanView& view, Instant now) {
+  if (store::rules::is_held(view.job.spec.enabled, view.job.pause, run.trigger, now)) {
+    if (view.job.spec.enabled) return paused(*view.job.pause);
+    return {"disabled", "waits until the job is enabled"};
+  }
   if (in_backoff(run) && run.not_before > now) {
     return {"retry_backoff", fmt::format("retry {} of {} starts at {}; the last attempt failed: {}",
                                          run.retries_used, view.job.spec.retry.max_attempts - 1,

@@ -46,6 +46,22 @@ TEST(Why, EveryKindOfWaitingHasACodeAndASentence) {
          v.active = {run_of("q", RunState::Queued)};
          v.active[0].not_before = kNow + Seconds(9);
        }},
+      {"disabled", "enabled",
+       [](auto& v) {
+         v.active = {backoff_run("b", kNow + Seconds(9))};
+         v.job.spec.enabled = false;
+       }},
+      {"paused", "ann",
+       [](auto& v) {
+         v.active = {run_of("q", RunState::Queued)};
+         v.job.pause = model::Pause{"", {}, kNow, "ann"};
+       }},
+      {"no_free_worker", "free place",
+       [](auto& v) {
+         v.active = {run_of("q", RunState::Queued)};
+         v.active[0].trigger = model::Trigger::Manual;
+         v.job.pause = model::Pause{"", {}, kNow, "ann"};
+       }},
       {"no_free_worker", "free place", [](auto& v) { v.active = {run_of("q", RunState::Queued)}; }},
   };
   for (const Case& c : cases) {

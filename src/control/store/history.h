@@ -18,7 +18,10 @@ struct RunQuery {
   std::optional<model::RunState> state;
   std::optional<Instant> since;  // created at or after
   bool oldest_first = false;
-  Page page;
+  // Without only_entities, take_over, entities, progress, attempts and warnings: together they may
+  // be large.
+  bool brief = false;
+  Page page;  // ends early where its runs are large: rules::kPageBytes
 };
 struct LedgerQuery {
   WorkspaceId workspace;

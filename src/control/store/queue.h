@@ -140,7 +140,8 @@ class QueueStore {
 
   // ---- execution
   // Queued runs with not_before ≤ the store's now, oldest slot (else creation) first, at most one
-  // running run of a job (any number with Overlap::Allow) and of an exclusive_key. The fence of
+  // running run of a job (any number with Overlap::Allow) and of an exclusive_key; what
+  // rules::is_held holds is left out. The fence of
   // each is max(the job's previous + 1, the store's time in ms). Also says when the next queued run
   // may start, for the timer.
   struct Claim {
@@ -162,7 +163,8 @@ class QueueStore {
 
   // ---- triggers by people
   // A queued run with no slot, due now. Conflict `run_active` with the active run's id in
-  // details[0].message while one is queued or running (not with Overlap::Allow).
+  // details[0].message while one is queued or running (not with Overlap::Allow); one that is held
+  // (rules::is_held) gives way and ends as superseded.
   virtual Result<Created<RunId>> trigger_run(const TriggerRun& trigger) = 0;
   // queued → cancelled at once; running → cancel_requested. Conflict `run_ended` when terminal.
   virtual Result<model::Run> request_cancel(const WorkspaceId& ws, const RunId& run,

@@ -38,6 +38,13 @@ Fence next_fence(Fence previous, Instant now) {
   return Fence{std::max(value(previous) + 1, to_ms(now))};
 }
 
+bool is_held(bool enabled, const std::optional<model::Pause>& pause, model::Trigger trigger,
+             Instant now) {
+  const bool by_schedule =
+      trigger == model::Trigger::Schedule || trigger == model::Trigger::Catchup;
+  return by_schedule && (!enabled || (pause && pause->holds(now)));
+}
+
 Status check_move(model::RunState from, model::RunState to) {
   if (model::can_move(from, to)) return {};
   return fail(Code::Internal,
@@ -73,11 +80,10 @@ void end_attempt(model::Run& run, const AttemptEnd& end, Instant now) {
   for (const auto& w : end.warnings) {
     if (std::ranges::find(run.warnings, w) == run.warnings.end()) run.warnings.push_back(w);
   }
-  if (!end.committed.empty()) run.lost_in_row = 0;
-  if (end.outcome == model::error_kind::kWorkerLost ||
-      end.error_kind == model::error_kind::kWorkerLost) {
-    run.lost_in_row += 1;
-  }
+  const bool lost = end.outcome == model::error_kind::kWorkerLost ||
+                    end.error_kind == model::error_kind::kWorkerLost;
+  if (!end.committed.empty() || !lost) run.lost_in_row = 0;
+  if (lost) run.lost_in_row += 1;
   run.owner = OwnerId();
   run.exclusive_key.clear();
   run.error_kind = end.error_kind;
@@ -128,7 +134,14 @@ void account(model::SyncJob& job, const model::Run& run) {
       job.last_error = run.error;
       job.consecutive_failures += 1;
       return;
-    default:  // a cancelled run tells nothing about the job's health
+    default:
+      // Replaced while it waited for its retry: the next one starts from zero, so that a job that
+      // never succeeds would otherwise never have failed. Other cancelled runs tell nothing.
+      if (run.error_kind == model::error_kind::kSuperseded && !run.attempts.empty() &&
+          !run.attempts.back().error.empty()) {
+        job.last_error = run.attempts.back().error;
+        job.consecutive_failures += 1;
+      }
       return;
   }
 }

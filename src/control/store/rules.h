@@ -44,6 +44,14 @@ std::set<Instant> slots_of(const PlanStep& step);
 // stepped back: it is due, however long its not_before says it should wait.
 inline constexpr Millis kAheadOfClock{60'000};
 
+// ---- holding
+// Whether a queued run may not start now: its schedule made it, and the job was paused or disabled
+// since. What people start runs all the same.
+bool is_held(bool enabled, const std::optional<model::Pause>& pause, model::Trigger trigger,
+             Instant now);
+inline constexpr std::string_view kReplacedBySlot = "a newer slot of the job took its place";
+inline constexpr std::string_view kReplacedByHand = "a run that was started by hand took its place";
+
 // ---- a run's life. REQUIRES: the caller has checked the state (check_move) and the fence.
 // Internal when the transition table forbids it.
 Status check_move(model::RunState from, model::RunState to);
@@ -77,6 +85,9 @@ std::vector<model::RunLogLine> fit_log(LogTail& tail, std::span<const model::Run
 
 // ---- pages
 std::size_t page_limit(const Page& page);  // clamped to 1–1000
+// A page of runs ends after the one that reaches this, so that a list needs bounded memory: a run
+// over a thousand entities has hundreds of kilobytes.
+inline constexpr std::size_t kPageBytes = 4 << 20;
 std::string encode_cursor(std::string_view kind, std::initializer_list<std::string_view> parts);
 // Malformed when it is not a cursor of that kind with so many parts; nullopt without a cursor.
 Result<std::optional<std::vector<std::string>>> decode_cursor(const Page& page,

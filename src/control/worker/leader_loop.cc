@@ -16,7 +16,7 @@ constexpr int kMaxRounds = 20;  // of planning between two looks at the lease
 constexpr Millis kMaxRoundTime{500};
 constexpr std::size_t kOrphansAtOnce = 200;
 constexpr Millis kStuckJob{200};  // a round that changed nothing is not repeated at once
-constexpr Millis kUnreadableSchedule{3'600'000};
+constexpr Millis kUnreadableSchedule{600'000};
 
 Millis distance(Millis a, Millis b) { return a > b ? a - b : b - a; }
 
@@ -122,13 +122,15 @@ Millis LeaderLoop::plan_due() {
 }
 
 Result<LeaderLoop::Round> LeaderLoop::plan_round(Instant now) {
-  auto due = store_.due_jobs(now, options_.plan_batch);
+  std::erase_if(set_aside_, [&](const auto& job) { return job.second.until <= clock_.boot_now(); });
+  // Those that are set aside stay due, and must not take the places of others.
+  const std::size_t batch = options_.plan_batch + set_aside_.size();
+  auto due = store_.due_jobs(now, batch);
   on_store(due ? Status() : fail(due.error()), "read due jobs");
   if (!due) return fail(due.error());
-  Round round{.jobs = due->jobs.size(), .next = due->next};
-  if (due->jobs.empty()) return round;
-
   const std::vector<store::PlanStep> steps = make_steps(due->jobs, now);
+  Round round{.jobs = steps.size(), .next = due->next, .more = due->jobs.size() >= batch};
+  if (steps.empty()) return round;
   // Reading and planning took time: the lease may have run out meanwhile.
   if (!trusted()) return fail(Code::Unavailable, "the leader lease ran out");
   auto results = store_.apply_plan(*lease_, steps);
@@ -136,7 +138,6 @@ Result<LeaderLoop::Round> LeaderLoop::plan_round(Instant now) {
     if (results.error().code != Code::Fenced) on_store(fail(results.error()), "write the plan");
     return fail(results.error());
   }
-  round.more = due->jobs.size() >= options_.plan_batch;
   for (std::size_t i = 0; i < steps.size() && i < results->size(); ++i) {
     if ((*results)[i] != store::PlanResult::Applied) {
       round.more = true;  // the job changed meanwhile: read it again
@@ -158,25 +159,28 @@ std::vector<store::PlanStep> LeaderLoop::make_steps(const std::vector<store::Pla
   steps.reserve(jobs.size());
   const plan::NewRunId new_run = [this] { return new_id<RunId>(clock_, rng_); };
   for (const store::PlanView& view : jobs) {
+    if (is_set_aside(view.job)) continue;
     auto step = plan::plan(view, now, options_.plan_limits, new_run);
-    if (step) {
-      if (*step) steps.push_back(std::move(**step));
-      continue;
+    if (!step) {
+      set_aside(view.job, step.error());
+    } else if (*step) {
+      steps.push_back(std::move(**step));
     }
-    // Validated when it was saved; a zone may have vanished from the machine's database since. The
-    // other jobs must not wait for it.
-    log::error("a job's schedule cannot be read; it is tried again in an hour",
-               {{"job", view.job.id.str()}, {"error", describe(step.error())}});
-    steps.push_back({.job = view.job.id,
-                     .expected_revision = view.job.revision,
-                     .expected_next_slot = view.job.next_slot,
-                     .next_slot = now + kUnreadableSchedule,
-                     .runs = {},
-                     .records = {},
-                     .supersede = {},
-                     .cancel = {}});
   }
   return steps;
+}
+
+bool LeaderLoop::is_set_aside(const model::SyncJob& job) const {
+  const auto it = set_aside_.find(job.id);
+  return it != set_aside_.end() && it->second.revision == job.revision;
+}
+
+// Validated when it was saved; a zone may have vanished from the machine's database since. Its
+// slots stay due, so that each gets its outcome once the schedule can be read again.
+void LeaderLoop::set_aside(const model::SyncJob& job, const Error& why) {
+  set_aside_[job.id] = {job.revision, clock_.boot_now() + kUnreadableSchedule};
+  log::error("a job's schedule cannot be read; nothing of it is planned until it can",
+             {{"job", job.id.str()}, {"error", describe(why)}});
 }
 
 void LeaderLoop::count(const store::PlanStep& step, Instant now) {

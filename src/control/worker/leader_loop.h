@@ -3,6 +3,7 @@
 // attempts. Steps over Store and Clock: no thread, no sleep.
 
 #include <cstdint>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -60,6 +61,8 @@ class LeaderLoop {
   };
   Result<Round> plan_round(Instant now);
   std::vector<store::PlanStep> make_steps(const std::vector<store::PlanView>& jobs, Instant now);
+  bool is_set_aside(const model::SyncJob& job) const;
+  void set_aside(const model::SyncJob& job, const Error& why);
   void count(const store::PlanStep& step, Instant now);
   bool clock_is_steady(Instant wall);
 
@@ -81,6 +84,12 @@ class LeaderLoop {
   std::optional<Offset> offset_, new_offset_;
   BootInstant new_offset_since_;
   bool suspended_ = false;  // the clock is not trusted
+  // Due jobs whose schedule cannot be read: they keep their slots and are tried again then.
+  struct SetAside {
+    std::int64_t revision = 0;
+    BootInstant until;
+  };
+  std::map<JobId, SetAside> set_aside_;
 
   mutable std::mutex mutex_;
   struct Shared {

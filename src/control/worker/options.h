@@ -54,6 +54,7 @@ struct WorkerOptions {
 
   std::vector<std::string> path_roots, forbidden_paths;  // see protocol::Request
   std::string host, version;                             // shown to operators
+  std::vector<std::string> secret_keys;                  // ids, see model::WorkerInfo
 };
 
 // A step of a loop returns how long nothing needs to be done unless something happens.

@@ -28,6 +28,35 @@ TEST_F(Simulation, ADueSlotRunsOnTimeAndIsRecorded) {
   EXPECT_EQ(job(id).run_count, 1);
 }
 
+// Seen here: its slots were lost without a record, and it got a slot that its schedule never had.
+TEST_F(Simulation, AJobWhoseZoneIsGoneKeepsItsSlotsAndStopsNoOther) {
+  options_.plan_batch = 1;
+  add_worker();
+  const JobId lost = add_job(Seconds(30), [](model::SyncJob& j) {
+    j.spec.schedule = model::CronSchedule{.expression = "* * * * *", .timezone = "Nowhere/Zone"};
+  });
+  const JobId other = add_job(Seconds(60));
+  run_for(Seconds(200));
+  EXPECT_EQ(outcomes(other), "succeeded succeeded succeeded");
+  EXPECT_EQ(job(lost).next_slot, start_ + Seconds(30));
+  EXPECT_TRUE(ledger(lost).empty());
+
+  // Mended, it is planned at once: each of its slots gets an outcome.
+  model::SyncJob mended = job(lost);
+  store::JobStore::UpdateJob update{.workspace = ws_,
+                                    .id = lost,
+                                    .if_revision = {},
+                                    .spec = mended.spec,
+                                    .reschedule = {},
+                                    .at = clock_.now()};
+  update.spec.schedule = model::EverySchedule{.every = Seconds(30), .anchor = start_};
+  ASSERT_TRUE(store_.update_job(update));
+  run_for(Seconds(11));
+  ASSERT_FALSE(ledger(lost).empty());
+  EXPECT_EQ(ledger(lost).front().first, start_ + Seconds(30));
+  EXPECT_GT(job(lost).next_slot, clock_.now());
+}
+
 TEST_F(Simulation, AThreeHourRunIsNotDeclaredDeadAndRunsOnce) {
   script_ = [](const auto&) {
     return Script{.runs_for = Seconds(3 * 3600), .progress_every = Seconds(60)};

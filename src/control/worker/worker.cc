@@ -172,6 +172,7 @@ Status Worker::heartbeat() {
   info.capacity = now.capacity;
   info.started_at = started_at_;
   info.seen_at = clock_.now();
+  info.secret_keys = options_.secret_keys;
   return store_.heartbeat(info);
 }
 
@@ -180,6 +181,8 @@ Status Worker::heartbeat() {
 void Worker::on_change(const store::Change& change) {
   if (change.kind == store::ChangeKind::Job) {
     leader_thread_.wake();
+    claims_.hint();  // a pause may have ended
+    executor_thread_.wake();
   } else if (change.kind == store::ChangeKind::Run) {
     claims_.hint();
     executor_thread_.wake();

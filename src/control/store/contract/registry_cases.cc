@@ -148,7 +148,8 @@ TEST_P(StoreContract, WorkersAreSeenWhileTheyBeat) {
                       .running = 3,
                       .capacity = 4,
                       .started_at = base_,
-                      .seen_at = {}};
+                      .seen_at = {},
+                      .secret_keys = {"0a1b2c3d", "11223344"}};
   must(store().heartbeat(w));
   clock().advance(5s);
   w.id = OwnerId("w2");
@@ -158,6 +159,7 @@ TEST_P(StoreContract, WorkersAreSeenWhileTheyBeat) {
   EXPECT_EQ(both[0].seen_at, base_);
   EXPECT_EQ(both[1].seen_at, now());
   EXPECT_EQ(both[0].pid_start, 7);
+  EXPECT_THAT(both[1].secret_keys, ElementsAre("0a1b2c3d", "11223344"));
   EXPECT_TRUE(both[0].leader);
   EXPECT_THAT(must(store().list_workers(2s)), SizeIs(1));
   must(store().forget_worker(OwnerId("w2")));

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "base/json.h"
+#include "control/model/storage_json.h"
 #include "control/store/memory/memory_state.h"
 
 namespace tidegate::store {
@@ -20,6 +22,21 @@ Result<Run> MemoryStore::get_run(const WorkspaceId& ws, const RunId& id) {
   if (row == nullptr) return rules::run_not_found(id);
   return row->run;
 }
+
+namespace {
+
+// RunQuery::brief
+Run brief(Run run) {
+  run.only_entities.clear();
+  run.take_over = false;
+  run.entities.clear();
+  run.progress.clear();
+  run.attempts.clear();
+  run.warnings.clear();
+  return run;
+}
+
+}  // namespace
 
 Result<Listing<Run>> MemoryStore::list_runs(const RunQuery& query) {
   const std::scoped_lock lock(mutex_);
@@ -47,7 +64,11 @@ Result<Listing<Run>> MemoryStore::list_runs(const RunQuery& query) {
   }
   Listing<Run> list{.items = {}, .next_cursor = {}, .total = std::ssize(found)};
   const std::size_t limit = rules::page_limit(query.page);
-  for (; it != found.end() && list.items.size() < limit; ++it) list.items.push_back(**it);
+  std::size_t bytes = 0;
+  for (; it != found.end() && list.items.size() < limit && bytes < rules::kPageBytes; ++it) {
+    list.items.push_back(query.brief ? brief(**it) : **it);
+    bytes += json::write(model::to_stored(list.items.back())).size();
+  }
   if (it != found.end()) {
     const Run& last = list.items.back();
     list.next_cursor =

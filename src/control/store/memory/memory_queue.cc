@@ -143,17 +143,19 @@ void MemoryStore::left_active(JobRow& row, const Run& run) {
   rules::account(row.job, run);
 }
 
+void MemoryStore::supersede(JobRow& row, const RunId& id, std::string_view why, Write& write) {
+  const auto it = runs_.find(id);
+  if (it == runs_.end() || it->second.run.state != RunState::Queued) return;
+  queued_.erase({queue_order(it->second.run), id});
+  rules::cancel_queued(it->second.run, model::error_kind::kSuperseded, std::string(why),
+                       clock_.now());
+  left_active(row, it->second.run);
+  write.note(ChangeKind::Run, id.str());
+}
+
 void MemoryStore::apply(JobRow& row, const PlanStep& step, Write& write) {
   const Instant now = clock_.now();
-  for (const RunId& id : step.supersede) {
-    const auto it = runs_.find(id);
-    if (it == runs_.end() || it->second.run.state != RunState::Queued) continue;
-    queued_.erase({queue_order(it->second.run), id});
-    rules::cancel_queued(it->second.run, model::error_kind::kSuperseded,
-                         "a newer slot of the job took its place", now);
-    left_active(row, it->second.run);
-    write.note(ChangeKind::Run, id.str());
-  }
+  for (const RunId& id : step.supersede) supersede(row, id, rules::kReplacedBySlot, write);
   for (const RunId& id : step.cancel) {
     const auto it = runs_.find(id);
     if (it == runs_.end() || it->second.run.state != RunState::Running) continue;
@@ -192,7 +194,15 @@ Result<std::vector<PlanResult>> MemoryStore::apply_plan(const LeaderLease& lease
 
 // ---- execution
 
+// Queued, and its job does not let it start.
+bool MemoryStore::is_held(const Run& run) const {
+  const model::SyncJob& job = jobs_.at(run.job).job;
+  return run.state == RunState::Queued &&
+         rules::is_held(job.spec.enabled, job.pause, run.trigger, clock_.now());
+}
+
 bool MemoryStore::may_start(const Run& run) const {
+  if (is_held(run)) return false;
   const JobRow& row = jobs_.at(run.job);
   const auto overlaps = [&](const Run& r) {
     return rules::allows_overlap(row.revisions.at(r.job_revision));
@@ -336,9 +346,12 @@ Result<Created<RunId>> MemoryStore::trigger_run(const TriggerRun& trigger) {
   if (runs_.contains(trigger.run)) return Created<RunId>{trigger.run, true};
   JobRow* row = find_job(trigger.workspace, trigger.job);
   if (row == nullptr) return rules::job_not_found(trigger.job);
-  if (!row->active.empty() && !rules::allows_overlap(row->job.spec)) {
+  if (!rules::allows_overlap(row->job.spec)) {
     for (const auto& [at, id] : row->runs) {
-      if (row->active.contains(id)) return rules::run_active(id);
+      if (row->active.contains(id) && !is_held(runs_.at(id).run)) return rules::run_active(id);
+    }
+    for (const RunId& id : std::set<RunId>(row->active)) {
+      supersede(*row, id, rules::kReplacedByHand, write);
     }
   }
   const Instant now = clock_.now();

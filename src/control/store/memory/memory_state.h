@@ -150,6 +150,8 @@ class MemoryStore final : public Store {
   bool slot_known(const JobRow& row, Instant slot) const;
   bool step_applies(const JobRow& row, const PlanStep& step) const;
   void apply(JobRow& row, const PlanStep& step, Write& write);
+  void supersede(JobRow& row, const RunId& id, std::string_view why, Write& write);
+  bool is_held(const model::Run& run) const;
   bool may_start(const model::Run& run) const;
   ClaimedRun claimed(const model::Run& run) const;
   bool held(const HeldRun& held) const;

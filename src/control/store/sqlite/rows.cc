@@ -161,6 +161,18 @@ Result<std::optional<JobHead>> find_job_head(Db& db, const JobId& id) {
   return head;
 }
 
+Result<JobHold> find_hold(Db& db, const JobId& id) {
+  JobHold hold;
+  TG_CHECK(db.maybe(
+      "SELECT enabled, pause_note, pause_until, pause_since, pause_by FROM sync_jobs WHERE id = ?",
+      [&](Row r) {
+        hold.enabled = r.flag(0);
+        if (!r.null(3)) hold.pause = model::Pause{r.text(1), r.maybe_time(2), r.time(3), r.text(4)};
+      },
+      id));
+  return hold;
+}
+
 Result<model::JobSpec> load_spec(Db& db, const JobId& id, std::int64_t revision) {
   std::optional<model::JobSpec> spec;
   TG_CHECK(db.maybe(

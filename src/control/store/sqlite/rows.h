@@ -12,10 +12,13 @@
 namespace tidegate::store::sqlite {
 
 // For `SELECT …`, in the order that the readers below expect.
-#define TG_RUN_COLUMNS                                                                             \
+#define TG_RUN_COLUMNS_BUT_DETAIL                                                                  \
   "id, workspace_id, job_id, job_revision, scheduled_for, trigger, triggered_by, state, attempt, " \
   "retries_used, lost_in_row, created_at, not_before, started_at, finished_at, owner, fence, "     \
-  "cancel_requested, error_kind, error, exclusive_key, detail"
+  "cancel_requested, error_kind, error, exclusive_key, "
+#define TG_RUN_COLUMNS TG_RUN_COLUMNS_BUT_DETAIL "detail"
+#define TG_BRIEF_RUN_COLUMNS TG_RUN_COLUMNS_BUT_DETAIL "''"  // RunQuery::brief
+inline constexpr int kRunDetail = 21;
 #define TG_JOB_COLUMNS                                                                           \
   "id, workspace_id, revision, next_slot, last_run_at, last_success_at, last_error, run_count, " \
   "consecutive_failures, success_durations, reset_epoch, pause_note, pause_until, pause_since, " \
@@ -60,6 +63,12 @@ Status read_name(std::string_view text, const std::string_view (&names)[N], E& o
 Result<std::optional<model::Run>> find_run(Db& db, const RunId& id);
 // Deleted ones too.
 Result<std::optional<JobHead>> find_job_head(Db& db, const JobId& id);
+// What keeps a job's queued runs from starting, see rules::is_held. An unknown job: nothing.
+struct JobHold {
+  bool enabled = true;
+  std::optional<model::Pause> pause;
+};
+Result<JobHold> find_hold(Db& db, const JobId& id);
 Result<model::JobSpec> load_spec(Db& db, const JobId& id, std::int64_t revision);
 Result<std::map<std::string, protocol::KnownState>> load_states(Db& db, const JobId& id);
 // With its current spec and state; nullopt for a deleted one and one of another workspace.

@@ -148,7 +148,12 @@ CREATE VIEW readable_runs AS SELECT id, job_id, trigger, state, attempt, owner, 
   FROM sync_runs;
 )sql";
 
-constexpr std::array<Migration, 2> kMigrations{{{1, "tables", kTables}, {2, "views", kViews}}};
+constexpr const char* kSecretKeys = R"sql(
+ALTER TABLE workers ADD COLUMN secret_keys TEXT NOT NULL DEFAULT '[]';
+)sql";
+
+constexpr std::array<Migration, 3> kMigrations{
+    {{1, "tables", kTables}, {2, "views", kViews}, {3, "secret keys of workers", kSecretKeys}}};
 
 }  // namespace
 

@@ -56,17 +56,22 @@ Result<Listing<Run>> SqliteStore::list_runs(const RunQuery& query) {
     TG_TRY(list.total,
            db.number("SELECT count(*)" + where, query.workspace, query.job, query.since));
     const std::size_t limit = rules::page_limit(query.page);
-    TG_CHECK(db.each(
-        fmt::format("SELECT " TG_RUN_COLUMNS "{}{} ORDER BY created_at {}, id {} LIMIT ?6", where,
-                    page, order, order),
-        [&](Row r) -> Status {
-          TG_TRY(auto run, run_from(r));
-          list.items.push_back(std::move(run));
-          return {};
-        },
-        query.workspace, query.job, query.since, at, after, limit + 1));
-    if (list.items.size() > limit) {
-      list.items.pop_back();
+    std::size_t bytes = 0;
+    bool more = false;
+    const auto take = [&](Row r) -> Status {
+      more = list.items.size() >= limit || bytes >= rules::kPageBytes;
+      if (more) return fail(Code::Cancelled, "");
+      TG_TRY(auto run, run_from(r));
+      bytes += r.view(kRunDetail).size();
+      list.items.push_back(std::move(run));
+      return {};
+    };
+    const auto walked = db.each(
+        fmt::format("SELECT {}{}{} ORDER BY created_at {}, id {}",
+                    query.brief ? TG_BRIEF_RUN_COLUMNS : TG_RUN_COLUMNS, where, page, order, order),
+        take, query.workspace, query.job, query.since, at, after);
+    if (!walked && !more) return fail(walked.error());
+    if (more) {
       const Run& last = list.items.back();
       list.next_cursor =
           rules::encode_cursor("runs", {std::to_string(to_ms(last.created_at)), last.id.str()});

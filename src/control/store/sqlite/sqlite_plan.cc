@@ -67,8 +67,9 @@ Status SqliteStore::release_leader(const LeaderLease& lease) {
 
 namespace {
 
-Result<PlanView> plan_view(Db& db, JobHead head) {
-  PlanView view{.job = std::move(head.job), .active = {}};
+Result<PlanView> plan_view(Db& db, Result<JobHead> head) {
+  if (!head) return fail(head.error());
+  PlanView view{.job = std::move(head->job), .active = {}};
   TG_TRY(view.job.spec, load_spec(db, view.job.id, view.job.revision));
   TG_TRY(view.active, active_runs(db, view.job.id));
   return view;
@@ -79,28 +80,23 @@ Result<PlanView> plan_view(Db& db, JobHead head) {
 Result<QueueStore::Due> SqliteStore::due_jobs(Instant now, std::size_t limit) {
   return quick_.snapshot([&](Db& db) -> Result<Due> {
     Due due;
-    std::vector<JobHead> heads;
-    TG_CHECK(db.each(
-        "SELECT " TG_JOB_COLUMNS
-        " FROM sync_jobs WHERE next_slot <= ? ORDER BY "
-        "next_slot, id LIMIT ?",
-        [&](Row r) -> Status {
-          if (auto head = job_head_from(r)) {
-            heads.push_back(std::move(*head));
-          } else if (!bad_rows_.skip("job", r.text(0), head.error())) {
-            return fail(head.error());
-          }
-          return {};
-        },
-        now, limit));
-    for (JobHead& head : heads) {
-      const std::string id = head.job.id.str();
-      if (auto view = plan_view(db, std::move(head))) {
+    // Rows that cannot be read take no place of others: read on until enough are found.
+    bool enough = limit == 0;
+    const auto look = [&](Row r) -> Status {
+      if (enough) return fail(Code::Cancelled, "");
+      const std::string id = r.text(0);
+      if (auto view = plan_view(db, job_head_from(r))) {
         due.jobs.push_back(std::move(*view));
       } else if (!bad_rows_.skip("job", id, view.error())) {
         return fail(view.error());
       }
-    }
+      enough = due.jobs.size() >= limit;
+      return {};
+    };
+    const auto walked = db.each("SELECT " TG_JOB_COLUMNS
+                                " FROM sync_jobs WHERE next_slot <= ? ORDER BY next_slot, id",
+                                look, now);
+    if (!walked && !enough) return fail(walked.error());
     TG_CHECK(db.maybe(
         "SELECT next_slot FROM sync_jobs WHERE next_slot > ? ORDER BY next_slot LIMIT "
         "1",
@@ -192,19 +188,15 @@ Result<bool> step_applies(Db& db, const std::optional<PlannedJob>& job, const Pl
   return !started && !requeued;
 }
 
-Status supersede_runs(Tx& tx, const PlanStep& step) {
-  for (const RunId& id : step.supersede) {
-    TG_TRY(auto run, find_run(tx.db, id));
-    if (!run || run->state != RunState::Queued) continue;
-    TG_TRY(auto head, find_job_head(tx.db, run->job));
-    rules::cancel_queued(*run, model::error_kind::kSuperseded,
-                         "a newer slot of the job took its place", tx.now);
-    rules::account(head->job, *run);
-    TG_CHECK(update_run(tx.db, *run));
-    TG_CHECK(update_job_progress(tx.db, *head));
-    tx.note(ChangeKind::Run, id.str());
-  }
-  return {};
+Status supersede(Tx& tx, const RunId& id, std::string_view why) {
+  TG_TRY(auto run, find_run(tx.db, id));
+  if (!run || run->state != RunState::Queued) return {};
+  TG_TRY(auto head, find_job_head(tx.db, run->job));
+  rules::cancel_queued(*run, model::error_kind::kSuperseded, std::string(why), tx.now);
+  rules::account(head->job, *run);
+  TG_CHECK(update_run(tx.db, *run));
+  tx.note(ChangeKind::Run, id.str());
+  return update_job_progress(tx.db, *head);
 }
 
 Status ask_to_cancel(Tx& tx, const PlanStep& step) {
@@ -232,7 +224,7 @@ Run new_run(const PlannedJob& job, const JobId& id, const NewRun& added, Instant
 }
 
 Status apply_step(Tx& tx, const PlannedJob& job, const PlanStep& step) {
-  TG_CHECK(supersede_runs(tx, step));
+  for (const RunId& id : step.supersede) TG_CHECK(supersede(tx, id, rules::kReplacedBySlot));
   TG_CHECK(ask_to_cancel(tx, step));
   for (const NewRun& added : step.runs) {
     TG_CHECK(insert_run(tx.db, new_run(job, step.job, added, tx.now), job.allow_overlap, job.source,
@@ -273,6 +265,25 @@ Result<std::vector<PlanResult>> SqliteStore::apply_plan(const LeaderLease& lease
 
 // ---- triggers by people
 
+namespace {
+
+// Makes room for a run that a person starts: what is held gives way, anything else is a conflict.
+Status replace_held(Tx& tx, const JobId& job) {
+  TG_TRY(const auto active, active_runs(tx.db, job));
+  if (active.empty()) return {};
+  TG_TRY(const JobHold hold, find_hold(tx.db, job));
+  for (const Run& run : active) {
+    if (run.state != RunState::Queued ||
+        !rules::is_held(hold.enabled, hold.pause, run.trigger, tx.now)) {
+      return rules::run_active(run.id);
+    }
+  }
+  for (const Run& run : active) TG_CHECK(supersede(tx, run.id, rules::kReplacedByHand));
+  return {};
+}
+
+}  // namespace
+
 Result<Created<RunId>> SqliteStore::trigger_run(const TriggerRun& trigger) {
   return writer_.run([&](Tx& tx) -> Result<Created<RunId>> {
     TG_TRY(const auto earlier, replay(tx, trigger.once));
@@ -283,8 +294,7 @@ Result<Created<RunId>> SqliteStore::trigger_run(const TriggerRun& trigger) {
     if (!job || (!trigger.workspace.empty() && job->workspace != trigger.workspace)) {
       return rules::job_not_found(trigger.job);
     }
-    TG_TRY(const auto active, active_runs(tx.db, trigger.job));
-    if (!active.empty() && !job->allow_overlap) return rules::run_active(active.front().id);
+    if (!job->allow_overlap) TG_CHECK(replace_held(tx, trigger.job));
     Run run = new_run(*job, trigger.job, {trigger.run, {}, trigger.trigger, tx.now}, tx.now);
     run.triggered_by = trigger.triggered_by;
     run.only_entities = trigger.only_entities;

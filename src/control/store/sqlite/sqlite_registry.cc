@@ -2,6 +2,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "control/model/text_field.h"
 #include "control/store/sqlite/keys.h"
 #include "control/store/sqlite/ledger.h"
 #include "control/store/sqlite/sqlite_state.h"
@@ -19,21 +20,28 @@ constexpr std::string_view kTokenColumns =
     "SELECT id, name, hash, role, workspaces, expires_at, created_at, created_by, revision FROM "
     "api_tokens ";
 
+// A column that holds a JSON list of texts.
+Result<std::vector<std::string>> texts_from(std::string_view text) {
+  boost::system::error_code ec;
+  const bj::value list = bj::parse(bj::string_view(text.data(), text.size()), ec);
+  if (ec || !list.is_array()) {
+    return fail(Code::Internal, "a list in the store cannot be read: the store is damaged");
+  }
+  std::vector<std::string> out;
+  for (const auto& item : list.get_array()) {
+    if (item.is_string()) out.emplace_back(item.get_string());
+  }
+  return out;
+}
+
 Result<Token> token_from(Row row) {
   Token t;
   t.id = TokenId(row.text(0));
   t.name = row.text(1);
   t.hash = row.text(2);
   TG_CHECK(read_name(row.view(3), model::kRoleNames, t.role));
-  boost::system::error_code ec;
-  const auto text = row.view(4);
-  const bj::value list = bj::parse(bj::string_view(text.data(), text.size()), ec);
-  if (ec || !list.is_array()) {
-    return fail(Code::Internal, "a token of the store cannot be read: the store is damaged");
-  }
-  for (const auto& w : list.get_array()) {
-    if (w.is_string()) t.workspaces.emplace_back(std::string(w.get_string()));
-  }
+  TG_TRY(auto workspaces, texts_from(row.view(4)));
+  for (auto& w : workspaces) t.workspaces.emplace_back(std::move(w));
   t.expires_at = row.maybe_time(5);
   t.created_at = row.time(6);
   t.created_by = row.text(7);
@@ -178,10 +186,11 @@ Status SqliteStore::delete_token(const TokenId& id) {
 Status SqliteStore::heartbeat(const WorkerInfo& w) {
   return writer_.run([&](Tx& tx) -> Status {
     return tx.db.exec(
-        "INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-        "?)",
+        "INSERT OR REPLACE INTO workers (id, host, boot_id, pid, pid_start, version, leader, "
+        "draining, running, capacity, started_at, seen_at, secret_keys) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         w.id, w.host, w.boot_id, w.pid, w.pid_start, w.version, w.leader, w.draining, w.running,
-        w.capacity, w.started_at, tx.now);
+        w.capacity, w.started_at, tx.now, bj::serialize(model::texts_to_json(w.secret_keys)));
   });
 }
 
@@ -195,8 +204,9 @@ Result<std::vector<WorkerInfo>> SqliteStore::list_workers(Millis seen_within) {
     std::vector<WorkerInfo> list;
     TG_CHECK(db.each(
         "SELECT id, host, boot_id, pid, pid_start, version, leader, draining, running, "
-        "capacity, started_at, seen_at FROM workers WHERE seen_at >= ? ORDER BY id",
-        [&](Row r) {
+        "capacity, started_at, seen_at, secret_keys FROM workers WHERE seen_at >= ? ORDER BY id",
+        [&](Row r) -> Status {
+          TG_TRY(auto secret_keys, texts_from(r.view(12)));
           list.push_back({.id = OwnerId(r.text(0)),
                           .host = r.text(1),
                           .boot_id = r.text(2),
@@ -208,7 +218,9 @@ Result<std::vector<WorkerInfo>> SqliteStore::list_workers(Millis seen_within) {
                           .running = r.small(8),
                           .capacity = r.small(9),
                           .started_at = r.time(10),
-                          .seen_at = r.time(11)});
+                          .seen_at = r.time(11),
+                          .secret_keys = std::move(secret_keys)});
+          return {};
         },
         clock_.now() - seen_within));
     return list;

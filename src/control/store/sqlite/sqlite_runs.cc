@@ -18,12 +18,13 @@ struct Candidate {
   JobId job;
   ConnectionId destination;
   bool allow_overlap = false;
+  model::Trigger trigger{};
 };
 
 // Chooses the runs of one claim: what runs already and what was chosen before excludes.
 class Chooser {
  public:
-  explicit Chooser(Db& db) : db_(db) {}
+  Chooser(Db& db, Instant now) : db_(db), now_(now) {}
 
   // The exclusive key of the run when it may start; nullopt when something holds it up.
   Result<std::optional<std::string>> admit(const Candidate& c) {
@@ -31,6 +32,8 @@ class Chooser {
         exclusive_jobs_.contains(c.job)) {
       return std::nullopt;
     }
+    TG_TRY(const JobHold* hold, hold_of(c.job));
+    if (rules::is_held(hold->enabled, hold->pause, c.trigger, now_)) return std::nullopt;
     TG_TRY(const std::string* key, exclusive_key(c.destination));
     if (busy_keys_.contains(*key)) return std::nullopt;
     TG_TRY(const bool busy_job, db_.exists("SELECT 1 FROM sync_runs WHERE state = 'running' AND "
@@ -65,7 +68,17 @@ class Chooser {
     return &it->second;
   }
 
+  Result<const JobHold*> hold_of(const JobId& job) {
+    const auto [it, fresh] = holds_.try_emplace(job);
+    if (fresh) {
+      TG_TRY(it->second, find_hold(db_, job));
+    }
+    return &it->second;
+  }
+
   Db& db_;
+  const Instant now_;
+  std::map<JobId, JobHold> holds_;
   std::map<ConnectionId, std::string> keys_;
   std::set<JobId> chosen_, exclusive_jobs_, blocked_jobs_;
   std::set<std::string> busy_keys_;
@@ -124,19 +137,20 @@ Result<std::vector<Chosen>> choose(Db& db, Instant now, std::size_t max,
                                    const std::set<std::int64_t>& left_out) {
   std::vector<Chosen> chosen;
   if (max == 0) return chosen;
-  Chooser chooser(db);
+  Chooser chooser(db, now);
   // The walk ends when enough are found; the writes come after it, as they move its index.
   bool enough = false;
   const auto look = [&](Row r) -> Status {
     if (left_out.contains(r.integer(0))) return {};
-    const Candidate c{r.integer(0), JobId(r.text(1)), ConnectionId(r.text(2)), r.flag(3)};
+    Candidate c{r.integer(0), JobId(r.text(1)), ConnectionId(r.text(2)), r.flag(3)};
+    TG_CHECK(read_name(r.view(4), model::kTriggerNames, c.trigger));
     TG_TRY(auto key, chooser.admit(c));
     if (key) chosen.push_back({c.row, std::move(*key)});
     enough = chosen.size() >= max;
     return enough ? fail(Code::Cancelled, "") : Status();
   };
   auto walked = db.each(
-      "SELECT rowid, job_id, destination_id, allow_overlap FROM sync_runs WHERE "
+      "SELECT rowid, job_id, destination_id, allow_overlap, trigger FROM sync_runs WHERE "
       "state = 'queued' AND (not_before <= ? OR sort_at > ?) ORDER BY sort_at",
       look, now, now + rules::kAheadOfClock);
   if (!walked && !enough) return fail(walked.error());

@@ -38,6 +38,7 @@ Masks masks(const char* p, const CsvDialect& dialect) {
 }
 
 constexpr std::size_t kMaxShown = 4096;  // bytes of a rejected row
+constexpr std::string_view kOpenQuote = "a quote is opened and not closed within 16 MiB";
 
 }  // namespace
 
@@ -341,11 +342,10 @@ void CsvScanner::end_of_text(CsvRows& rows, Cut& cut) {
   const bool open = cut.state == Cut::kQuoted || (!eof_ && cut.state == Cut::kMaybeEnd);
   if (!eof_) {
     if (cut.row > 0 || cut.size <= kMaxRow) return;
-    if (open) {
-      return reject_line(rows, cut, cut.size, "a quote is opened and not closed within 16 MiB");
-    }
-    reject(rows, cut, cut.size, "it is longer than 16 MiB");
-    skipping_ = true;
+    const bool line_ends = std::memchr(cut.base + cut.row, '\n', cut.size - cut.row) != nullptr;
+    if (open && line_ends) return reject_line(rows, cut, cut.size, std::string(kOpenQuote));
+    reject(rows, cut, cut.size, std::string(open ? kOpenQuote : "it is longer than 16 MiB"));
+    skipping_ = true;  // to the end of this line
     cut.row = cut.size;
     return;
   }

@@ -157,6 +157,23 @@ TEST(CsvScanner, ARowLongerThanTheLimitIsRejectedAndTheNextOneIsRead) {
   EXPECT_EQ(good, (std::vector<std::int64_t>{1, 3, 5}));
 }
 
+// Seen here: counted as two rejected rows, the second one "line 3: it is longer than 16 MiB".
+TEST(CsvScanner, AQuotedFieldLongerThanTheLimitIsOneRejectedRow) {
+  const std::string huge((CsvScanner::kMaxRow * 2) + (1 << 20), 'x');
+  CsvScanner scanner(stream_text("a,b\n1,\"" + huge + "\"\n5,6\n"), {});
+  CsvRows rows;
+  std::vector<std::int64_t> bad, good;
+  for (;;) {
+    const auto more = scanner.next(rows);
+    ASSERT_TRUE(more);
+    if (!*more) break;
+    for (const auto& b : rows.bad) bad.push_back(b.line);
+    good.insert(good.end(), rows.lines.begin(), rows.lines.end());
+  }
+  EXPECT_EQ(bad, (std::vector<std::int64_t>{2}));
+  EXPECT_EQ(good, (std::vector<std::int64_t>{1, 3}));
+}
+
 TEST(CsvScanner, AHostileFileOfOpenQuotesEnds) {
   std::string text = "a,b\n";
   while (text.size() < (3U << 20)) text += "x\",\"y\n";

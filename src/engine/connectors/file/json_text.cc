@@ -180,33 +180,33 @@ bool is_utf8(std::string_view text) {
   return arrow::util::ValidateUTF8(text);
 }
 
-bool JsonObjectReader::read(std::string_view text, std::vector<JsonMember>& members) {
+JsonObjectReader::Fault JsonObjectReader::read(std::string_view text,
+                                               std::vector<JsonMember>& members) {
   members.clear();
   unescaped_.clear();
   unescaped_.reserve(text.size());  // never grows, so that views into it stay
-  const auto characters = [&](std::string_view quoted) -> std::optional<std::string_view> {
+  bool whole = true;                // no half of a surrogate pair was seen
+  const auto characters = [&](std::string_view quoted) -> std::string_view {
     const std::string_view inside = quoted.substr(1, quoted.size() - 2);
     if (inside.find('\\') == std::string_view::npos) return inside;
     const std::size_t from = unescaped_.size();
-    if (!unescape(inside, unescaped_)) return std::nullopt;
+    whole = unescape(inside, unescaped_) && whole;
     return std::string_view(unescaped_).substr(from);
   };
   Checker in(text);
-  if (!in.take('{')) return false;
-  if (in.take('}')) return in.at_end();
+  if (!in.take('{')) return Fault::NotOneObject;
+  if (in.take('}')) return in.at_end() ? Fault::None : Fault::NotOneObject;
   do {
     const auto key = in.raw_value();
-    if (!key || key->front() != '"' || !in.take(':')) return false;
+    if (!key || key->front() != '"' || !in.take(':')) return Fault::NotOneObject;
     const auto value = in.raw_value();
-    if (!value) return false;
-    const auto name = characters(*key);
-    JsonMember m{name.value_or(""), kind_of(value->front()), *value, {}};
-    const auto chars = m.kind == JsonKind::String ? characters(*value) : std::string_view();
-    if (!name || !chars) return false;
-    m.text = *chars;
+    if (!value) return Fault::NotOneObject;
+    JsonMember m{characters(*key), kind_of(value->front()), *value, {}};
+    if (m.kind == JsonKind::String) m.text = characters(*value);
     members.push_back(m);
   } while (in.take(','));
-  return in.take('}') && in.at_end();
+  if (!in.take('}') || !in.at_end()) return Fault::NotOneObject;
+  return whole ? Fault::None : Fault::HalfSurrogate;
 }
 
 }  // namespace tidegate::engine::file

@@ -29,9 +29,13 @@ struct JsonMember {
 // Used by one thread.
 class JsonObjectReader {
  public:
-  // False: the text is not one object, or holds half a surrogate pair. The members are views into
-  // `text` and into this, valid until the next call.
-  bool read(std::string_view text, std::vector<JsonMember>& members);
+  enum class Fault : std::uint8_t {
+    None,
+    NotOneObject,
+    HalfSurrogate  // \ud83d without its other half (RFC 8259 §8.2): no character
+  };
+  // The members are views into `text` and into this, valid until the next call.
+  Fault read(std::string_view text, std::vector<JsonMember>& members);
 
  private:
   std::string unescaped_;

@@ -24,8 +24,15 @@ bool is_blank(std::string_view s) { return s.find_first_not_of(" \t\r") == std::
 std::string_view read_line(JsonObjectReader& reader, std::string_view line,
                            std::vector<JsonMember>& members) {
   if (!is_utf8(line)) return "it is not valid UTF-8; convert the file (iconv -t UTF-8)";
-  if (!reader.read(line, members)) {
-    return "it is not one JSON object; write one complete object a line";
+  switch (reader.read(line, members)) {
+    case JsonObjectReader::Fault::None:
+      return "";
+    case JsonObjectReader::Fault::NotOneObject:
+      return "it is not one JSON object; write one complete object a line";
+    case JsonObjectReader::Fault::HalfSurrogate:
+      return "it holds half a surrogate pair (\\ud800 to \\udfff alone); write the character "
+             "itself "
+             "or both halves";
   }
   return "";
 }

@@ -61,6 +61,19 @@ TEST_F(FileSourceTest, BadJsonLinesComeBackWithLineAndReason) {
   EXPECT_NE(got.bad[6].find("UTF-8"), std::string::npos);
 }
 
+// Seen here: rejected as "not one JSON object", which it is.
+TEST_F(FileSourceTest, HalfASurrogatePairIsNamed) {
+  write("t.jsonl", R"({"a": "\ud83d\ude00"}
+{"a": "\ud83d"}
+{"a": "\ude00"}
+{"\ud83dx": 1}
+)");
+  const Read got = read(R"({"path": "t.jsonl"})", "t");
+  EXPECT_EQ(got.rows, (Texts{"\xF0\x9F\x98\x80"}));
+  ASSERT_EQ(got.bad.size(), 3U);
+  for (const auto& bad : got.bad) EXPECT_NE(bad.find("half a surrogate pair"), std::string::npos);
+}
+
 TEST_F(FileSourceTest, JsonLinesTakeDeclaredTypesAndGzip) {
   write_gzip("t.jsonl.gz",
              "{\"at\": \"2026-01-01T00:00:00Z\", \"n\": \"12.5\"}\n{\"at\": \"x\"}\n");

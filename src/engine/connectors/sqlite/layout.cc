@@ -13,6 +13,9 @@ namespace {
 
 using protocol::SchemaChange;
 
+// SQLITE_MAX_COLUMN as SQLite is built by default (https://www.sqlite.org/limits.html).
+constexpr std::size_t kMaxColumns = 2000;
+
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 std::string column_list(const std::vector<std::string>& names) {
@@ -262,6 +265,12 @@ Result<LayoutChange> plan_layout(const std::string& table, const TableLayout& no
     if (skipped) continue;
     change.written.push_back(column);
     change.fields.push_back(i);
+  }
+  if (change.wanted.columns.size() > kMaxColumns) {
+    return refused(table,
+                   fmt::format("it would have {} columns, and SQLite takes at most {}",
+                               change.wanted.columns.size(), kMaxColumns),
+                   "leave some out (`columns` of the entity)");
   }
   if (change.create) {
     change.wanted.primary_key = load.key;

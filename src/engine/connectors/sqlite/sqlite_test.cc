@@ -2,12 +2,14 @@
 
 #include <arrow/record_batch.h>
 #include <arrow/type.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 
 #include <fstream>
 
+#include "engine/connectors/sqlite/layout.h"
 #include "engine/contract/fixture.h"
 #include "engine/core/engine.h"
 #include "engine/core/schema.h"
@@ -302,6 +304,23 @@ TEST_F(Sqlite, ADryRunShowsRowsAndWritesNothing) {
   EXPECT_EQ(entity.at("rows").at(1).at("id").as_int64(), 2);
   EXPECT_TRUE(entity.at("rows").at(1).at("name").is_null());
   EXPECT_NE(access(out().c_str(), F_OK), 0);
+}
+
+// Seen here: "SQLite refuses: too many columns on t", with no remedy.
+TEST_F(Sqlite, MoreColumnsThanSqliteTakesAreRefusedWithARemedy) {
+  const auto plan = [](int columns) {
+    std::vector<std::shared_ptr<arrow::Field>> fields;
+    for (int i = 0; i < columns; ++i)
+      fields.push_back(arrow::field(fmt::format("c{}", i), arrow::int64()));
+    LoadPlan load;
+    load.schema = arrow::schema(std::move(fields));
+    return sqlite::plan_layout("t", {}, load);
+  };
+  EXPECT_TRUE(plan(2000));
+  const auto refused = plan(2001);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("2001 columns"), std::string::npos);
+  EXPECT_NE(refused.error().message.find("`columns`"), std::string::npos);
 }
 
 TEST_F(Sqlite, ARowWithoutItsKeyIsRejectedByName) {
