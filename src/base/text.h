@@ -14,4 +14,11 @@ constexpr std::string_view clip(std::string_view text, std::size_t max) {
   return text.substr(0, max);
 }
 
+// Without the blanks and line ends that editors and shells leave behind a value in a file.
+constexpr std::string_view trim_end(std::string_view text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
+    text.remove_suffix(1);
+  return text;
+}
+
 }  // namespace tidegate

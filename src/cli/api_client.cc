@@ -58,8 +58,6 @@ httpclient::Request ApiClient::request(const Call& call) const {
   }
   if (!call.if_match.empty())
     r.headers.emplace_back("If-Match", fmt::format("\"{}\"", call.if_match));
-  if (!call.idempotency_key.empty())
-    r.headers.emplace_back("Idempotency-Key", call.idempotency_key);
   r.ca_file = target_.ca_file;
   r.timeout = Millis(150'000);  // the server bounds check and discover by 120 s
   r.cancelled = context_->interrupted;

@@ -19,9 +19,8 @@ struct Call {
   std::string method = "GET";
   std::string path;  // from `/api/…`, or below the workspace when it starts with anything else
   std::vector<std::pair<std::string, std::string>> query;
-  boost::json::value body;      // null: none
-  std::string if_match;         // a revision
-  std::string idempotency_key;  // of a POST that creates
+  boost::json::value body;  // null: none
+  std::string if_match;     // a revision
 };
 
 // Not thread-safe.

@@ -160,6 +160,13 @@ object file_form(Section section, const value& item, const Existing& existing) {
 
 std::string shown(const value* v) { return v ? json::write(*v) : "(none)"; }
 
+// The config of a connection may hold secrets in plain text, and which of its fields do is not
+// known here. A field whose old value the server shows is none.
+bool may_be_secret(std::string_view path, const value* now, const value& wanted) {
+  return path.starts_with("config.") &&
+         (now == nullptr || now->is_null() || now->is_structured() || wanted.is_structured());
+}
+
 bool is_masked(const value& v) {
   return v.is_string() && std::string_view(v.get_string()) == kMasked;
 }
@@ -186,17 +193,8 @@ void diff(const std::string& path, const value* now, const value* wanted,
   }
   const value null;
   if ((now ? *now : null) == (wanted ? *wanted : null)) return;
-  out.push_back(fmt::format("{}: {} → {}", path, shown(now), shown(wanted)));
-}
-
-// The config of a connection may hold secrets in plain text: their new values are not printed.
-void mask_new_config(Change& change) {
-  constexpr std::string_view kNew = ": (none) → ";
-  for (std::string& line : change.diff) {
-    const std::size_t at = line.find(kNew);
-    if (line.starts_with("config.") && at != std::string::npos)
-      line = line.substr(0, at + kNew.size()) + "(set)";
-  }
+  const bool hidden = wanted && may_be_secret(path, now, *wanted);
+  out.push_back(fmt::format("{}: {} → {}", path, shown(now), hidden ? "(set)" : shown(wanted)));
 }
 
 }  // namespace
@@ -239,7 +237,6 @@ ApplyPlan plan_apply(const Declared& declared, const Existing& existing, bool pr
         ++plan.unchanged;
         continue;
       }
-      mask_new_config(change);
       change.id = text_at(*item, "id");
       change.revision = cell_text(at_path(*item, "revision"));
       plan.changes.push_back(std::move(change));

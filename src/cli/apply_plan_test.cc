@@ -90,6 +90,21 @@ TEST(ApplyPlan, SecretsAreSentAgainOnRequest) {
   EXPECT_EQ(format_plan(plan).find("s3cret"), std::string::npos);
 }
 
+// Seen here: a stored `password: null` showed the new password in the plan.
+TEST(ApplyPlan, NoNewValueOfAConfigurationIsShownThatMayBeASecret) {
+  const auto diff_of = [](const char* stored, const std::string& wanted) {
+    Existing e = applied();
+    e.items[1].at(0).as_object()["config"] = boost::json::parse(stored);
+    const ApplyPlan plan =
+        plan_of("destinations: {db: {type: postgres, config: " + wanted + "}}", e);
+    return plan.changes.empty() || plan.changes[0].diff.empty() ? "" : plan.changes[0].diff[0];
+  };
+  EXPECT_EQ(diff_of(R"({"password":null})", "{password: s3cret}"), "config.password: null → (set)");
+  EXPECT_EQ(diff_of("{}", "{password: s3cret}"), "config.password: (none) → (set)");
+  EXPECT_EQ(diff_of(R"({"keys":["a"]})", "{keys: [s3cret]}"), R"(config.keys: ["a"] → (set))");
+  EXPECT_EQ(diff_of(R"({"url":"x"})", "{url: y}"), R"(config.url: "x" → "y")");
+}
+
 TEST(ApplyPlan, ShowsEachFieldThatChangesAndDefaultsThatReturn) {
   const ApplyPlan plan = plan_of(R"(
 jobs:

@@ -50,7 +50,10 @@ Status write_private_file(const std::string& path, std::string_view text) {
 }
 
 Result<std::string> read_file(const Io& io, const std::string& path, std::size_t max) {
-  if (path == "-") return read_stdin(io);
+  return path == "-" ? read_stdin(io) : read_text_file(path, max);
+}
+
+Result<std::string> read_text_file(const std::string& path, std::size_t max) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return file_error("read", path, errno);
   std::string text;

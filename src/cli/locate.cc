@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/json.h"
+#include "base/text.h"
 
 namespace tidegate::cli {
 namespace {
@@ -13,18 +14,6 @@ std::string folder(const Io& io, const char* variable, const char* below_home) {
   // As the server does: without a home, as under a service manager, there is no .local either.
   const std::string home = io.env("HOME").value_or("");
   return home.empty() ? "/var/lib" : home + below_home;
-}
-
-std::string trimmed(std::string text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
-    text.pop_back();
-  return text;
-}
-
-std::string normal_url(std::string url) {
-  if (!url.contains("://")) url = "http://" + url;
-  while (url.ends_with('/')) url.pop_back();
-  return url;
 }
 
 // Members of a small JSON file; an unreadable or foreign one is as good as none.
@@ -50,7 +39,7 @@ std::optional<Known> local_server(const Io& io, const std::string& data_dir) {
   auto known = known_from(io, data_dir + "/server.json");
   if (!known) return std::nullopt;
   if (const auto token = read_file(io, data_dir + "/admin-token", 4096))
-    known->token = trimmed(*token);
+    known->token = trim_end(*token);
   return known;
 }
 
@@ -63,8 +52,8 @@ Status find_token(const Io& io, const Args& args, const std::optional<Known>& lo
     path = io.env(from);
   }
   if (path) {
-    TG_TRY(std::string token, read_file(io, *path, 4096));
-    target.token = Secret(trimmed(std::move(token)));
+    TG_TRY(const std::string token, read_file(io, *path, 4096));
+    target.token = Secret(std::string(trim_end(token)));
     target.token_from = fmt::format("{} ({})", *path, from);
     return {};
   }
@@ -81,6 +70,12 @@ Status find_token(const Io& io, const Args& args, const std::optional<Known>& lo
 }
 
 }  // namespace
+
+std::string normal_url(std::string url) {
+  if (!url.contains("://")) url = "http://" + url;
+  while (url.ends_with('/')) url.pop_back();
+  return url;
+}
 
 std::string default_data_dir(const Io& io) {
   return folder(io, "XDG_DATA_HOME", "/.local/share") + "/tidegate";

@@ -26,13 +26,18 @@ struct Target {
 // do. Forbidden, NotFound: a file cannot be read.
 Result<Target> locate(const Context& context, const Args& args);
 
+// With a scheme (http unless it has one) and without a trailing slash.
+std::string normal_url(std::string url);
+
 // ${XDG_DATA_HOME:-~/.local/share}/tidegate; ${XDG_CONFIG_HOME:-~/.config}/tidegate/login.json.
 std::string default_data_dir(const Io& io);
 std::string login_path(const Io& io);
 
 // Replaces the file atomically with mode 0600, making its folders with mode 0700.
 Status write_private_file(const std::string& path, std::string_view text);
-// NotFound, Forbidden, or TooLarge above `max` bytes; `-` is stdin.
+// NotFound, Forbidden, or TooLarge above `max` bytes, naming the path.
+Result<std::string> read_text_file(const std::string& path, std::size_t max = 16 << 20);
+// The same; `-` is stdin.
 Result<std::string> read_file(const Io& io, const std::string& path, std::size_t max = 16 << 20);
 
 }  // namespace tidegate::cli

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -77,12 +78,9 @@ Result<std::string> ask_token(Context& context, const Args& args) {
 }
 
 Result<int> login(Context& context, const Args& args) {
-  TG_TRY(std::string token, ask_token(context, args));
-  while (!token.empty() && (token.back() == '\n' || token.back() == '\r' || token.back() == ' '))
-    token.pop_back();
-  std::string url = args.get_or("URL", "");
-  if (!url.contains("://")) url = "http://" + url;
-  while (url.ends_with('/')) url.pop_back();
+  TG_TRY(const std::string typed, ask_token(context, args));
+  const std::string token(trim_end(typed));
+  const std::string url = normal_url(args.get_or("URL", ""));
   const std::string path = login_path(context.io);
   // Tried before it is kept, with the file that will hold it.
   TG_CHECK(write_private_file(path + ".new", json::write(object{{"url", url}, {"token", token}})));

@@ -27,7 +27,4 @@ std::vector<cli::Option> config_options();
 Result<Config> read_config(const cli::Context& context, const cli::Args& args,
                            bool with_file = true);
 
-// NotFound, Forbidden or TooLarge (above `max` bytes) naming the path.
-Result<std::string> read_text_file(const std::string& path, std::size_t max = 16 << 20);
-
 }  // namespace tidegate::app

@@ -1,15 +1,10 @@
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <sstream>
 #include <thread>
 
 #include "app/commands/commands.h"
-#include "base/log.h"
+#include "cli/locate.h"
 
 namespace tidegate::app {
 
@@ -34,26 +29,6 @@ std::vector<cli::Option> config_options() {
   return out;
 }
 
-Result<std::string> read_text_file(const std::string& path, std::size_t max) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) {
-    const int cause = errno;
-    return fail(cause == ENOENT ? Code::NotFound : Code::Forbidden,
-                fmt::format("cannot read {}: {}", path, std::strerror(cause)), "file");
-  }
-  std::string text;
-  char buffer[16384];
-  while (in.read(buffer, sizeof buffer) || in.gcount() > 0) {
-    text.append(buffer, static_cast<std::size_t>(in.gcount()));
-    if (text.size() > max) {
-      return fail(Code::TooLarge, fmt::format("{} is larger than {} bytes", path, max), "file");
-    }
-  }
-  if (in.bad())
-    return fail(Code::Forbidden, fmt::format("cannot read {}; it must be a file", path), "file");
-  return text;
-}
-
 Result<Config> read_config(const cli::Context& context, const cli::Args& args, bool with_file) {
   ConfigInput input;
   for (const Key& key : config_keys()) {
@@ -66,7 +41,7 @@ Result<Config> read_config(const cli::Context& context, const cli::Args& args, b
   std::string file = args.get_or("config", context.io.env("TIDEGATE_CONFIG").value_or(""));
   if (file.empty() && ::access("tidegate.yaml", F_OK) == 0) file = "tidegate.yaml";
   if (with_file && !file.empty()) {
-    TG_TRY(input.file_text, read_text_file(file));
+    TG_TRY(input.file_text, cli::read_text_file(file));
     input.file = file;
   }
   return load_config(input);

@@ -10,6 +10,7 @@
 #include "app/sync/reporter.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "cli/locate.h"
 #include "cli/yaml.h"
 #include "control/launch/child_host.h"
 #include "control/launch/engine_launcher.h"
@@ -27,7 +28,7 @@ struct Plan {
 Result<boost::json::object> named_connections(const cli::Context& context,
                                               const std::string& file) {
   if (file.empty()) return boost::json::object();
-  TG_TRY(const std::string text, read_text_file(file));
+  TG_TRY(const std::string text, cli::read_text_file(file));
   TG_TRY(boost::json::value document, cli::read_yaml(text, file));
   if (!document.is_object()) return boost::json::object();
   boost::json::object kept;

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/text.h"
 #include "base/version.h"
 #include "cli/locate.h"
 #include "control/secrets/tokens.h"
@@ -41,7 +42,7 @@ std::string server_file(const Config& config) { return config.data_dir + "/serve
 
 // The process that server.json names; nullopt: none, or the file is not ours to understand.
 std::optional<ProcessIdentity> named_server(const Config& config) {
-  const auto text = read_text_file(server_file(config), 4096);
+  const auto text = cli::read_text_file(server_file(config), 4096);
   if (!text) return std::nullopt;
   const auto v = json::parse(*text);
   const auto* process = v && v->is_object() ? v->get_object().if_contains("process") : nullptr;
@@ -96,15 +97,14 @@ Result<AdminToken> admin_token(const Config& config, Rng& rng) {
     TG_TRY(const bool ours, make_token_file(path, token, rng));
     if (ours) return AdminToken{std::move(token), true, path};
   }
-  TG_TRY(std::string text, read_text_file(path, 4096));
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
-    text.pop_back();
+  TG_TRY(const std::string content, cli::read_text_file(path, 4096));
+  const std::string_view text = trim_end(content);
   if (text.size() < 16) {
     return fail(Code::Invalid,
                 fmt::format("{} holds no token; delete it and a new one is made", path),
                 "admin_token");
   }
-  return AdminToken{Secret(std::move(text)), false, path};
+  return AdminToken{Secret(std::string(text)), false, path};
 }
 
 Result<secrets::KeyRing> key_ring(const Config& config, Rng& rng) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "control/api/input.h"
 #include "control/secrets/tokens.h"
 
 namespace tidegate::api {
@@ -98,6 +99,14 @@ Status project(object& item, const std::set<std::string, std::less<>>& wanted) {
   }
   item = std::move(kept);
   return {};
+}
+
+Result<http::Response> answer_projected(const Call& call, object data, std::int64_t revision) {
+  Query query(call.request);
+  query.fields();
+  TG_CHECK(query.finish());
+  TG_CHECK(project(data, query.wanted()));
+  return answer_resource(std::move(data), revision);
 }
 
 Result<http::Response> answer_list(boost::json::array items,

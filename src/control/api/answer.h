@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "control/api/route.h"
 #include "control/http/http.h"
 #include "control/model/connection_json.h"
 #include "control/store/rules.h"
@@ -48,6 +49,9 @@ Result<http::Response> answer_page(std::vector<T>& items, const store::Page& pag
                                    const std::set<std::string, std::less<>>& wanted);
 // `fields=` for a single resource. Invalid as above.
 Status project(boost::json::object& item, const std::set<std::string, std::less<>>& wanted);
+// A resource of a request that takes no parameter but `fields`.
+Result<http::Response> answer_projected(const Call& call, boost::json::object data,
+                                        std::int64_t revision);
 
 template <class T>
 Result<http::Response> answer_page(std::vector<T>& items, const store::Page& page,

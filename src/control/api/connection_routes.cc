@@ -123,10 +123,8 @@ struct Connections {
   }
 
   Result<Response> get(const Call& call) const {
-    Query query(call.request);
-    TG_CHECK(query.finish());
     TG_TRY(const Connection c, find(call));
-    return answer_resource(model::to_json(c), c.revision);
+    return answer_projected(call, model::to_json(c), c.revision);
   }
 
   // Without If-Match a write that lost a race is made again on top of the newer connection, so that

@@ -52,6 +52,19 @@ Status read_empty_body(const Call& call) {
   return refuse(std::move(errors), "the body is not valid; see details", "invalid_body");
 }
 
+namespace {
+
+// A workspace may be named or given by its id: to a key they are one.
+std::string resource_path(const Call& call) {
+  constexpr std::string_view kWorkspaces = "/api/workspaces/";
+  const std::string_view path = call.request.path();
+  if (call.workspace.empty() || !path.starts_with(kWorkspaces)) return std::string(path);
+  const std::size_t rest = std::min(path.find('/', kWorkspaces.size()), path.size());
+  return fmt::format("{}{}{}", kWorkspaces, call.workspace.str(), path.substr(rest));
+}
+
+}  // namespace
+
 Result<std::optional<store::Idempotency>> idempotency(const Call& call) {
   const auto key = call.request.header("idempotency-key");
   if (!key) return std::nullopt;
@@ -66,7 +79,7 @@ Result<std::optional<store::Idempotency>> idempotency(const Call& call) {
                 std::nullopt}}});
   }
   store::Idempotency once;
-  once.scope = fmt::format("{} {}", call.principal.token.str(), call.request.path());
+  once.scope = fmt::format("{} {}", call.principal.token.str(), resource_path(call));
   once.key = *key;
   once.body_hash = secrets::sha256_hex(call.request.body());
   return once;

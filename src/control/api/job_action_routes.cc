@@ -111,11 +111,9 @@ Result<Response> reset_job(const Call& call) {
 }
 
 Result<Response> get_status(const Call& call) {
-  Query query(call.request);
-  TG_CHECK(query.finish());
   TG_TRY(const SyncJob job, find_job(call));
   TG_TRY(auto status, job_status_json(call.store(), job));
-  return answer_resource(std::move(status), job.revision);
+  return answer_projected(call, std::move(status), job.revision);
 }
 
 Result<Response> get_history(const Call& call) {

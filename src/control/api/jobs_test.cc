@@ -235,6 +235,16 @@ TEST_F(JobsTest, ARepeatedCreateAnswersAlsoAfterItsTime) {
             422);
 }
 
+TEST_F(JobsTest, AKeyIsOneWhetherTheWorkspaceIsNamedOrGivenByItsId) {
+  const std::string id = make_job("j");
+  const std::vector<http::Header> key = {{"Idempotency-Key", "k"}};
+  const Answer named = post(one(id, "run"), "", key);
+  const Answer by_id =
+      post("/api/workspaces/01900000-0000-7000-8000-000000000001/sync-jobs/" + id + "/run", "", key);
+  EXPECT_EQ(by_id.status, 202) << by_id.text;
+  EXPECT_EQ(by_id.at("runId"), named.at("runId"));
+}
+
 TEST_F(JobsTest, ARepeatedActionWithOneKeyActsOnce) {
   const std::string id = make_job("j", R"("schedule":"0 * * * *")");
   struct Case {

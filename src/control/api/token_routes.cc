@@ -103,10 +103,8 @@ Result<model::Token> find(const Call& call) {
 }
 
 Result<Response> get_token(const Call& call) {
-  Query query(call.request);
-  TG_CHECK(query.finish());
   TG_TRY(const auto token, find(call));
-  return answer_resource(model::to_json(token), token.revision);
+  return answer_projected(call, model::to_json(token), token.revision);
 }
 
 Result<Response> delete_token(const Call& call) {

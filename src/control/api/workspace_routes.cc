@@ -56,10 +56,8 @@ Result<Response> create_workspace(const Call& call) {
 }
 
 Result<Response> get_workspace(const Call& call) {
-  Query query(call.request);
-  TG_CHECK(query.finish());
   TG_TRY(const auto w, call.services.directory.workspace(call.workspace.str()));
-  return answer_resource(model::to_json(*w), w->revision);
+  return answer_projected(call, model::to_json(*w), w->revision);
 }
 
 Result<Response> delete_workspace(const Call& call) {

@@ -5,6 +5,7 @@
 #include <boost/json/value.hpp>
 #include <utility>
 
+#include "base/json.h"
 #include "base/secret.h"
 
 namespace tidegate::worker {
@@ -56,6 +57,8 @@ void Masker::add_all(const bj::value& plain) {
     for (const auto& member : *object) add_all(member.value());
   } else if (const bj::array* items = plain.if_array()) {
     for (const bj::value& item : *items) add_all(item);
+  } else if (plain.is_number()) {
+    add_text(json::write(plain));
   }
 }
 
