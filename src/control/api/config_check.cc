@@ -92,6 +92,14 @@ class NameCheck {
     if (text.find('\0') != std::string_view::npos) {
       return add(path, "holds a NUL character; remove it");
     }
+    if (const value* least = schema.if_contains("minLength");
+        least != nullptr && least->is_int64() && text.empty() && least->get_int64() > 0) {
+      return add(path, "is empty; give a value");
+    }
+    if (const value* most = schema.if_contains("maxLength");
+        most != nullptr && most->is_int64() && std::ssize(text) > most->get_int64() * 4) {
+      return add(path, fmt::format("is too long; at most {} characters", most->get_int64()));
+    }
     const value* pattern = schema.if_contains("pattern");
     const value* words = schema.if_contains("patternWords");
     if (pattern == nullptr || !pattern->is_string() || words == nullptr || !words->is_string()) {

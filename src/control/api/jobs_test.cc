@@ -57,6 +57,10 @@ TEST_F(JobsTest, TheDocumentedSession) {
   EXPECT_EQ(call(Method::Delete, one(id)).status, 200);
   EXPECT_EQ(get(one(id)).code(), "job_not_found");
   EXPECT_EQ(get(kDefault + "/runs/" + run.at("runId")).at("jobId"), id) << "the history stays";
+  EXPECT_THAT(get(one(id, "history")).data().as_array(), SizeIs(1));
+  EXPECT_EQ(get(one(id, "slots")).status, 200);
+  EXPECT_EQ(get(one("nope", "history")).code(), "job_not_found");
+  EXPECT_EQ(get(one("nope", "slots")).code(), "job_not_found");
 }
 
 TEST_F(JobsTest, BadBodies) {

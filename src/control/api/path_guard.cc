@@ -59,6 +59,10 @@ fs::path fixed_part(const fs::path& path) {
 }  // namespace
 
 Result<std::string> PathGuard::resolve(std::string_view text) const {
+  if (text.starts_with("~")) {
+    return fail(Code::Invalid, "begins with '~', which only a shell expands; write the whole path");
+  }
+  if (text.starts_with("file:")) return fail(Code::Invalid, "is a URL; write the path alone");
   fs::path path(text);
   if (path.is_relative() && !roots_.empty()) path = fs::path(roots_.front()) / path;
   std::error_code ec;

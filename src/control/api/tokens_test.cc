@@ -151,9 +151,9 @@ TEST_F(TokensTest, WorkersAreListed) {
   model::WorkerInfo w;
   w.id = OwnerId("o1");
   w.host = "h";
-  w.leader = true;
   w.seen_at = w.started_at = clock_.now();
   ASSERT_TRUE(store_->heartbeat(w).has_value());
+  ASSERT_TRUE(store_->acquire_leader(w.id, Millis(8000)).has_value());
   const Answer a = get("/api/workers");
   ASSERT_EQ(a.data().as_array().size(), 1u);
   EXPECT_TRUE(a.data().as_array()[0].at("leader").as_bool());

@@ -142,10 +142,13 @@ SyncMode read_mode(json::Reader& r) {
 }
 
 void read_policies(json::Reader& r, JobSpec& spec) {
-  if (const auto d = r.duration("timeout", Millis(0), 366 * kDay)) {
-    if (*d > Millis(0)) spec.timeout = *d;
+  if (const auto d = r.duration("timeout", kSecond, 366 * kDay)) spec.timeout = *d;
+  if (const auto d = r.duration("stallTimeout", Millis(0), 366 * kDay)) {
+    spec.stall_timeout = *d;
+    if (*d > Millis(0) && *d < kSecond) {
+      r.error("stallTimeout", "is shorter than anything takes; give 1s or more, or 0 for no limit");
+    }
   }
-  if (const auto d = r.duration("stallTimeout", Millis(0), 366 * kDay)) spec.stall_timeout = *d;
   if (const auto i = r.one_of("overlap", kOverlapNames)) spec.overlap = static_cast<Overlap>(*i);
   if (const auto i = r.one_of("catchup", kCatchupNames)) spec.catchup = static_cast<Catchup>(*i);
   if (const auto n = r.integer("maxCatchup", {.min = 1, .max = 10'000})) {
@@ -267,7 +270,7 @@ Result<JobSpec> job_spec_from_json(const object& o, std::uint64_t hash_seed) {
   }
   r.finish();
   if (!errors.empty()) {
-    return fail(Error{Code::Invalid, "the sync job is not valid; see details", "invalid_job",
+    return fail(Error{Code::Invalid, "the job is not valid; see details", "invalid_job",
                       std::move(errors)});
   }
   return spec;

@@ -145,7 +145,7 @@ bool is_retryable(std::string_view error_kind) {
          error_kind == kind::kInternal || error_kind == kind::kFenced;
 }
 
-AttemptEnd on_attempt_end(const model::Run& run, const model::RetryPolicy& policy,
+AttemptEnd on_attempt_end(const model::Run& run, const model::JobSpec& spec,
                           const AttemptFacts& facts, Instant now, Rng& rng) {
   AttemptEnd end;
   if (facts.result) {
@@ -161,18 +161,21 @@ AttemptEnd on_attempt_end(const model::Run& run, const model::RetryPolicy& polic
       terminal(end, RunState::Cancelled, kind::kCancelled, "cancelled by request");
       break;
     case StopReason::TimedOut:
-      terminal(end, RunState::TimedOut, kind::kTimeout, "the run took longer than its timeout");
+      terminal(end, RunState::TimedOut, kind::kTimeout,
+               fmt::format("the run took longer than its timeout of {}",
+                           format_duration(spec.timeout.value_or(Millis(0)))));
       break;
     case StopReason::Stalled:
       terminal(end, RunState::TimedOut, kind::kStalled,
-               "no rows, bytes or pages arrived within the stall timeout");
+               fmt::format("no rows, bytes or pages arrived within the stall timeout of {}",
+                           format_duration(spec.stall_timeout)));
       break;
     case StopReason::Drained:
       again(end, attempt_outcome::kReturned, false, now);
       end.only_entities = left_to_do(run, facts);
       break;
     case StopReason::None:
-      retry_or_fail(end, run, policy, facts, now, rng);
+      retry_or_fail(end, run, spec.retry, facts, now, rng);
       break;
   }
   // Whoever asked for the end of the run does not want another attempt.

@@ -40,7 +40,7 @@ bool is_retryable(std::string_view error_kind);
 
 // A commit that was made wins over every reason to stop. `held`, `committed` are the caller's to
 // fill.
-store::AttemptEnd on_attempt_end(const model::Run& run, const model::RetryPolicy& policy,
+store::AttemptEnd on_attempt_end(const model::Run& run, const model::JobSpec& spec,
                                  const AttemptFacts& facts, Instant now, Rng& rng);
 
 // The worker of a running run is gone: another attempt that uses no retry, unless three in a row

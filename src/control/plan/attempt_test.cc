@@ -29,6 +29,12 @@ AttemptFacts ended(ExitCode code, std::optional<std::string> kind = {},
 }
 
 model::RetryPolicy exact() { return {.max_attempts = 3, .jitter = false}; }
+model::JobSpec spec() {
+  model::JobSpec spec;
+  spec.retry = exact();
+  spec.timeout = Seconds(90);
+  return spec;
+}
 
 struct EndCase {
   const char* name;
@@ -122,6 +128,16 @@ std::vector<EndCase> end_cases() {
   };
 }
 
+TEST(AttemptEnd, DeadlinesAreNamed) {
+  SeededRng rng(1);
+  const model::Run run = run_of("r", RunState::Running);
+  const auto error = [&](StopReason why) {
+    return on_attempt_end(run, spec(), {.stop = why, .signal = 9}, kNow, rng).error;
+  };
+  EXPECT_THAT(error(StopReason::TimedOut), ::testing::HasSubstr("timeout of 1m30s"));
+  EXPECT_THAT(error(StopReason::Stalled), ::testing::HasSubstr("stall timeout of 15m"));
+}
+
 TEST(AttemptEnd, Table) {
   for (const EndCase& c : end_cases()) {
     SCOPED_TRACE(c.name);
@@ -129,7 +145,7 @@ TEST(AttemptEnd, Table) {
     model::Run run = run_of("r", RunState::Running);
     run.retries_used = c.retries_used;
     run.cancel_requested = c.cancel_requested;
-    const store::AttemptEnd end = on_attempt_end(run, exact(), c.facts, kNow, rng);
+    const store::AttemptEnd end = on_attempt_end(run, spec(), c.facts, kNow, rng);
     EXPECT_EQ(end.next, c.next);
     EXPECT_EQ(end.outcome, c.outcome);
     EXPECT_EQ(end.error_kind, c.kind);
@@ -150,16 +166,16 @@ TEST(AttemptEnd, OnlyFailedEntitiesAreTriedAgain) {
                             {.entity = "b", .outcome = EntityOutcome::Failed},
                             {.entity = "c", .outcome = EntityOutcome::Skipped}};
   const model::Run run = run_of("r", RunState::Running);
-  auto end = on_attempt_end(run, exact(), facts, kNow, rng);
+  auto end = on_attempt_end(run, spec(), facts, kNow, rng);
   EXPECT_THAT(end.only_entities, ::testing::ElementsAre("b", "c"));
   EXPECT_EQ(end.entities.size(), 3U);
 
   facts.result->entities[0].outcome = EntityOutcome::Failed;  // none done: as the job says
-  EXPECT_TRUE(on_attempt_end(run, exact(), facts, kNow, rng).only_entities.empty());
+  EXPECT_TRUE(on_attempt_end(run, spec(), facts, kNow, rng).only_entities.empty());
 
   model::Run second = run;  // a crash in the second attempt keeps the choice of the first
   second.only_entities = {"b"};
-  EXPECT_THAT(on_attempt_end(second, exact(), {.signal = 9}, kNow, rng).only_entities,
+  EXPECT_THAT(on_attempt_end(second, spec(), {.signal = 9}, kNow, rng).only_entities,
               ::testing::ElementsAre("b"));
 }
 
@@ -173,7 +189,7 @@ TEST(AttemptEnd, AnEntityWorthARetryMakesThePartialSuccessWorthIt) {
        .outcome = EntityOutcome::Failed,
        .error_kind = "transient",
        .error = "gone"}};
-  const auto end = on_attempt_end(run_of("r", RunState::Running), exact(), facts, kNow, rng);
+  const auto end = on_attempt_end(run_of("r", RunState::Running), spec(), facts, kNow, rng);
   EXPECT_EQ(end.next, RunState::Queued);
   EXPECT_EQ(end.error_kind, "transient");
   EXPECT_EQ(end.error, "a: bad row");
@@ -184,9 +200,9 @@ TEST(AttemptEnd, RetryAfterIsHonoured) {
   AttemptFacts facts = ended(ExitCode::Retryable, "rate_limited");
   facts.result->retry_after = Seconds(3600);
   const model::Run run = run_of("r", RunState::Running);
-  EXPECT_EQ(on_attempt_end(run, exact(), facts, kNow, rng).not_before, kNow + Seconds(3600));
+  EXPECT_EQ(on_attempt_end(run, spec(), facts, kNow, rng).not_before, kNow + Seconds(3600));
   facts.result->retry_after = Seconds(1);
-  EXPECT_EQ(on_attempt_end(run, exact(), facts, kNow, rng).not_before, kNow + Seconds(30));
+  EXPECT_EQ(on_attempt_end(run, spec(), facts, kNow, rng).not_before, kNow + Seconds(30));
 }
 
 TEST(Backoff, GrowsToItsMaximumAndJitterFillsTheRange) {

@@ -90,8 +90,9 @@ Why why_waiting(const store::PlanView& view, Instant now) {
 Why why_not_run(const model::LedgerEntry& entry) {
   if (!entry.run.empty()) {
     return {entry.reason.empty() ? entry.outcome : entry.reason,
-            entry.reason.empty()
-                ? fmt::format("its run is {}", entry.outcome)
+            entry.outcome == "planned" ? "its run has not ended yet"
+            : entry.reason.empty()
+                ? fmt::format("its run ended as {}", entry.outcome)
                 : fmt::format("its run ended as {}: {}", entry.outcome, entry.reason)};
   }
   const auto* known = std::ranges::find(kSentences, entry.reason, &Sentence::reason);

@@ -53,6 +53,8 @@ class RegistryStore {
   // ---- workers
   virtual Status heartbeat(const model::WorkerInfo& worker) = 0;  // seen_at: the store's now
   virtual Status forget_worker(const OwnerId& id) = 0;            // a clean stop
+  // `leader` is who holds the scheduler lease now, whatever the heartbeats said: a frozen one says
+  // nothing any more.
   virtual Result<std::vector<model::WorkerInfo>> list_workers(Millis seen_within) = 0;
 };
 

@@ -157,7 +157,7 @@ std::unexpected<Error> run_fenced(const RunId& id) {
 
 Status check_references(bool source_ok, bool destination_ok, const model::JobSpec& spec) {
   if (source_ok && destination_ok) return {};
-  Error error{Code::Invalid, "the job refers to something that does not exist", "", {}};
+  Error error{Code::Invalid, "the job refers to something that does not exist", "invalid_job", {}};
   if (!source_ok) {
     error.details.push_back(
         {"dataSourceId",

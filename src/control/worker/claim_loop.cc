@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "control/worker/attempt_log.h"
 #include "control/worker/run_request.h"
 
 namespace tidegate::worker {
@@ -76,6 +77,9 @@ void ClaimLoop::begin(store::ClaimedRun claimed, BootInstant sent) {
   ActiveRun run;
   run.claimed = std::move(claimed);
   run.started_at = run.active_at = clock_.boot_now();
+  for (auto& line : another_began(run.claimed.run, clock_.now()))
+    run.log.push_back(std::move(line));
+  if (!run.log.empty()) run.log_since = run.started_at;
   const BootInstant lease_until = sent + options_.run_ttl - options_.lease_margin;
   auto request = run_request(run.claimed, lease_until, resolve_, options_, run.masker);
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "control/worker/attempt_log.h"
 
 namespace tidegate::worker {
 namespace {
@@ -111,10 +112,12 @@ void RunSupervisor::on_exit(ActiveRun& run, const launch::Exit& exit) {
       (exit.signal != 0 || exit.code == static_cast<int>(protocol::ExitCode::Cancelled))) {
     facts.stop = plan::StopReason::Drained;
   }
-  run.end =
-      plan::on_attempt_end(run.claimed.run, run.claimed.job.spec.retry, facts, clock_.now(), rng_);
+  run.end = plan::on_attempt_end(run.claimed.run, run.claimed.job.spec, facts, clock_.now(), rng_);
   run.end->held = run.held();
   run.masker.mask(*run.end);
+  if (auto line = another_follows(run.claimed.run, *run.end, clock_.now())) {
+    run.log.push_back(std::move(*line));
+  }
   ++stats_.attempts_ended;
 }
 

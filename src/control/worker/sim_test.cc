@@ -193,6 +193,25 @@ TEST_F(Simulation, ARunThatLosesThreeWorkersWithoutProgressFails) {
   EXPECT_EQ(runs(id)[0].error_kind, "worker_lost");
 }
 
+// Seen here: the log of a run that was retried said "started" and, much later, "succeeded".
+TEST_F(Simulation, TheLogTellsOfEachAttempt) {
+  script_ = [](const protocol::Request& request) {
+    Script script;
+    if (request.run.attempt == 1) script.signal = 9;
+    return script;
+  };
+  SimWorker& worker = add_worker();
+  const JobId id = add_job(Seconds(60));
+  run_for(Seconds(119));
+  ASSERT_EQ(outcomes(id), "succeeded");
+  const auto log = store_.read_log(runs(id)[0].id, 0, 100);
+  ASSERT_TRUE(log);
+  ASSERT_EQ(log->size(), 2U);
+  EXPECT_THAT((*log)[0].message, HasSubstr("attempt 1 failed: "));
+  EXPECT_THAT((*log)[0].message, HasSubstr("the next one starts at"));
+  EXPECT_EQ((*log)[1].message, "attempt 2 started on worker " + worker.id.str());
+}
+
 TEST_F(Simulation, ASlowRunThatRenewsIsLeftAlone) {
   script_ = [](const auto&) { return Script{.runs_for = Seconds(7200)}; };
   SimWorker& first = add_worker();
@@ -233,8 +252,10 @@ TEST_F(Simulation, AWorkerThatWasDeclaredDeadAndComesBackWritesNothing) {
   EXPECT_THAT(first.launcher.calls(), ElementsAre("start 1", "kill 1"));
   const auto log = store_.read_log(all[0].id, 0, 100);
   ASSERT_TRUE(log);
-  ASSERT_EQ(log->size(), 1U);
-  EXPECT_EQ((*log)[0].message, "attempt 2");
+  ASSERT_EQ(log->size(), 3U);
+  EXPECT_THAT((*log)[0].message, HasSubstr("attempt 1 on worker " + first.id.str() + " was lost"));
+  EXPECT_THAT((*log)[1].message, HasSubstr("attempt 2 started on worker " + second.id.str()));
+  EXPECT_EQ((*log)[2].message, "attempt 2");
   EXPECT_EQ(job(id).known_state.at("a").sequence, 2);
 }
 

@@ -160,7 +160,11 @@ TEST_P(StoreContract, WorkersAreSeenWhileTheyBeat) {
   EXPECT_EQ(both[1].seen_at, now());
   EXPECT_EQ(both[0].pid_start, 7);
   EXPECT_THAT(both[1].secret_keys, ElementsAre("0a1b2c3d", "11223344"));
-  EXPECT_TRUE(both[0].leader);
+  EXPECT_FALSE(both[0].leader) << "it does not hold the lease";
+  must(store().acquire_leader(OwnerId("w2"), 8s));
+  const auto led = must(other().list_workers(10s));
+  EXPECT_FALSE(led[0].leader);
+  EXPECT_TRUE(led[1].leader);
   EXPECT_THAT(must(store().list_workers(2s)), SizeIs(1));
   must(store().forget_worker(OwnerId("w2")));
   EXPECT_THAT(must(store().list_workers(2s)), IsEmpty());

@@ -222,7 +222,9 @@ Result<std::vector<model::WorkerInfo>> MemoryStore::list_workers(Millis seen_wit
   std::vector<model::WorkerInfo> list;
   const Instant oldest = clock_.now() - seen_within;
   for (const auto& [id, w] : workers_) {
-    if (w.seen_at >= oldest) list.push_back(w);
+    if (w.seen_at < oldest) continue;
+    list.push_back(w);
+    list.back().leader = leader_.owner == id;
   }
   return list;
 }

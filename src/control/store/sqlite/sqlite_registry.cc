@@ -203,7 +203,8 @@ Result<std::vector<WorkerInfo>> SqliteStore::list_workers(Millis seen_within) {
   return readers_.read([&](Db& db) -> Result<std::vector<WorkerInfo>> {
     std::vector<WorkerInfo> list;
     TG_CHECK(db.each(
-        "SELECT id, host, boot_id, pid, pid_start, version, leader, draining, running, "
+        "SELECT id, host, boot_id, pid, pid_start, version, id IS (SELECT owner FROM worker_locks "
+        "WHERE id = 'scheduler'), draining, running, "
         "capacity, started_at, seen_at, secret_keys FROM workers WHERE seen_at >= ? ORDER BY id",
         [&](Row r) -> Status {
           TG_TRY(auto secret_keys, texts_from(r.view(12)));
