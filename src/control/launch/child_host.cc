@@ -56,6 +56,7 @@ Status ChildHost::start() {
     spawn_threads_.emplace_back([this] {
       pthread_setname_np(pthread_self(), "tg-spawner");
       block_signals();
+      loop_->become_spawner();
       spawn_children();
     });
   }
@@ -87,11 +88,11 @@ void ChildHost::spawn_children() {
     if (running) {
       auto child = spawn({std::move(next.argv), scrubbed_environment(), next.request});
       if (!child) child = fail(explain(std::move(child).error(), engine_));
-      loop_->post_spawned(next.id, std::move(child), std::move(next.request));
+      loop_->post_spawned(next.id, std::move(child));
     } else {
-      loop_->post_spawned(next.id, fail(Code::Cancelled, "the server is stopping"),
-                          std::move(next.request));
+      loop_->post_spawned(next.id, fail(Code::Cancelled, "the server is stopping"));
     }
+    wipe(next.request);
     lock.lock();
   }
 }
@@ -105,12 +106,12 @@ LaunchId ChildHost::launch(std::vector<std::string> arguments, std::string reque
     sink(id, Exit{.not_started = Error{Code::Cancelled, "the server is stopping", {}, {}}});
     return id;
   }
-  loop_->post_created(id, std::move(sink));
   arguments.insert(arguments.begin(), engine_);
   std::string request;
   request.reserve(request_line.size() + 1);  // no reallocation leaves a copy behind
   request.append(request_line).push_back('\n');
   wipe(request_line);
+  loop_->post_created(id, std::move(sink), request);
   to_spawn_.push_back({id, std::move(arguments), std::move(request)});
   wake_spawner_.notify_one();
   return id;

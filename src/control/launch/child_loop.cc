@@ -4,6 +4,7 @@
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,8 +26,9 @@ constexpr std::size_t kReadAtOnce = 256 << 10;   // bytes from one pipe before t
 constexpr std::size_t kReadAtExit = 4 << 20;     // more than a pipe can hold
 constexpr std::chrono::seconds kStopLimit{5};
 constexpr std::size_t kMany = 32;  // children
-// Not longer: each start costs more, the more descriptors of ended children are still open.
 constexpr std::chrono::milliseconds kHearTogether{2};
+// Keys of the loop's own descriptors; a child's begin at kSlots.
+constexpr std::uint64_t kWakeKey = 0, kCourierKey = 1;
 
 // Whatever a child prints, also half a character where a long line was cut: a log is text.
 protocol::LogLine captured(LogLevel level, std::string_view line, bool cut) {
@@ -53,7 +55,9 @@ Status ChildHost::Loop::open() {
   if (!epoll_.open() || !wake_.open()) {
     return fail(Code::Unavailable, fmt::format("epoll: {}", std::strerror(errno)));
   }
-  watch(wake_, LaunchId{}, Slot::Exit, EPOLLIN);
+  TG_CHECK(courier_.open());
+  watch(wake_.get(), kWakeKey, EPOLLIN);
+  watch(courier_.incoming(), kCourierKey, EPOLLIN);
   return {};
 }
 
@@ -67,19 +71,32 @@ void ChildHost::Loop::post(std::function<void()> command) {
   [[maybe_unused]] const ssize_t n = write(wake_.get(), &one, sizeof one);
 }
 
-void ChildHost::Loop::post_created(LaunchId id, ChildSink sink) {
-  post([this, id, to = std::move(sink)]() mutable {
+void ChildHost::Loop::post_created(LaunchId id, ChildSink sink, std::string request) {
+  post([this, id, to = std::move(sink), text = std::move(request)]() mutable {
     Entry& entry = entries_[static_cast<std::uint64_t>(id)];
     entry.id = id;
     entry.sink = std::move(to);
+    entry.request = std::move(text);
   });
 }
 
-void ChildHost::Loop::post_spawned(LaunchId id, Result<Child> child, std::string request) {
-  // std::function wants a copyable closure; a Child is not.
-  auto held =
-      std::make_shared<std::pair<Result<Child>, std::string>>(std::move(child), std::move(request));
-  post([this, id, held] { spawned(id, std::move(held->first), std::move(held->second)); });
+void ChildHost::Loop::post_spawned(LaunchId id, Result<Child> child) {
+  Error error;
+  if (child) {
+    const Status sent = courier_.send(id, *child);
+    if (sent) return;
+    kill(-child->pid, SIGKILL);
+    waitpid(child->pid, nullptr, 0);
+    error = sent.error();
+  } else {
+    error = std::move(child).error();
+  }
+  post([this, id, why = std::move(error)] { spawned(id, fail(why)); });
+}
+
+void ChildHost::Loop::receive_children() {
+  run_commands();  // whatever was posted before a child came is done before it
+  while (auto delivery = courier_.receive()) spawned(delivery->id, std::move(delivery->child));
 }
 
 void ChildHost::Loop::post_send(LaunchId id, std::string line) {
@@ -142,11 +159,13 @@ void ChildHost::Loop::run() {
     // more.
     const std::span events(ready.data(), static_cast<std::size_t>(std::max(n, 0)));
     std::ranges::partition(events, [](const epoll_event& e) {
-      return e.data.u64 != 0 && e.data.u64 % kSlots == static_cast<std::uint64_t>(Slot::Exit);
+      return e.data.u64 >= kSlots && e.data.u64 % kSlots == static_cast<std::uint64_t>(Slot::Exit);
     });
     for (const epoll_event& event : events) {
-      if (event.data.u64 == 0) {
+      if (event.data.u64 == kWakeKey) {
         run_commands();
+      } else if (event.data.u64 == kCourierKey) {
+        receive_children();
       } else {
         handle(event.data.u64);
       }
@@ -156,11 +175,16 @@ void ChildHost::Loop::run() {
   }
 }
 
-void ChildHost::Loop::watch(const UniqueFd& fd, LaunchId id, Slot slot, std::uint32_t events) {
+void ChildHost::Loop::watch(int fd, std::uint64_t key, std::uint32_t events) {
   epoll_event event{};
   event.events = events;
-  event.data.u64 = static_cast<std::uint64_t>(id) * kSlots + static_cast<std::uint64_t>(slot);
-  epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd.get(), &event);
+  event.data.u64 = key;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);
+}
+
+void ChildHost::Loop::watch(const UniqueFd& fd, LaunchId id, Slot slot, std::uint32_t events) {
+  watch(fd.get(), static_cast<std::uint64_t>(id) * kSlots + static_cast<std::uint64_t>(slot),
+        events);
 }
 
 // A closed descriptor stays in the set, ready for ever, while a child between vfork and exec holds
@@ -171,12 +195,12 @@ void ChildHost::Loop::forget(UniqueFd& fd) {
   fd.reset();
 }
 
-void ChildHost::Loop::spawned(LaunchId id, Result<Child> child, std::string request) {
+void ChildHost::Loop::spawned(LaunchId id, Result<Child> child) {
   const auto at = entries_.find(static_cast<std::uint64_t>(id));
-  if (at == entries_.end()) return wipe(request);
+  if (at == entries_.end()) return;
   Entry& entry = at->second;
   if (!child) {
-    wipe(request);
+    wipe(entry.request);
     const ChildSink sink = std::move(entry.sink);
     entries_.erase(at);
     sink(id, Exit{.not_started = std::move(child).error()});
@@ -184,15 +208,15 @@ void ChildHost::Loop::spawned(LaunchId id, Result<Child> child, std::string requ
   }
   entry.child = std::move(*child);
   entry.spawned = true;
-  if (entry.child.request_written < request.size()) {
+  if (entry.child.request_written < entry.request.size()) {
     entry.written = entry.child.request_written;
     // What was said meanwhile comes behind the request. No reallocation leaves a copy of it.
     std::string all;
-    all.reserve(request.size() + entry.outgoing.size());
-    all.append(request).append(entry.outgoing);
+    all.reserve(entry.request.size() + entry.outgoing.size());
+    all.append(entry.request).append(entry.outgoing);
     entry.outgoing = std::move(all);
   }
-  wipe(request);
+  wipe(entry.request);
   if (entry.pending_signal) signal_group(entry.child, *entry.pending_signal);
   watch(entry.child.pidfd, id, Slot::Exit, EPOLLIN);
   watch(entry.child.events, id, Slot::Events, EPOLLIN);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "control/launch/child_host.h"
+#include "control/launch/courier.h"
 #include "control/launch/line_splitter.h"
 
 namespace tidegate::launch {
@@ -27,9 +28,12 @@ class ChildHost::Loop {
   Status open();
   void run();  // until post_stop() and every child is gone
 
-  void post_created(LaunchId id, ChildSink sink);
-  // `request`: what was asked of the child, of which child->request_written bytes are in its pipe.
-  void post_spawned(LaunchId id, Result<Child> child, std::string request);
+  // `request`: what is asked of the child; the spawner puts what fits into its pipe.
+  void post_created(LaunchId id, ChildSink sink, std::string request);
+  // From a spawner, whose descriptors are its own: see Courier.
+  void post_spawned(LaunchId id, Result<Child> child);
+  // On the calling thread, which only spawns from now on: a table of descriptors of its own.
+  void become_spawner() const { own_descriptors({wake_.get(), courier_.outgoing()}); }
   void post_send(LaunchId id, std::string line);
   void post_signal(LaunchId id, int signal);
   void post_stop();
@@ -44,6 +48,7 @@ class ChildHost::Loop {
     ChildSink sink;
     Child child;
     bool spawned = false;
+    std::string request;                // until it was spawned; secrets included
     std::optional<int> pending_signal;  // asked for before it was spawned
     std::string outgoing;               // bytes for fd 3, secrets included: wiped once written
     std::size_t written = 0;
@@ -57,9 +62,11 @@ class ChildHost::Loop {
   void post(std::function<void()> command);
   void run_commands();
   void handle(std::uint64_t key);
+  void watch(int fd, std::uint64_t key, std::uint32_t events);
   void watch(const UniqueFd& fd, LaunchId id, Slot slot, std::uint32_t events);
   void forget(UniqueFd& fd);
-  void spawned(LaunchId id, Result<Child> child, std::string request);
+  void receive_children();
+  void spawned(LaunchId id, Result<Child> child);
   void write_request(LaunchId id, Entry& entry);
   // Reads what is there, up to a bound; false at end of file, after which the pipe is closed.
   bool read_pipe(Entry& entry, Slot slot);
@@ -68,6 +75,7 @@ class ChildHost::Loop {
   void on_exit(Entries::iterator at);
 
   UniqueFd epoll_, wake_;
+  Courier courier_;
   Entries entries_;  // the loop thread's
   bool stopping_ = false;
   std::chrono::steady_clock::time_point give_up_;
