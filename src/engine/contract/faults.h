@@ -23,6 +23,7 @@ class FaultyDestination final : public Destination {
  public:
   FaultyDestination(Destination& real, Fault fault) : real_(real), fault_(std::move(fault)) {}
   std::string identity() const override { return real_.identity(); }
+  bool has_keys() const override { return real_.has_keys(); }
   Status check() override { return real_.check(); }
   Result<WriterState> inspect(const WritePlan& plan) override { return real_.inspect(plan); }
   Result<std::unique_ptr<Writer>> open(const WritePlan& plan) override;
@@ -37,6 +38,7 @@ class LossyDestination final : public Destination {
  public:
   explicit LossyDestination(Destination& real) : real_(real) {}
   std::string identity() const override { return real_.identity(); }
+  bool has_keys() const override { return real_.has_keys(); }
   Status check() override { return real_.check(); }
   Result<WriterState> inspect(const WritePlan& plan) override { return real_.inspect(plan); }
   Result<std::unique_ptr<Writer>> open(const WritePlan& plan) override;

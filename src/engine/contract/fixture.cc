@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "engine/core/dry_run.h"
 #include "engine/core/selection.h"
 
 namespace tidegate::engine::contract {
@@ -70,6 +71,12 @@ protocol::EntityResult Bench::run(Destination& d, const std::string& entity_name
   return EntityRun(env, *info).execute();
 }
 
+protocol::RunResult Bench::look() {
+  const Catalog catalog = *source.discover({});
+  const auto d = destination();
+  return dry_run(spec, select_entities(catalog, spec), source, *d, *context_);
+}
+
 std::vector<std::string> Bench::texts(const std::vector<std::string>& columns,
                                       const std::string& name) {
   const auto rows = read_everything(*reader(), name);
@@ -94,7 +101,10 @@ void Bench::remember() {
   for (const auto& s : sink.states()) spec.known_state[s.entity] = s.state;
 }
 
-int link_suites() { return link_destination_suite() + link_crash_suite() + link_ownership_suite(); }
+int link_suites() {
+  return link_destination_suite() + link_crash_suite() + link_ownership_suite() +
+         link_incremental_suite() + link_rejects_suite();
+}
 
 void DestinationContract::SetUp() { bench_ = std::make_unique<Bench>(GetParam()); }
 void DestinationContract::TearDown() { bench_.reset(); }

@@ -28,6 +28,8 @@ struct DestinationUnderTest {
   boost::json::object (*config)(const std::string& folder) = nullptr;
   const Connector& (*reader)() = nullptr;
   boost::json::object (*reader_config)(const std::string& folder) = nullptr;
+  // The rejected rows that are kept of the entity "t", sorted: `run/attempt locator`.
+  std::vector<std::string> (*rejected)(const std::string& folder) = nullptr;
   bool merges = true;       // incremental
   bool appends = true;      // full_append, incremental_append
   bool keeps_types = true;  // types come back as they went in
@@ -65,6 +67,9 @@ class Bench {
   // Runs one entity. The spec's job and fence are kept; each call is one attempt.
   protocol::EntityResult run(const std::string& entity = "t");
   protocol::EntityResult run(Destination& destination, const std::string& entity = "t");
+
+  // A dry run over every entity of the source.
+  protocol::RunResult look();
 
   // The rows a reader sees, as texts over the scripted entity's columns.
   std::vector<std::string> stored(const std::string& entity = "t");
@@ -118,6 +123,8 @@ int link_suites();
 int link_destination_suite();
 int link_crash_suite();
 int link_ownership_suite();
+int link_incremental_suite();
+int link_rejects_suite();
 
 }  // namespace tidegate::engine::contract
 

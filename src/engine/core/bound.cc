@@ -76,6 +76,13 @@ void BoundFilter::look_at(const arrow::Schema& schema) {
   }
 }
 
+// A row that was merged without a column must still get its value there.
+bool BoundFilter::may_be_known(const std::optional<CursorValue>& v) const {
+  if (config_.has_key && !same_names_) return false;
+  if (!v) return !remaining_null_.empty();
+  return !remaining_bound_.empty() && config_.known.cursor && *v == *config_.known.cursor;
+}
+
 bool BoundFilter::comparable(const arrow::RecordBatch& batch, std::int64_t row) const {
   return gone_.empty() && std::ranges::all_of(changed_, [&](const auto& name) {
            return batch.GetColumnByName(name)->IsNull(row);
@@ -116,7 +123,8 @@ Status BoundFilter::note(const arrow::RecordBatch& batch, std::int64_t row, bool
   }
   note_values(batch, row, null);
   ++set[same_names_ && !known_hash.empty() ? known_hash : row_hash(batch, row, names_)];
-  if (!same_names_ && !known_names_.empty()) ++as_known[row_hash(batch, row, known_names_)];
+  if (!same_names_ && !known_names_.empty() && !config_.has_key)
+    ++as_known[row_hash(batch, row, known_names_)];
   return {};
 }
 
@@ -155,16 +163,14 @@ Result<BoundFilter::Rows> BoundFilter::apply(const std::shared_ptr<arrow::Record
 
   Rows out;
   std::vector<std::uint8_t> keep(static_cast<std::size_t>(n), 0);
-  const auto& known = config_.known;
   for (std::int64_t row = 0; row < n; ++row) {
     const auto& v = values[static_cast<std::size_t>(row)];
     if (!inside(v)) continue;
     ++out.wanted;
-    RowSet& remaining = v ? remaining_bound_ : remaining_null_;
-    const bool may_be_known = !remaining.empty() && (!v || (known.cursor && *v == *known.cursor));
-    if (may_be_known && !config_.has_key && !comparable(*batch, row)) return not_comparable(v);
-    const std::string hash = may_be_known ? row_hash(*batch, row, known_names_) : "";
-    if (may_be_known && take_known(hash, remaining)) {
+    const bool maybe = may_be_known(v);
+    if (maybe && !config_.has_key && !comparable(*batch, row)) return not_comparable(v);
+    const std::string hash = maybe ? row_hash(*batch, row, known_names_) : "";
+    if (maybe && take_known(hash, v ? remaining_bound_ : remaining_null_)) {
       ++out.deduplicated;
     } else {
       keep[static_cast<std::size_t>(row)] = 1;
@@ -188,34 +194,41 @@ SeenColumns BoundFilter::kinds_of_seen() const {
   return out;
 }
 
+// Known rows that did not come again may come back: their hashes stay, and the new ones cover the
+// same columns.
+void BoundFilter::save_all_known(EntityState& state, bool same_bound) const {
+  const EntityState& known = config_.known;
+  const Seen& seen = same_names_ ? seen_ : seen_as_known_;
+  state.seen_at_bound = same_bound ? unite(known.seen_at_bound, seen.bound) : seen.bound;
+  state.seen_null = unite(known.seen_null, seen.null);
+  state.seen_columns = known.seen_columns;
+  for (const auto& [name, kind] : kinds_of_seen()) {
+    const auto it = state.seen_columns.find(name);
+    if (it != state.seen_columns.end()) it->second = join_kinds(it->second, kind);
+  }
+}
+
 Status BoundFilter::save(EntityState& state) const {
   const EntityState& known = config_.known;
   state.cursor = max_;
-  const bool same_bound = max_ && known.cursor && *max_ == *known.cursor;
-  // Known rows that did not come again may come back: their hashes stay, and the new ones cover the
-  // same columns. Else what was seen is what was read in this run.
+  const bool same_bound = max_ == known.cursor;
   const bool missed = (same_bound && !remaining_bound_.empty()) || !remaining_null_.empty();
-  if (missed) {
-    const Seen& seen = same_names_ ? seen_ : seen_as_known_;
-    state.seen_at_bound = same_bound ? unite(known.seen_at_bound, seen.bound) : seen.bound;
-    state.seen_null = unite(known.seen_null, seen.null);
-    state.seen_columns = known.seen_columns;
-    for (const auto& [name, kind] : kinds_of_seen()) {
-      const auto it = state.seen_columns.find(name);
-      if (it != state.seen_columns.end()) it->second = join_kinds(it->second, kind);
-    }
+  if (missed && !config_.has_key) {
+    save_all_known(state, same_bound);
   } else {
     state.seen_at_bound = seen_.bound;
     state.seen_null = seen_.null;
     state.seen_columns = kinds_of_seen();
   }
-  for (RowSet* set : {&state.seen_at_bound, &state.seen_null}) {
-    if (total(*set) <= kMaxSeen) continue;
+  // Of merged rows not all that are in the destination need to be known.
+  state.seen_dropped = config_.has_key && (missed || (same_bound && known.seen_dropped));
+  for (const auto& [set, read] :
+       {std::pair{&state.seen_at_bound, bound_count_}, std::pair{&state.seen_null, null_count_}}) {
+    if (read <= kMaxSeen && total(*set) <= kMaxSeen) continue;
     if (!config_.has_key) return too_many("share the cursor's bound");
     set->clear();
+    state.seen_dropped = true;
   }
-  if (bound_count_ > kMaxSeen) state.seen_at_bound.clear();
-  if (null_count_ > kMaxSeen) state.seen_null.clear();
   return {};
 }
 

@@ -5,7 +5,11 @@
 // after a read (a strict `>` loses them for ever). Rows at the bound, and rows whose cursor is
 // NULL, are therefore read every time; those that are in the destination already are recognised by
 // a hash. A column that left the source, or became text, changes the hash of a row that was seen:
-// then such a row cannot be told from a new one, and the read is refused (merged rows have a key).
+// then such a row cannot be told from a new one, and the read is refused.
+//
+// Rows with a key are merged, so reading one again is never wrong and knowing too much is: a row
+// that was replaced may come back as it was. Only what the last run saw is known of them, and
+// nothing when the columns are not the same.
 
 #include <arrow/type_fwd.h>
 
@@ -52,6 +56,7 @@ class BoundFilter {
   };
 
   void look_at(const arrow::Schema& schema);
+  bool may_be_known(const std::optional<CursorValue>& v) const;
   bool comparable(const arrow::RecordBatch& batch, std::int64_t row) const;
   std::unexpected<Error> not_comparable(const std::optional<CursorValue>& at) const;
   Status note(const arrow::RecordBatch& batch, std::int64_t row, bool null,
@@ -60,6 +65,7 @@ class BoundFilter {
   bool take_known(const std::string& hash, RowSet& remaining);
   Status too_many(std::string_view what) const;
   SeenColumns kinds_of_seen() const;
+  void save_all_known(EntityState& state, bool same_bound) const;
 
   Config config_;
   std::vector<std::string> known_names_;  // sorted; what the known hashes cover

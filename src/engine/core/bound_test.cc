@@ -154,6 +154,32 @@ TEST(Bound, ARowThatLeftAndCameBackIsKnownOverAColumnThatWasAddedMeanwhile) {
   EXPECT_EQ(read(state, rows("[[1, 10]]")), "reset_needed");
 }
 
+// Seen here: an update that went back to an earlier value at the bound was "deduplicated" for ever.
+TEST(Bound, AMergedRowThatGoesBackToAnEarlierValueIsNew) {
+  for (const char* at : {"10", "null"}) {
+    EntityState state;
+    const auto with = [&](const char* v) {
+      return valued(fmt::format(R"([[1, {}, "{}"], [2, {}, "x"]])", at, v, at), arrow::utf8());
+    };
+    EXPECT_EQ(read(state, with("a"), true), "2");
+    EXPECT_EQ(read(state, with("b"), true), "1");
+    EXPECT_TRUE(state.seen_dropped) << "a row of the destination is not among the seen ones";
+    EXPECT_EQ(read(state, with("a"), true), "1");
+    EXPECT_EQ(read(state, with("a"), true), "0");
+  }
+}
+
+// Seen here: rows at the bound never got their value in a column that the source had added.
+TEST(Bound, AMergedRowGetsItsValueInAColumnThatWasAdded) {
+  for (const char* at : {"10", "null"}) {
+    EntityState state;
+    read(state, rows(fmt::format("[[1, {}]]", at)), true);
+    const auto now = valued(fmt::format("[[1, {}, 5]]", at), arrow::int64());
+    EXPECT_EQ(read(state, now, true), "1");
+    EXPECT_EQ(read(state, now, true), "0");
+  }
+}
+
 TEST(Bound, AStateThatKeptNoKindsIsNotTrusted) {
   EntityState state;
   read(state, valued("[[1, 10, 1.5]]", arrow::float64()));
@@ -188,6 +214,7 @@ TEST(Bound, TooManyRowsAtTheBoundAreRefusedWithoutAKeyAndMergedWithOne) {
   EntityState state;
   ASSERT_TRUE(keyed.save(state));
   EXPECT_TRUE(state.seen_at_bound.empty());
+  EXPECT_TRUE(state.seen_dropped);
   EXPECT_EQ(state.cursor->to_string(), "7");
 }
 
@@ -196,10 +223,12 @@ TEST(Bound, TheStateSurvivesItsText) {
   read(state, "[[1, null], [2, 10], [2, 10]]");
   state.fingerprint = {"s", "c", "w", "at", "k"};
   state.mode = protocol::SyncMode::IncrementalAppend;
+  state.seen_dropped = true;
   const auto back = decode_state(encode(state));
   ASSERT_TRUE(back) << describe(back.error());
   EXPECT_EQ(encode(*back), encode(state));
   EXPECT_EQ(back->seen_at_bound, state.seen_at_bound);
+  EXPECT_TRUE(back->seen_dropped);
   EXPECT_FALSE(decode_state("{\"format\": 2, \"mode\": \"full\"}"));
   EXPECT_FALSE(decode_state("[]"));
 }

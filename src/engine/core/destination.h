@@ -90,7 +90,9 @@ class Writer {
   // Rows the destination cannot hold come back as rejected; the others are taken.
   virtual Result<std::vector<RejectedRow>> write(const arrow::RecordBatch& batch) = 0;
 
-  // Adds to the destination's `_tidegate_rejected`, visible with the next commit.
+  // Adds to the destination's `_tidegate_rejected`, visible with the next commit. A row that an
+  // earlier attempt or run kept with the same locator and text is kept once; those of a Replace
+  // take the place of all of the entity.
   virtual Status reject(std::span<const RejectedRow> rows) = 0;
 
   // Puts everything since the last commit in its place (merges, deletes), still invisible, and says
@@ -127,6 +129,9 @@ class Destination {
     static_cast<void>(entity);
     return std::nullopt;
   }
+
+  // False: rows have no keys there. Then no Merge is asked for, and a Replace keeps every row.
+  virtual bool has_keys() const { return true; }
 
   // Reachable and writable? Changes nothing that stays.
   virtual Status check() = 0;

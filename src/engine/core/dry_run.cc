@@ -3,7 +3,10 @@
 #include <arrow/record_batch.h>
 #include <arrow/type.h>
 
-#include "engine/core/engine.h"
+#include <algorithm>
+
+#include "engine/core/guarded.h"
+#include "engine/core/outcome.h"
 #include "engine/core/plan.h"
 #include "engine/core/rows.h"
 #include "engine/core/schema.h"
@@ -17,18 +20,25 @@ namespace bj = boost::json;
 constexpr std::int64_t kRows = 5;
 constexpr std::string_view kLoadNames[] = {"replace", "append", "merge"};
 
-// The first rows of a read, and how many rejected rows came before them.
-Result<bj::array> first_rows(Source& source, const ReadParams& params) {
+// The first rows that the run would write.
+Result<bj::array> first_rows(Source& source, ReadParams params, std::optional<BoundFilter> bound) {
+  const auto wanted = static_cast<std::size_t>(std::min(kRows, params.limit.value_or(kRows)));
+  // Behind a bound any number of known rows may come before the first new one.
+  params.limit = bound ? std::nullopt : std::optional(static_cast<std::int64_t>(wanted));
   bj::array rows;
   TG_TRY(const std::vector<Partition> partitions, source.plan(params));
   for (const Partition& partition : partitions) {
     TG_TRY(const std::unique_ptr<Reader> reader, source.open(params, partition));
-    while (static_cast<std::int64_t>(rows.size()) < kRows) {
-      TG_TRY(const std::optional<ReadBatch> batch, reader->next());
-      if (!batch) break;
-      for (std::int64_t row = 0; row < batch->batch->num_rows(); ++row) {
-        if (static_cast<std::int64_t>(rows.size()) == kRows) return rows;
-        rows.push_back(row_json(*batch->batch, row));
+    while (rows.size() < wanted) {
+      TG_TRY(const std::optional<ReadBatch> read, reader->next());
+      if (!read) break;
+      std::shared_ptr<arrow::RecordBatch> batch = read->batch;
+      if (bound) {
+        TG_TRY(BoundFilter::Rows fresh, bound->apply(batch));
+        batch = std::move(fresh.batch);
+      }
+      for (std::int64_t row = 0; row < batch->num_rows() && rows.size() < wanted; ++row) {
+        rows.push_back(row_json(*batch, row));
       }
     }
   }
@@ -38,7 +48,8 @@ Result<bj::array> first_rows(Source& source, const ReadParams& params) {
 Result<bj::object> preview(const protocol::RunSpec& run, const EntityInfo& info, Source& source,
                            Destination& destination, const Context& context,
                            std::vector<std::string>& warnings) {
-  TG_TRY(const EntityRequest request, make_request(run, info, source.identity()));
+  TG_TRY(const EntityRequest request,
+         make_request(run, info, source.identity(), destination.has_keys()));
   TG_TRY(const WriterState found, destination.inspect({.job = run.job,
                                                        .entity = info.name,
                                                        .run_id = run.run_id,
@@ -47,17 +58,8 @@ Result<bj::object> preview(const protocol::RunSpec& run, const EntityInfo& info,
                                                        .take_over = run.take_over}));
   TG_TRY(EntityDecision decision, decide(run, request, found, context.clock.now()));
   for (auto& w : decision.warnings) warnings.push_back(std::move(w));
-  std::vector<std::string> where;
-  for (const auto& condition : {request.where, run.where}) {
-    if (condition) where.push_back(*condition);
-  }
-  TG_TRY(bj::array rows, first_rows(source, {.entity = info.name,
-                                             .columns = request.source_schema->field_names(),
-                                             .where = where,
-                                             .cursor = request.cursor,
-                                             .from = decision.from,
-                                             .to = decision.to,
-                                             .limit = kRows}));
+  TG_TRY(bj::array rows,
+         first_rows(source, read_params(run, request, decision), bound_filter(request, decision)));
   bj::array columns;
   for (const auto& field : request.schema->fields()) {
     columns.push_back(
@@ -83,24 +85,28 @@ protocol::RunResult dry_run(const protocol::RunSpec& run, const std::vector<Sele
   protocol::RunResult result;
   bj::array entities;
   for (const Selected& s : selected) {
+    if (s.info == nullptr) {
+      result.entities.push_back(failed_entity(s.name, *s.error));
+      continue;
+    }
+    if (skipped_without_columns(*s.info, selected.size())) {
+      result.entities.push_back(without_columns(*s.info));
+      continue;
+    }
     protocol::EntityResult r;
     r.entity = s.name;
     r.outcome = protocol::EntityOutcome::Skipped;
-    const auto o = s.info == nullptr
-                       ? Result<bj::object>(fail(*s.error))
-                       : preview(run, *s.info, source, destination, context, r.warnings);
+    auto o =
+        guarded([&] { return preview(run, *s.info, source, destination, context, r.warnings); });
     if (o) {
-      entities.push_back(*o);
+      entities.push_back(std::move(*o));
+      result.entities.push_back(std::move(r));
     } else {
-      r.outcome = protocol::EntityOutcome::Failed;
-      r.error_kind = error_kind(o.error());
-      r.error = error_text(o.error());
-      result.error_kind = r.error_kind;
-      result.error = r.error;
-      result.code = exit_code(*r.error_kind);
+      result.entities.push_back(failed_entity(s.name, o.error()));
+      result.entities.back().warnings = std::move(r.warnings);
     }
-    result.entities.push_back(std::move(r));
   }
+  summarize(result);
   result.reply = bj::object{{"entities", std::move(entities)}};
   return result;
 }

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "engine/core/dry_run.h"
 #include "engine/core/entity_run.h"
+#include "engine/core/outcome.h"
 #include "engine/core/overlap.h"
 #include "engine/core/schema.h"
 #include "engine/core/selection.h"
@@ -19,16 +20,7 @@ namespace {
 namespace bj = boost::json;
 using protocol::EntityOutcome;
 using protocol::EntityResult;
-using protocol::ExitCode;
 using protocol::RunResult;
-
-RunResult failed(const Error& error) {
-  RunResult r;
-  r.error_kind = error_kind(error);
-  r.error = error_text(error);
-  r.code = exit_code(*r.error_kind);
-  return r;
-}
 
 Result<bj::value> spec_reply(std::span<const Connector* const> connectors) {
   bj::array list;
@@ -123,15 +115,6 @@ RunResult answer_discover(const protocol::Request& request,
   return r;
 }
 
-EntityResult failed_entity(const Selected& selected) {
-  EntityResult r;
-  r.entity = selected.name;
-  r.outcome = EntityOutcome::Failed;
-  r.error_kind = error_kind(*selected.error);
-  r.error = error_text(*selected.error);
-  return r;
-}
-
 EntityResult not_started(const std::string& name, const Error& why) {
   EntityResult r;
   r.entity = name;
@@ -139,44 +122,6 @@ EntityResult not_started(const std::string& name, const Error& why) {
   r.error_kind = error_kind(why);
   r.error = why.message;
   return r;
-}
-
-// An empty file among others says nothing, not even that its rows are gone. (Alone it is refused: a
-// run that can do nothing is no success.)
-EntityResult without_columns(const EntityInfo& info) {
-  EntityResult r;
-  r.entity = info.name;
-  r.outcome = EntityOutcome::Skipped;
-  r.warnings = info.warnings;
-  r.warnings.emplace_back("it was skipped; a table that it had before is left as it is");
-  return r;
-}
-
-// The run's own error from those of its entities. What ends the run comes first; a mixture is worth
-// a retry when a part of it is (only the failed ones run again).
-void summarize(RunResult& r) {
-  static constexpr std::string_view kOrder[] = {"fenced",     "cancelled",    "rate_limited",
-                                                "transient",  "internal",     "data",
-                                                "permission", "configuration"};
-  std::size_t failures = 0;
-  const EntityResult* worst = nullptr;
-  std::size_t rank = std::size(kOrder);
-  for (const EntityResult& e : r.entities) {
-    if (!e.error_kind) continue;
-    ++failures;
-    const auto at = static_cast<std::size_t>(std::ranges::find(kOrder, *e.error_kind) - kOrder);
-    if (at < rank) {
-      rank = at;
-      worst = &e;
-    }
-  }
-  if (worst == nullptr) return;
-  r.error_kind = worst->error_kind;
-  r.code = exit_code(*worst->error_kind);
-  r.error = failures == 1 && r.entities.size() == 1
-                ? *worst->error
-                : fmt::format("{} of {} entities did not finish: {}", failures, r.entities.size(),
-                              *worst->error);
 }
 
 class Run {
@@ -226,8 +171,8 @@ class Run {
       if (ended) {
         r.entities.push_back(not_started(s.name, *ended));
       } else if (s.info == nullptr) {
-        r.entities.push_back(failed_entity(s));
-      } else if (s.info->schema->num_fields() == 0 && selected.size() > 1) {
+        r.entities.push_back(failed_entity(s.name, *s.error));
+      } else if (skipped_without_columns(*s.info, selected.size())) {
         r.entities.push_back(without_columns(*s.info));
       } else {
         r.entities.push_back(EntityRun(env, *s.info).execute());
@@ -255,14 +200,6 @@ class Run {
 };
 
 }  // namespace
-
-ExitCode exit_code(std::string_view kind) {
-  if (kind == "configuration") return ExitCode::Configuration;
-  if (kind == "transient" || kind == "rate_limited") return ExitCode::Retryable;
-  if (kind == "cancelled") return ExitCode::Cancelled;
-  if (kind == "fenced") return ExitCode::Fenced;
-  return ExitCode::Failed;
-}
 
 RunResult answer(const protocol::Request& request, std::span<const Connector* const> connectors,
                  const Context& context, LeaseGuard& lease, EventSink& events,

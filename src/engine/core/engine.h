@@ -21,7 +21,4 @@ protocol::RunResult answer(const protocol::Request& request,
                            std::span<const Connector* const> connectors, const Context& context,
                            LeaseGuard& lease, EventSink& events, const EngineOptions& options = {});
 
-// The exit code for a failed run of that kind.
-protocol::ExitCode exit_code(std::string_view error_kind);
-
 }  // namespace tidegate::engine

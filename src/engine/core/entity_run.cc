@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/json.h"
+#include "engine/core/guarded.h"
 #include "engine/core/rows.h"
 #include "engine/core/schema.h"
 
@@ -23,16 +24,6 @@ constexpr std::int64_t kQueueBytes = 32 << 20;
 constexpr std::size_t kKeptRejects = 1000;
 constexpr std::size_t kShownRejects = 3;
 constexpr std::chrono::milliseconds kProgressEvery{200};
-
-// A connector's library may throw (allocation, Boost.JSON); nothing may end the process with other
-// entities unfinished.
-Status guarded(const std::function<Status()>& step) {
-  try {
-    return step();
-  } catch (const std::exception& e) {
-    return fail(Code::Internal, fmt::format("unexpected failure: {}", e.what()));
-  }
-}
 
 std::string more_rejects(const std::vector<RejectedRow>& rows) {
   std::string text;
@@ -63,13 +54,13 @@ void EntityRun::fail_with(const Error& error) {
   result_.rows_updated = committed_.updated;
   result_.rows_deleted = committed_.deleted;
   result_.rows_deduplicated = committed_.deduplicated;
-  if (error.code != Code::Cancelled) return;
-  *result_.error += committed_.written == 0
-                        ? "; no row of this run was committed"
-                        : fmt::format(
-                              "; {} rows were committed and stay, the next run goes on "
-                              "behind them",
-                              committed_.written);
+  if (error.code == Code::Cancelled) *result_.error += "; " + what_stays();
+}
+
+std::string EntityRun::what_stays() const {
+  if (committed_.written == 0) return "no row of this run was committed";
+  return fmt::format("{} rows were committed and stay, the next run goes on behind them",
+                     committed_.written);
 }
 
 void EntityRun::keep_counts() {
@@ -81,7 +72,8 @@ void EntityRun::keep_counts() {
 
 Status EntityRun::run() {
   TG_CHECK(env_.lease.check());
-  TG_TRY(request_, make_request(env_.spec, info_, env_.source.identity()));
+  TG_TRY(request_,
+         make_request(env_.spec, info_, env_.source.identity(), env_.destination.has_keys()));
   const WritePlan plan{.job = env_.spec.job,
                        .entity = info_.name,
                        .run_id = env_.spec.run_id,
@@ -119,42 +111,28 @@ void EntityRun::count_earlier_attempts() {
   const EntityState& known = decision_.known;
   if (env_.spec.attempt <= 1 || !decision_.advance) return;
   if (known.run_id != env_.spec.run_id.str()) return;
-  result_.rows_read = known.rows_read;
+  // Behind one that was complete (its answer was lost) rejected rows are met once more: a file is
+  // always read from its beginning.
+  const std::int64_t again = known.complete ? known.rows_rejected : 0;
+  result_.rows_read = known.rows_read - again;
   result_.rows_written = known.rows_written;
-  result_.rows_rejected = known.rows_rejected;
+  result_.rows_rejected = known.rows_rejected - again;
   keep_counts();
 }
 
 Status EntityRun::prepare(Writer& writer) {
-  params_.entity = info_.name;
-  params_.columns = request_.source_schema->field_names();
-  for (const auto& where : {request_.where, env_.spec.where}) {
-    if (where) params_.where.push_back(*where);
-  }
-  params_.cursor = is_incremental(request_.mode) ? request_.cursor : std::nullopt;
-  params_.from = decision_.from;
-  params_.to = decision_.to;
-  params_.limit = env_.spec.limit;
+  params_ = read_params(env_.spec, request_, decision_);
   left_ = env_.spec.limit.value_or(-1);
-  if (params_.cursor) {
-    bound_.emplace(BoundFilter::Config{
-        .entity = info_.name,
-        .cursor = *params_.cursor,
-        .has_key = !request_.key.empty() && request_.mode == protocol::SyncMode::Incremental,
-        .from = decision_.from,
-        .to = decision_.to,
-        .known = decision_.known});
-  }
+  bound_ = bound_filter(request_, decision_);
   TG_TRY(partitions_, env_.source.plan(params_));
   TG_TRY(first_, env_.source.open(params_, partitions_.front()));
   // One ordered part is a position; several in a row are not ordered among each other.
   ordered_ = partitions_.size() == 1 && first_->ordered_by_cursor();
   load_in_checkpoints(writer.state());
-  const bool keyed = decision_.load != LoadKind::Append;
   TG_TRY(result_.schema_changes,
          writer.begin({.kind = decision_.load,
                        .schema = request_.schema,
-                       .key = keyed ? request_.key : std::vector<std::string>{},
+                       .key = request_.keyed() ? request_.key : std::vector<std::string>{},
                        .cursor = request_.cursor,
                        .schema_change = env_.spec.schema_change,
                        .max_rejected = env_.spec.max_rejected}));
@@ -238,7 +216,7 @@ Status EntityRun::take(ReadBatch& item, Writer& writer) {
 
 Status EntityRun::write_rows(std::shared_ptr<arrow::RecordBatch> batch, Writer& writer) {
   std::vector<RejectedRow> rejected;
-  if (!request_.key.empty() && decision_.load != LoadKind::Append) {
+  if (request_.keyed()) {
     TG_TRY(batch, without_null_keys(batch, rejected));
   }
   if (request_.mode == protocol::SyncMode::FullAppend) {
@@ -287,10 +265,10 @@ Status EntityRun::reject(std::vector<RejectedRow> rows, Writer& writer) {
     if (kept_.size() < kKeptRejects) kept_.push_back(std::move(row));
   }
   if (!too_many) return {};
-  return fail(data_error(
-      fmt::format("{} row(s) were rejected and at most {} are accepted (maxRejected); nothing was "
-                  "committed, the rows are in the destination's _tidegate_rejected.{}",
-                  result_.rows_rejected, env_.spec.max_rejected, more_rejects(kept_))));
+  return fail(data_error(fmt::format(
+      "{} row(s) were rejected and at most {} are accepted (maxRejected); {}. The "
+      "rejected rows are in the destination's _tidegate_rejected.{}",
+      result_.rows_rejected, env_.spec.max_rejected, what_stays(), more_rejects(kept_))));
 }
 
 Status EntityRun::reconcile(const CommitReport& report) const {
@@ -299,10 +277,9 @@ Status EntityRun::reconcile(const CommitReport& report) const {
   if (settled == handed_ - settled_) return {};
   return fail(Code::Internal,
               fmt::format("counts differ: {} rows were handed to the destination and {} arrived "
-                          "({} inserted, {} updated, {} deduplicated, {} rejected); nothing was "
-                          "committed",
+                          "({} inserted, {} updated, {} deduplicated, {} rejected); {}",
                           handed_ - settled_, settled, report.inserted, report.updated,
-                          report.deduplicated, report.rejected));
+                          report.deduplicated, report.rejected, what_stays()));
 }
 
 void EntityRun::add(const CommitReport& report) {
@@ -313,29 +290,36 @@ void EntityRun::add(const CommitReport& report) {
   settled_ = handed_;
 }
 
+Result<std::optional<Writer::NewState>> EntityRun::next_state(const WriterState& found,
+                                                              bool last) const {
+  if (!decision_.advance) {
+    if (!decision_.weakened || handed_ == 0) return std::nullopt;
+    return Writer::NewState{encode(*decision_.weakened), found.epoch};
+  }
+  EntityState state;
+  state.mode = request_.mode;
+  state.fingerprint = request_.fingerprint;
+  state.run_id = env_.spec.run_id.str();
+  state.complete = last;
+  state.rows_read = result_.rows_read;
+  state.rows_written = result_.rows_written;
+  state.rows_rejected = result_.rows_rejected;
+  if (bound_) TG_CHECK(bound_->save(state));
+  return Writer::NewState{encode(state), decision_.epoch};
+}
+
 Status EntityRun::checkpoint(Writer& writer, bool last) {
   TG_TRY(CommitReport report, writer.flush());
   result_.rows_written -= static_cast<std::int64_t>(report.refused.size());
   TG_CHECK(reject(std::move(report.refused), writer));
   TG_CHECK(reconcile(report));
   add(report);
-  std::optional<Writer::NewState> next;
-  if (decision_.advance) {
-    EntityState state;
-    state.mode = request_.mode;
-    state.fingerprint = request_.fingerprint;
-    state.run_id = env_.spec.run_id.str();
-    state.complete = last;
-    state.rows_read = result_.rows_read;
-    state.rows_written = result_.rows_written;
-    state.rows_rejected = result_.rows_rejected;
-    if (bound_) TG_CHECK(bound_->save(state));
-    next = Writer::NewState{encode(state), decision_.epoch};
-  }
+  TG_TRY(const std::optional<Writer::NewState> next, next_state(writer.state(), last));
   // Right before the commit: what came before may have taken long.
   TG_CHECK(env_.lease.before_commit());
   TG_CHECK(writer.commit(next));
   since_checkpoint_ = 0;
+  kept_.clear();
   keep_counts();
   if (!next) return {};
   const WriterState& committed = writer.state();

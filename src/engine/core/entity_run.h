@@ -2,7 +2,6 @@
 // One entity of one run: read on one thread, written on another, committed once or at checkpoints.
 
 #include <chrono>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -54,6 +53,8 @@ class EntityRun {
   Status checkpoint(Writer& writer, bool last);
   Status reconcile(const CommitReport& report) const;
   void add(const CommitReport& report);
+  Result<std::optional<Writer::NewState>> next_state(const WriterState& found, bool last) const;
+  std::string what_stays() const;
   void keep_counts();
   void fail_with(const Error& error);
   void progress(bool now);
@@ -67,7 +68,8 @@ class EntityRun {
   std::unique_ptr<Reader> first_;  // of partitions_[0], until it is read
   std::optional<BoundFilter> bound_;
   protocol::EntityResult result_;
-  std::vector<RejectedRow> kept_;  // the first rejected rows, for the error and after an abort
+  // The first rejected rows since the last commit, for the error and after an abort.
+  std::vector<RejectedRow> kept_;
   std::int64_t deduplicated_at_bound_ = 0;
   std::int64_t since_checkpoint_ = 0;
   // Rows of the commits so far, and handed to the writer in all.

@@ -90,8 +90,25 @@ Status check_cursor(EntityRequest& r, const EntityInfo& info) {
   return {};
 }
 
-Status check_key(const EntityRequest& r, const EntityInfo& info) {
+Status check_key(EntityRequest& r, const EntityInfo& info, bool declared_by_user) {
   for (const auto& name : r.key) TG_CHECK(need_column(r, info, name, "primaryKey"));
+  if (!r.destination_has_keys && r.mode == SyncMode::Incremental) {
+    return fail(Code::Invalid,
+                fmt::format("entity \"{}\": the destination cannot put a row in the place of an "
+                            "older one, so `incremental` is not possible; use full, full_append or "
+                            "incremental_append, or a database",
+                            r.entity),
+                "mode_unsupported");
+  }
+  if (!r.destination_has_keys && r.mode == SyncMode::Full) {
+    if (declared_by_user) {
+      return invalid(r.entity, "primaryKey",
+                     "the destination has no keys, so `full` keeps every row, also those of one "
+                     "key; leave the primary key out, or write to a database",
+                     "key_unsupported");
+    }
+    r.key.clear();  // the source's own
+  }
   if (r.mode != SyncMode::Incremental || !r.key.empty()) return {};
   return invalid(
       r.entity, "primaryKey",
@@ -157,46 +174,84 @@ Status check_state(const EntityRequest& r, const EntityState& stored) {
                             kCursorKindNames[static_cast<std::size_t>(*r.kind)]),
                 "reset_needed");
   }
-  return {};
-}
-
-Status decide_incremental(const EntityRequest& r, const EntityState& stored,
-                          const WriterState& found, EntityDecision& d) {
-  if (stored.cursor || !stored.seen_null.empty()) {
-    if (found.table_empty) {
-      d.warnings.push_back(
-          fmt::format("the table \"{}\" is {} although the state says otherwise; "
-                      "everything was read again",
-                      found.table, found.table_exists ? "empty" : "gone"));
-    }
-    if (!found.table_empty) {
-      d.known = stored;
-      d.load = r.mode == SyncMode::Incremental ? LoadKind::Merge : LoadKind::Append;
-      if (stored.cursor) {
-        d.from = r.lookback ? stored.cursor->minus(*r.lookback) : *stored.cursor;
-      }
-    }
+  // A state of before this was recorded has no row at its bound then.
+  const bool dropped = stored.seen_dropped || (stored.cursor && stored.seen_at_bound.empty());
+  if (r.mode == SyncMode::IncrementalAppend && stored.mode == SyncMode::Incremental && dropped) {
+    return fail(
+        Code::Conflict,
+        fmt::format("entity \"{}\": not every row at the cursor's bound is remembered, which "
+                    "incremental does not need, so incremental_append would write some of them "
+                    "twice. Reset the job to read everything again, or go on with incremental",
+                    r.entity),
+        "reset_needed");
   }
   return {};
 }
 
-// A limited run may not stand for the whole: it upserts or appends, or is refused.
-Status decide_limited(const EntityRequest& r, const WriterState& found, EntityDecision& d) {
+// True: the next incremental run goes on from it.
+bool has_position(const EntityState& stored) {
+  return is_incremental(stored.mode) &&
+         (stored.cursor || !stored.seen_null.empty() || stored.seen_dropped);
+}
+
+void decide_incremental(const EntityRequest& r, const EntityState& stored, const WriterState& found,
+                        EntityDecision& d) {
+  if (!has_position(stored)) return;
+  if (found.table_empty) {
+    d.warnings.push_back(
+        fmt::format("the table \"{}\" is {} although the state says otherwise; "
+                    "everything was read again",
+                    found.table, found.table_exists ? "empty" : "gone"));
+    return;
+  }
+  d.known = stored;
+  d.load = r.mode == SyncMode::Incremental ? LoadKind::Merge : LoadKind::Append;
+  if (stored.cursor) d.from = r.lookback ? stored.cursor->minus(*r.lookback) : *stored.cursor;
+}
+
+std::unexpected<Error> limit_refused(const EntityRequest& r, std::string_view why) {
+  return fail(Code::Invalid, fmt::format("entity \"{}\": {}", r.entity, why), "limit_refused");
+}
+
+// A limited run may not stand for the whole: it upserts or appends, or is refused. full_append has
+// no position that it could move: its state only says which load is complete, so that a second
+// attempt does not append it again.
+Status decide_limited(const EntityRequest& r, const WriterState& found,
+                      const std::optional<EntityState>& stored, EntityDecision& d) {
+  const bool positioned = stored && has_position(*stored);
+  if (positioned && found.table_empty) {
+    return limit_refused(
+        r, fmt::format("the table \"{}\" is {} although earlier runs filled it; a few rows in it "
+                       "would hide from the next run that the others are missing. Run without a "
+                       "limit and a condition of its own first, which reads everything again",
+                       found.table, found.table_exists ? "empty" : "gone"));
+  }
+  if (r.mode == SyncMode::FullAppend) {
+    if (!positioned) return {};
+    return limit_refused(r,
+                         "its table was filled by incremental runs; the first run of "
+                         "full_append must be one without a limit and a condition of its own");
+  }
   d.advance = false;
-  if (!r.key.empty() && r.mode != SyncMode::FullAppend && r.mode != SyncMode::IncrementalAppend) {
+  if (r.keyed()) {
     d.load = LoadKind::Merge;
+    if (positioned && !(stored->seen_at_bound.empty() && stored->seen_null.empty())) {
+      d.weakened = stored;
+      d.weakened->seen_at_bound.clear();
+      d.weakened->seen_null.clear();
+      d.weakened->seen_dropped = true;
+    }
     return {};
   }
-  const bool appends_once = found.table_empty || r.mode == SyncMode::FullAppend;
-  if (!appends_once) {
-    return fail(
-        Code::Invalid,
-        fmt::format(
-            "entity \"{}\": a limited run must not replace the table \"{}\", and would "
-            "write rows twice by appending to it. Give a primary key so that it can "
-            "merge, use an empty destination, or run without a limit and a condition of its own",
-            r.entity, found.table),
-        "limit_refused");
+  if (!found.table_empty) {
+    return limit_refused(
+        r, fmt::format("a limited run must not replace the table \"{}\", and would write rows "
+                       "twice by appending to it. {}se an empty destination, or run without a "
+                       "limit and a condition of its own",
+                       found.table,
+                       r.destination_has_keys && r.mode == SyncMode::Full
+                           ? "Give a primary key so that it can merge, u"
+                           : "U"));
   }
   d.load = LoadKind::Append;
   return {};
@@ -213,7 +268,7 @@ std::optional<CursorValue> upper_bound(const EntityRequest& r, Instant now) {
 }  // namespace
 
 Result<EntityRequest> make_request(const protocol::RunSpec& run, const EntityInfo& entity,
-                                   const std::string& source_identity) {
+                                   const std::string& source_identity, bool destination_has_keys) {
   const protocol::EntityOptions options = options_for(run, entity.name);
   EntityRequest r;
   r.entity = entity.name;
@@ -226,9 +281,10 @@ Result<EntityRequest> make_request(const protocol::RunSpec& run, const EntityInf
   r.where = options.where;
   r.lookback = options.lookback && options.lookback->count() > 0 ? options.lookback : std::nullopt;
   r.lag = options.lag;
+  r.destination_has_keys = destination_has_keys;
   r.key = effective_key(options, entity, *r.source_schema);
   TG_CHECK(check_cursor(r, entity));
-  TG_CHECK(check_key(r, entity));
+  TG_CHECK(check_key(r, entity, !options.primary_key.empty()));
   r.schema = r.source_schema;
   if (r.mode == SyncMode::FullAppend) {
     fields.push_back(arrow::field(std::string(kLoadIdColumn), arrow::utf8()));
@@ -245,28 +301,55 @@ Result<EntityDecision> decide(const protocol::RunSpec& run, const EntityRequest&
   const bool reset = run.reset_epoch > found.epoch;
   const bool incremental = is_incremental(request.mode);
   if (const auto known = run.known_state.find(request.entity);
-      incremental && !reset && known != run.known_state.end()) {
+      request.mode != SyncMode::Full && !reset && known != run.known_state.end()) {
     TG_CHECK(check_known(known->second,
                          {found.destination_id, found.epoch, found.sequence, found.state},
                          request.entity));
   }
   d.load = request.mode == SyncMode::FullAppend ? LoadKind::Append : LoadKind::Replace;
+  std::optional<EntityState> stored;
   if (!found.state.empty() && !reset) {
-    TG_TRY(const EntityState stored, decode_state(found.state));
-    if (request.mode == SyncMode::FullAppend && stored.mode == SyncMode::FullAppend &&
-        !run.run_id.empty() && stored.run_id == run.run_id.str() && stored.complete) {
+    TG_TRY(stored, decode_state(found.state));
+    if (request.mode == SyncMode::FullAppend && stored->mode == SyncMode::FullAppend &&
+        !run.run_id.empty() && stored->run_id == run.run_id.str() && stored->complete) {
       d.done = true;
-      d.known = stored;
+      d.known = *stored;
       return d;
     }
     if (incremental) {
-      TG_CHECK(check_state(request, stored));
-      if (is_incremental(stored.mode)) TG_CHECK(decide_incremental(request, stored, found, d));
+      TG_CHECK(check_state(request, *stored));
+      decide_incremental(request, *stored, found, d);
     }
   }
   if (incremental) d.to = upper_bound(request, now);
-  if (run.limit || run.where) TG_CHECK(decide_limited(request, found, d));
+  if (run.limit || run.where) TG_CHECK(decide_limited(request, found, stored, d));
   return d;
+}
+
+ReadParams read_params(const protocol::RunSpec& run, const EntityRequest& request,
+                       const EntityDecision& decision) {
+  ReadParams params{.entity = request.entity,
+                    .columns = request.source_schema->field_names(),
+                    .where = {},
+                    .cursor = is_incremental(request.mode) ? request.cursor : std::nullopt,
+                    .from = decision.from,
+                    .to = decision.to,
+                    .limit = run.limit};
+  for (const auto& where : {request.where, run.where}) {
+    if (where) params.where.push_back(*where);
+  }
+  return params;
+}
+
+std::optional<BoundFilter> bound_filter(const EntityRequest& request,
+                                        const EntityDecision& decision) {
+  if (!is_incremental(request.mode) || !request.cursor) return std::nullopt;
+  return BoundFilter({.entity = request.entity,
+                      .cursor = *request.cursor,
+                      .has_key = request.keyed(),
+                      .from = decision.from,
+                      .to = decision.to,
+                      .known = decision.known});
 }
 
 }  // namespace tidegate::engine

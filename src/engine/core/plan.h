@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/bound.h"
 #include "engine/core/catalog.h"
 #include "engine/core/destination.h"
 #include "engine/core/state.h"
@@ -29,7 +30,14 @@ struct EntityRequest {
   std::optional<CursorKind> kind;
   std::optional<std::string> where;  // the job's own
   std::optional<Millis> lookback, lag;
+  bool destination_has_keys = true;
   Fingerprint fingerprint;
+
+  // Rows of one key are kept once; the modes that append keep every version.
+  bool keyed() const {
+    return !key.empty() &&
+           (mode == protocol::SyncMode::Full || mode == protocol::SyncMode::Incremental);
+  }
 };
 
 constexpr bool is_incremental(protocol::SyncMode mode) {
@@ -37,9 +45,10 @@ constexpr bool is_incremental(protocol::SyncMode mode) {
 }
 
 // Invalid with what is missing and the candidates: an incremental mode without a cursor, a merge
-// without a key, unknown columns, a lookback that appends.
+// without a key or into a destination that has none, unknown columns, a lookback that appends.
 Result<EntityRequest> make_request(const protocol::RunSpec& run, const EntityInfo& entity,
-                                   const std::string& source_identity);
+                                   const std::string& source_identity,
+                                   bool destination_has_keys = true);
 
 struct EntityDecision {
   bool done = false;  // an earlier attempt of this run committed the whole entity: nothing to do
@@ -47,6 +56,9 @@ struct EntityDecision {
   LoadKind load = LoadKind::Replace;
   std::optional<CursorValue> from, to;
   bool advance = true;  // the run may write a new state
+  // Without `advance`: what takes the stored state's place when rows were merged. It stands where
+  // it stood, and no longer knows the rows at the bound, which may be among the replaced ones.
+  std::optional<EntityState> weakened;
   std::int64_t epoch = 0;
   std::vector<std::string> warnings;
 };
@@ -55,5 +67,12 @@ struct EntityDecision {
 // Invalid: a limited run that could only replace or double rows.
 Result<EntityDecision> decide(const protocol::RunSpec& run, const EntityRequest& request,
                               const WriterState& found, Instant now);
+
+// What is read of it.
+ReadParams read_params(const protocol::RunSpec& run, const EntityRequest& request,
+                       const EntityDecision& decision);
+// Tells the new rows from the known ones; nullopt where all are read each time.
+std::optional<BoundFilter> bound_filter(const EntityRequest& request,
+                                        const EntityDecision& decision);
 
 }  // namespace tidegate::engine

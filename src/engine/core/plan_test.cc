@@ -97,6 +97,28 @@ TEST(MakeRequest, AnExactNameWinsOverAGlob) {
   EXPECT_EQ(make_request(s, orders(), "src")->schema->num_fields(), 4);
 }
 
+// Seen here: `--incremental` into a folder of CSV files succeeded once and failed from then on, and
+// a key in mode full was taken and kept every row.
+TEST(MakeRequest, ADestinationWithoutKeysTakesNone) {
+  EntityInfo keyed = orders();
+  keyed.primary_key = {"id"};
+  RunSpec s = spec(SyncMode::Incremental);
+  s.entities["orders"].cursor = "at";
+  auto r = make_request(s, keyed, "src", false);
+  ASSERT_FALSE(r);
+  EXPECT_EQ(r.error().reason, "mode_unsupported");
+  s.mode = SyncMode::Full;
+  r = make_request(s, keyed, "src", false);
+  ASSERT_TRUE(r) << "the source's own key is no wish";
+  EXPECT_FALSE(r->keyed());
+  s.entities["orders"].primary_key = {"id"};
+  r = make_request(s, keyed, "src", false);
+  ASSERT_FALSE(r);
+  EXPECT_EQ(r.error().reason, "key_unsupported");
+  s.mode = SyncMode::IncrementalAppend;
+  EXPECT_TRUE(make_request(s, keyed, "src", false));
+}
+
 struct Decided {
   RunSpec run = spec(SyncMode::Incremental);
   WriterState found;
@@ -116,7 +138,10 @@ Decided committed(SyncMode mode = SyncMode::Incremental) {
   state.mode = mode;
   state.fingerprint = d.request.fingerprint;
   state.run_id = "r";
-  state.cursor = *CursorValue::parse(CursorKind::Timestamp, "2026-01-01T00:00:00Z");
+  if (is_incremental(mode)) {
+    state.cursor = *CursorValue::parse(CursorKind::Timestamp, "2026-01-01T00:00:00Z");
+    state.seen_at_bound = {{"hash", 1}};
+  }
   d.found = {.destination_id = "dest",
              .epoch = 1,
              .sequence = 4,
@@ -196,6 +221,17 @@ TEST(Decide, AChangedDestinationIsNeverReadFromZeroInSilence) {
   }
 }
 
+// Seen here: full_append went on into a destination that had been swapped or restored.
+TEST(Decide, EveryModeButFullChecksTheDestination) {
+  for (const SyncMode mode :
+       {SyncMode::Incremental, SyncMode::IncrementalAppend, SyncMode::FullAppend, SyncMode::Full}) {
+    Decided c = committed(mode);
+    c.run.run_id = RunId("another");
+    c.found.destination_id = "other";
+    EXPECT_EQ(c().has_value(), mode == SyncMode::Full);
+  }
+}
+
 TEST(Decide, ADestinationThatIsAheadIsBelieved) {
   Decided c = committed();
   c.found.sequence = 5;
@@ -245,8 +281,90 @@ TEST(Decide, LimitsNeverReplaceNorAdvance) {
   Decided append = committed(SyncMode::IncrementalAppend);
   append.run.limit = 5;
   EXPECT_FALSE(append());
-  append.found.table_empty = true;
+  append.found = {.table = "orders"};
+  append.run.known_state.clear();
   EXPECT_TRUE(append());
+}
+
+// Seen here: a limited run put one row into a table that somebody had emptied, and the next run
+// went on behind the rows that were gone: exit code 0, one row of three.
+TEST(Decide, ALimitedRunIntoATableThatWasEmptiedIsRefused) {
+  for (const SyncMode mode : {SyncMode::Incremental, SyncMode::IncrementalAppend}) {
+    for (const bool exists : {true, false}) {
+      Decided c = committed(mode);
+      c.found.table_exists = exists;
+      c.found.table_empty = true;
+      c.run.limit = 1;
+      const auto refused = c();
+      ASSERT_FALSE(refused);
+      EXPECT_EQ(refused.error().reason, "limit_refused");
+      EXPECT_NE(refused.error().message.find(exists ? "is empty" : "is gone"), std::string::npos)
+          << refused.error().message;
+      c.run.limit.reset();
+      EXPECT_TRUE(c());
+    }
+  }
+}
+
+// Seen here: the rows that a limited run had replaced were known by what they had been before.
+TEST(Decide, ALimitedMergeForgetsTheRowsAtTheBoundAndNothingElse) {
+  Decided c = committed();
+  c.run.limit = 1;
+  const auto d = c();
+  ASSERT_TRUE(d);
+  ASSERT_TRUE(d->weakened);
+  EXPECT_FALSE(d->advance);
+  EntityState expected = *decode_state(c.found.state);
+  expected.seen_at_bound.clear();
+  expected.seen_dropped = true;
+  EXPECT_EQ(encode(*d->weakened), encode(expected));
+}
+
+// Seen here: 12,000 rows shared the bound, were merged, and were appended once more after the mode
+// had become incremental_append.
+TEST(Decide, AnAppendBehindRowsThatAreNotRememberedAsksForAReset) {
+  for (const bool recorded : {true, false}) {
+    Decided c = committed();
+    EntityState state = *decode_state(c.found.state);
+    state.seen_at_bound.clear();
+    state.seen_dropped = recorded;
+    c.found.state = c.run.known_state["orders"].state = encode(state);
+    EXPECT_TRUE(c()) << "merging goes on";
+    c.run.mode = c.request.mode = SyncMode::IncrementalAppend;
+    const auto refused = c();
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().reason, "reset_needed");
+  }
+  Decided whole = committed();
+  whole.run.mode = whole.request.mode = SyncMode::IncrementalAppend;
+  EXPECT_TRUE(whole());
+}
+
+// A full_append has no position: its state says which load is complete, so a limited one keeps it.
+TEST(Decide, ALimitedFullAppendRemembersItsLoad) {
+  Decided c = committed(SyncMode::FullAppend);
+  c.run.limit = 1;
+  EXPECT_TRUE(c()->done) << "the same run";
+  c.run.run_id = RunId("another");
+  EXPECT_FALSE(c()->done);
+  EXPECT_TRUE(c()->advance);
+  Decided positioned = committed();
+  positioned.run.mode = positioned.request.mode = SyncMode::FullAppend;
+  positioned.run.limit = 1;
+  EXPECT_EQ(positioned().error().reason, "limit_refused");
+}
+
+TEST(Decide, WhyALimitIsRefusedFitsTheDestination) {
+  Decided c = committed(SyncMode::Full);
+  c.run.entities.clear();
+  c.run.limit = 1;
+  for (const bool keys : {true, false}) {
+    c.request = *make_request(c.run, orders(), "src", keys);
+    const auto refused = c();
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().message.find("primary key") != std::string::npos, keys);
+    EXPECT_EQ(refused.error().message.find("incremental"), std::string::npos);
+  }
 }
 
 TEST(SelectEntities, EveryNameAndGlobIsHonoured) {

@@ -117,6 +117,7 @@ std::string encode(const EntityState& s) {
   }
   if (!s.seen_at_bound.empty()) o["seenAtBound"] = to_json(s.seen_at_bound);
   if (!s.seen_null.empty()) o["seenNull"] = to_json(s.seen_null);
+  if (s.seen_dropped) o["seenDropped"] = true;
   if (!s.seen_columns.empty()) {
     bj::object columns;
     for (const auto& [name, kind] : s.seen_columns) columns[name] = kind;
@@ -148,6 +149,7 @@ Result<EntityState> decode_state(std::string_view text) {
   TG_CHECK(read_rows(r, "seenAtBound", s.seen_at_bound));
   TG_CHECK(read_rows(r, "seenNull", s.seen_null));
   TG_CHECK(read_columns(r, s.seen_columns));
+  s.seen_dropped = r.boolean("seenDropped").value_or(false);
   if (!errors.empty()) {
     return fail(Error{Code::Invalid, "the stored state cannot be read; reset the job", "bad_state",
                       std::move(errors)});

@@ -41,6 +41,9 @@ struct EntityState {
   // are read again each time. Over kMaxSeen they are not kept (entities with a key only).
   RowSet seen_at_bound, seen_null;
   SeenColumns seen_columns;  // what the hashes cover
+  // Of an entity with a key: more such rows may be in the destination, so the sets are good enough
+  // to merge by and not to append by.
+  bool seen_dropped = false;
 };
 
 inline constexpr std::int64_t kMaxSeen = 10'000;

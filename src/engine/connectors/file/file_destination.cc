@@ -28,6 +28,8 @@ class FileDestination final : public Destination {
     return name && real ? std::optional(*real + "/" + *name + ".csv") : std::nullopt;
   }
 
+  bool has_keys() const override { return false; }
+
   Status check() override {
     TG_TRY(const std::string real, real_folder());
     const bool exists = access(real.c_str(), F_OK) == 0;

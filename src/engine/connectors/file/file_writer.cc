@@ -76,6 +76,11 @@ class OwnRows {
   CsvScanner scanner_;
 };
 
+// Of one rejected row; enough to know it again without keeping its text.
+std::size_t hash_of(std::string_view locator, std::string_view row) {
+  return std::hash<std::string>()(fmt::format("{}\n{}", locator, row));
+}
+
 Fd open_in(const Fd& dir, const std::string& name) {
   return Fd(openat(dir.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
 }
@@ -197,30 +202,38 @@ Result<std::vector<RejectedRow>> FileWriter::write(const arrow::RecordBatch& bat
   return std::vector<RejectedRow>{};
 }
 
-// Begins with the rows that were kept before; after a Replace, only those of this run.
-Status FileWriter::open_rejected(bool only_this_run) {
+Status FileWriter::open_rejected() {
   if (rejected_) return {};
   TG_CHECK(open_stage());
   TG_TRY(CsvWriter made, CsvWriter::create(stage_dir_.get(), kRejected, stage_path(kRejected)));
   rejected_.emplace(std::move(made));
-  TG_CHECK(rejected_->row({"run_id", "attempt", "at", "locator", "reason", "row"}));
+  return rejected_->row({"run_id", "attempt", "at", "locator", "reason", "row"});
+}
+
+// Behind the new ones, without those that were rejected again.
+Status FileWriter::copy_base_rejected() {
   const Fd old = base_ ? open_in(base_->dir, kRejected) : Fd();
   if (!old) return {};
+  const std::string attempt = std::to_string(plan_.attempt);
   bool header = true;
   return OwnRows(old.get(), folder_.path() + "/current/" + kRejected)
       .for_each([&](OwnRows::Values& values) -> Status {
         if (std::exchange(header, false)) return {};
-        if (only_this_run && values[0] != plan_.run_id.str()) return {};
+        const bool own = values[0] == plan_.run_id.str() && values[1] == attempt;
+        if (!own &&
+            rejected_again_.contains(hash_of(values[3].value_or(""), values[5].value_or(""))))
+          return {};
         return rejected_->row(values);
       });
 }
 
 Status FileWriter::reject(std::span<const RejectedRow> rows) {
-  TG_CHECK(open_rejected(load_.kind == LoadKind::Replace));
+  TG_CHECK(open_rejected());
   const std::string attempt = std::to_string(plan_.attempt);
   const std::string at = format_utc(context_.clock.now());
   for (const RejectedRow& r : rows) {
     TG_CHECK(rejected_->row({plan_.run_id.str(), attempt, at, r.locator, r.reason, r.row}));
+    rejected_again_.insert(hash_of(r.locator, r.row));
   }
   return {};
 }
@@ -239,10 +252,14 @@ Status FileWriter::finish_data() {
   return data_->finish();
 }
 
+// Those of a Replace take the place of all that were kept.
 Status FileWriter::finish_rejected() {
-  if (!rejected_ && load_.kind == LoadKind::Append) return link_from_base(kRejected);
-  if (!rejected_ && base_ && open_in(base_->dir, kRejected)) TG_CHECK(open_rejected(true));
-  return rejected_ ? rejected_->finish() : Status{};
+  const bool forgets = load_.kind == LoadKind::Replace;
+  if (!rejected_ && !forgets) return link_from_base(kRejected);
+  if (!rejected_ && base_ && open_in(base_->dir, kRejected)) TG_CHECK(open_rejected());
+  if (!rejected_) return {};
+  if (!forgets) TG_CHECK(copy_base_rejected());
+  return rejected_->finish();
 }
 
 Result<CommitReport> FileWriter::flush() {
@@ -280,6 +297,7 @@ Status FileWriter::publish(const TableState& state) {
   stage_.clear();
   data_.reset();
   rejected_.reset();
+  rejected_again_.clear();
   TG_CHECK(folder_.in_place());
   folder_.tidy();
   TG_TRY(base_, folder_.current());
@@ -310,6 +328,7 @@ Status FileWriter::commit(const std::optional<NewState>& next) {
 void FileWriter::drop_stage() {
   data_.reset();
   rejected_.reset();
+  rejected_again_.clear();
   if (!stage_.empty()) folder_.drop_stage(stage_);
   stage_.clear();
   rows_ = 0;
@@ -335,9 +354,8 @@ Status FileWriter::abort(std::span<const RejectedRow> keep) {
   if (keep.empty()) return release();
   const auto record = [&]() -> Status {
     TG_TRY(base_, folder_.current());
-    TG_CHECK(open_rejected(true));
     TG_CHECK(reject(keep));
-    TG_CHECK(rejected_->finish());
+    TG_CHECK(finish_rejected());
     TG_CHECK(link_from_base(folder_.csv()));
     TableState state{.job = plan_.job, .entity = plan_.entity, .state = {}, .columns = {}};
     return publish(base_ ? base_->state : state);

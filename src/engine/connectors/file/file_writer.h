@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/connectors/file/csv_writer.h"
@@ -41,7 +42,8 @@ class FileWriter final : public Writer {
   Status plan_columns(std::vector<std::string>& sentences);
   Status open_stage();
   Status open_data();
-  Status open_rejected(bool only_this_run);
+  Status open_rejected();
+  Status copy_base_rejected();
   Status copy_base_rows();
   Status link_from_base(const std::string& file);
   Status finish_data();
@@ -66,7 +68,8 @@ class FileWriter final : public Writer {
   int stages_ = 0;
   Fd stage_dir_;
   std::optional<CsvWriter> data_, rejected_;
-  std::int64_t rows_ = 0;  // written since the last commit
+  std::unordered_set<std::size_t> rejected_again_;  // hashes of the rows in rejected_
+  std::int64_t rows_ = 0;                           // written since the last commit
 };
 
 }  // namespace tidegate::engine::file

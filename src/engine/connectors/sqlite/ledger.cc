@@ -170,6 +170,8 @@ Status Ledger::release(const Claim& claim) {
 
 Status Ledger::reject(const Claim& claim, const std::string& run_id, int attempt,
                       std::span<const RejectedRow> rows, const Clock& clock) {
+  TG_TRY(const std::int64_t before,
+         db_.integer("SELECT coalesce(max(id), 0) FROM _tidegate_rejected"));
   TG_TRY(Stmt stmt,
          db_.prepare("INSERT INTO _tidegate_rejected (job, entity, run_id, attempt, locator, "
                      "reason, row, rejected_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"));
@@ -179,14 +181,19 @@ Status Ledger::reject(const Claim& claim, const std::string& run_id, int attempt
     stmt.bind(5, row.locator).bind(6, row.reason).bind(7, row.row).bind(8, now);
     TG_CHECK(stmt.run());
   }
-  return {};
+  // All at once: row by row, each would look through the whole table.
+  TG_TRY(Stmt older,
+         db_.prepare("DELETE FROM _tidegate_rejected WHERE job = ?1 AND entity = ?2 AND id <= ?5 "
+                     "AND NOT (run_id = ?3 AND attempt = ?4) AND (locator, row) IN (SELECT "
+                     "locator, row FROM _tidegate_rejected WHERE id > ?5)"));
+  older.bind(1, claim.job).bind(2, claim.entity).bind(3, run_id).bind(4, std::int64_t{attempt});
+  older.bind(5, before);
+  return older.run();
 }
 
-Status Ledger::forget_rejected(const Claim& claim, const std::string& run_id) {
-  TG_TRY(Stmt stmt,
-         db_.prepare(
-             "DELETE FROM _tidegate_rejected WHERE job = ?1 AND entity = ?2 AND run_id <> ?3"));
-  stmt.bind(1, claim.job).bind(2, claim.entity).bind(3, run_id);
+Status Ledger::forget_rejected(const Claim& claim) {
+  TG_TRY(Stmt stmt, db_.prepare("DELETE FROM _tidegate_rejected WHERE job = ?1 AND entity = ?2"));
+  stmt.bind(1, claim.job).bind(2, claim.entity);
   return stmt.run();
 }
 

@@ -49,10 +49,11 @@ class Ledger {
   Status store(const Claim& claim, const Writer::NewState& state, const Clock& clock);
   Status release(const Claim& claim);
 
+  // A row that an earlier attempt or run rejected too is kept once, as the last one saw it.
   Status reject(const Claim& claim, const std::string& run_id, int attempt,
                 std::span<const RejectedRow> rows, const Clock& clock);
-  // A full load's rejected rows replace those of the load before it.
-  Status forget_rejected(const Claim& claim, const std::string& run_id);
+  // A full load's rejected rows replace those of the loads, and of its own attempts, before it.
+  Status forget_rejected(const Claim& claim);
 
  private:
   // After an UPDATE of the claim's fence row: Fenced unless it met the row.

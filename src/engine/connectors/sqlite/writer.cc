@@ -104,8 +104,7 @@ Status SqliteWriter::start_transaction() {
     TG_CHECK(db_.exec(fmt::format("DELETE FROM {}", quote(state_.table))));
     deleted_ = db_.changes();
   }
-  if (load_.kind == LoadKind::Replace)
-    TG_CHECK(ledger_.forget_rejected(claim_, plan_.run_id.str()));
+  if (load_.kind == LoadKind::Replace) TG_CHECK(ledger_.forget_rejected(claim_));
   return apply_layout(db_, state_.table, change_);
 }
 
@@ -329,7 +328,7 @@ Status SqliteWriter::abort(std::span<const RejectedRow> keep) {
   if (keep.empty()) return ledger_.release(claim_);
   TG_CHECK(begin_write(db_, context_));
   Status status = ledger_.lock_fence(claim_, context_.clock);
-  if (status) status = ledger_.forget_rejected(claim_, plan_.run_id.str());
+  if (status && load_.kind == LoadKind::Replace) status = ledger_.forget_rejected(claim_);
   if (status)
     status = ledger_.reject(claim_, plan_.run_id.str(), plan_.attempt, keep, context_.clock);
   if (status) status = ledger_.release(claim_);
