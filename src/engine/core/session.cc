@@ -13,12 +13,16 @@
 #include <string>
 #include <thread>
 
+#include "base/text.h"
 #include "base/version.h"
+#include "engine/core/outcome.h"
 
 namespace tidegate::engine {
 namespace {
 
 using protocol::ExitCode;
+
+constexpr std::size_t kClippedText = 1024;
 
 // Reads lines from a descriptor; at most kMaxLine bytes each.
 class LineReader {
@@ -28,24 +32,35 @@ class LineReader {
   // nullopt: end of file. Blocks.
   Result<std::optional<std::string>> next() {
     for (;;) {
-      if (const std::size_t end = buffer_.find('\n', scanned_); end != std::string::npos) {
-        std::string line = buffer_.substr(0, end);
-        buffer_.erase(0, end + 1);
-        scanned_ = 0;
-        return line;
-      }
-      scanned_ = buffer_.size();
-      if (buffer_.size() > protocol::kMaxLine) {
-        return fail(Code::Malformed, "a protocol line is longer than 16 MiB", "protocol");
-      }
-      std::array<char, 65536> chunk;
-      const ssize_t n = read(fd_, chunk.data(), chunk.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return std::nullopt;
-      buffer_.append(chunk.data(), static_cast<std::size_t>(n));
+      if (auto line = take()) return line;
+      TG_TRY(const bool more, fill());
+      if (!more) return std::nullopt;
     }
   }
-  bool has_line() const { return buffer_.find('\n') != std::string::npos; }
+
+  // A line that was read completely.
+  std::optional<std::string> take() {
+    const std::size_t end = buffer_.find('\n', scanned_);
+    scanned_ = buffer_.size();
+    if (end == std::string::npos) return std::nullopt;
+    std::string line = buffer_.substr(0, end);
+    buffer_.erase(0, end + 1);
+    scanned_ = 0;
+    return line;
+  }
+
+  // Reads what is there, once; false: end of file. Blocks when nothing is.
+  Result<bool> fill() {
+    if (buffer_.size() > protocol::kMaxLine) {
+      return fail(Code::Malformed, "a protocol line is longer than 16 MiB", "protocol");
+    }
+    std::array<char, 65536> chunk;
+    const ssize_t n = read(fd_, chunk.data(), chunk.size());
+    if (n < 0 && errno == EINTR) return true;
+    if (n <= 0) return false;
+    buffer_.append(chunk.data(), static_cast<std::size_t>(n));
+    return true;
+  }
 
  private:
   int fd_;
@@ -62,7 +77,7 @@ class PipeSink final : public EventSink {
     // A parent that reads slowly must not slow the data: progress is dropped, the rest waits.
     if (std::holds_alternative<protocol::Progress>(event) && !writable()) return;
     std::string line = protocol::encode(event);
-    if (line.size() >= protocol::kMaxLine) return;
+    if (line.size() >= protocol::kMaxLine) return;  // a result is made to fit, see fitting()
     line += '\n';
     for (std::size_t at = 0; at < line.size();) {
       const ssize_t n = write(fd_, line.data() + at, line.size() - at);
@@ -101,24 +116,28 @@ class Watcher {
  private:
   void run() {
     for (;;) {
-      if (!lines_.has_line()) {
-        std::array<pollfd, 2> p{{{fd_, POLLIN, 0}, {wake_, POLLIN, 0}}};
-        if (poll(p.data(), p.size(), -1) < 0 && errno != EINTR) return;
-        if (p[1].revents != 0) return;
-        if (p[0].revents == 0) continue;
-      }
-      const auto line = lines_.next();
-      if (!line || !*line) {
+      while (const auto line = lines_.take()) obey(*line);
+      // Before every read, also in the middle of a line: a parent that never ends it must not keep
+      // the process.
+      std::array<pollfd, 2> p{{{fd_, POLLIN, 0}, {wake_, POLLIN, 0}}};
+      if (poll(p.data(), p.size(), -1) < 0 && errno != EINTR) return;
+      if (p[1].revents != 0) return;
+      if (p[0].revents == 0) continue;
+      const auto more = lines_.fill();
+      if (!more || !*more) {
         lease_.cancel("the worker that started this run is gone; nothing more was committed");
         return;
       }
-      const auto control = protocol::parse_control(**line);
-      if (!control || !*control) continue;  // unknown or broken: versions mix
-      if (const auto* renewed = std::get_if<protocol::LeaseRenewed>(&**control)) {
-        lease_.renew(renewed->until);
-      } else {
-        lease_.cancel("the run was cancelled; what was committed stays");
-      }
+    }
+  }
+
+  void obey(const std::string& line) {
+    const auto control = protocol::parse_control(line);
+    if (!control || !*control) return;  // unknown or broken: versions mix
+    if (const auto* renewed = std::get_if<protocol::LeaseRenewed>(&**control)) {
+      lease_.renew(renewed->until);
+    } else {
+      lease_.cancel("the run was cancelled; what was committed stays");
     }
   }
 
@@ -130,12 +149,54 @@ class Watcher {
 };
 
 ExitCode refuse(PipeSink& sink, const Error& error) {
-  protocol::RunResult r;
-  r.error_kind = error_kind(error);
-  r.error = error_text(error);
+  protocol::RunResult r = failed(error);
   r.code = ExitCode::Configuration;
   sink.send(r);
   return r.code;
+}
+
+void shorten(std::optional<std::string>& text) {
+  if (text && text->size() > kClippedText) text = std::string(clip(*text, kClippedText)) + "…";
+}
+
+std::string megabytes(std::size_t bytes) {
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+}
+
+// The last event must arrive whatever its size: its texts are clipped, and what the request asked
+// for is left out when it does not fit, which is an error. A run that only had too much to tell
+// about rows that are committed stays what it was.
+protocol::RunResult fitting(protocol::RunResult r) {
+  const std::size_t size = protocol::encode(r).size();
+  if (size < protocol::kMaxLine) return r;
+  const bool reply_lost = !r.reply.is_null();
+  r.reply = nullptr;
+  shorten(r.error);
+  r.warnings.clear();
+  for (auto& entity : r.entities) {
+    shorten(entity.error);
+    entity.warnings.clear();
+    entity.schema_changes.clear();
+  }
+  const bool entities_lost = protocol::encode(r).size() + kClippedText >= protocol::kMaxLine;
+  if (entities_lost) r.entities.clear();
+  if (!reply_lost && !entities_lost) {
+    r.warnings.push_back(fmt::format(
+        "the result was {} long and at most 16 MiB can be handed on: warnings, changes of schemas "
+        "and the ends of long errors are left out",
+        megabytes(size)));
+    return r;
+  }
+  if (r.code != ExitCode::Done) return r;
+  protocol::RunResult lost = failed(
+      {Code::Internal,
+       fmt::format("the answer is {} long and at most 16 MiB can be handed on; ask for fewer "
+                   "entities at a time (a narrower pattern, an entity filter)",
+                   megabytes(size)),
+       "answer_too_long",
+       {}});
+  lost.entities = std::move(r.entities);
+  return lost;
 }
 
 }  // namespace
@@ -169,6 +230,7 @@ ExitCode serve_session(int in, int out, std::span<const Connector* const> connec
     const Watcher watcher(in, lines, lease);
     result = answer(*request, connectors, context, lease, sink, options);
   }
+  result = fitting(std::move(result));
   sink.send(result);
   return result.code;
 }

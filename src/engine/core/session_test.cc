@@ -1,11 +1,14 @@
 #include "engine/core/session.h"
 
+#include <arrow/type.h>
 #include <gtest/gtest.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <semaphore>
 #include <thread>
 
 #include "engine/core/queue.h"
@@ -38,6 +41,31 @@ class WaitingSource final : public Source {
   const Context& context_;
 };
 
+// A source whose discover() waits for the test, and then has more to tell than a line can hold.
+class WideSource final : public Source {
+ public:
+  std::string identity() const override { return "wide"; }
+  Status check() override {
+    release.acquire();
+    return {};
+  }
+  Result<Catalog> discover(const Wanted&) override {
+    Catalog catalog;
+    for (int i = 0; i < 20; ++i) {
+      EntityInfo e;
+      e.name = std::to_string(i);
+      e.schema = arrow::schema({arrow::field(std::string(1 << 20, 'c'), arrow::int64())});
+      catalog.entities.push_back(std::move(e));
+    }
+    return catalog;
+  }
+  Result<std::unique_ptr<Reader>> open(const ReadParams&, const Partition&) override {
+    return fail(Code::Internal, "not reached");
+  }
+
+  inline static std::binary_semaphore release{0};
+};
+
 class NoDestination final : public Destination {
  public:
   std::string identity() const override { return "none"; }
@@ -58,7 +86,14 @@ const Connector kWaiting{
         -> Result<std::unique_ptr<Source>> { return std::make_unique<WaitingSource>(context); },
     .make_destination = [](const boost::json::object&, const Context&)
         -> Result<std::unique_ptr<Destination>> { return std::make_unique<NoDestination>(); }};
-const Connector* const kConnectors[] = {&kWaiting};
+const Connector kWide{.name = "wide",
+                      .title = "Has wide entities",
+                      .spec = R"({"type": "object"})",
+                      .make_source = [](const boost::json::object&,
+                                        const Context&) -> Result<std::unique_ptr<Source>> {
+                        return std::make_unique<WideSource>();
+                      }};
+const Connector* const kConnectors[] = {&kWaiting, &kWide};
 
 // The parent's two ends, and the session on a thread.
 class Session {
@@ -75,9 +110,15 @@ class Session {
     if (thread_.joinable()) thread_.join();
     for (const int fd : {to_child_[0], to_child_[1], from_child_[0], from_child_[1]}) close(fd);
   }
-  void send(const std::string& line) {
-    const std::string text = line + "\n";
+  void send(const std::string& line) { send_part(line + "\n"); }
+  void send_part(const std::string& text) {
     ASSERT_EQ(write(to_child_[0], text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  }
+  // Returns when the session has taken everything that was sent.
+  void wait_until_read() {
+    for (int left = 1; left > 0; std::this_thread::yield()) {
+      ASSERT_EQ(ioctl(to_child_[1], FIONREAD, &left), 0);
+    }
   }
   void end_of_file() { shutdown(to_child_[0], SHUT_WR); }
   // All events until the end.
@@ -172,6 +213,35 @@ TEST(SessionTest, ACancelStopsTheRun) {
   const auto events = s.finish();
   EXPECT_EQ(s.code(), ExitCode::Cancelled);
   EXPECT_EQ(result(events).error_kind, "cancelled");
+}
+
+// Seen here: `discover` of 150 files with 1,900 long-named columns ended with `started` alone and
+// exit code 0.
+TEST(SessionTest, AnAnswerThatIsTooLongIsAnErrorThatSaysSo) {
+  Session s;
+  protocol::Request r = request(RequestKind::Discover);
+  r.source->type = "wide";
+  s.send(protocol::encode(r));
+  const auto events = s.finish();
+  EXPECT_EQ(s.code(), ExitCode::Failed);
+  EXPECT_EQ(result(events).code, ExitCode::Failed);
+  EXPECT_EQ(result(events).error_kind, "internal");
+  EXPECT_NE(result(events).error.value_or("").find("20.0 MiB"), std::string::npos)
+      << result(events).error.value_or("");
+  EXPECT_TRUE(result(events).reply.is_null());
+}
+
+// Seen here: the process never ended when its parent had sent a part of a line.
+TEST(SessionTest, AHalfWrittenLineDoesNotKeepTheProcess) {
+  Session s;
+  protocol::Request r = request(RequestKind::Check);
+  r.source->type = "wide";
+  s.send(protocol::encode(r));
+  s.wait_until_read();
+  s.send_part(R"({"type":"ca)");
+  s.wait_until_read();
+  WideSource::release.release();
+  EXPECT_EQ(result(s.finish()).reply.at("ok").as_bool(), true);
 }
 
 TEST(SessionTest, TheParentsEndStopsTheRun) {
