@@ -1,5 +1,4 @@
 #include <arrow/array.h>
-#include <arrow/array/builder_binary.h>
 #include <arrow/io/file.h>
 #include <arrow/record_batch.h>
 #include <arrow/type.h>
@@ -13,8 +12,9 @@
 
 #include <algorithm>
 
+#include "engine/connectors/file/parquet_int96.h"
+#include "engine/connectors/file/parquet_types.h"
 #include "engine/connectors/file/table.h"
-#include "engine/connectors/file/value_text.h"
 #include "engine/core/context.h"
 #include "engine/core/schema.h"
 
@@ -39,7 +39,8 @@ Status guarded(const std::string& path, const Call& call) {
   return fail(std::move(error));
 }
 
-Result<std::unique_ptr<parquet::arrow::FileReader>> open_parquet(const InputFile& file) {
+Result<std::unique_ptr<parquet::arrow::FileReader>> open_parquet(const InputFile& file,
+                                                                 arrow::TimeUnit::type int96) {
   std::unique_ptr<parquet::arrow::FileReader> out;
   TG_CHECK(guarded(file.path(), [&]() -> arrow::Status {
     // It has a position of its own: Arrow reads with pread.
@@ -49,105 +50,13 @@ Result<std::unique_ptr<parquet::arrow::FileReader>> open_parquet(const InputFile
     parquet::ArrowReaderProperties arrow_properties;
     arrow_properties.set_batch_size(kRows);
     arrow_properties.set_pre_buffer(false);
+    arrow_properties.set_coerce_int96_timestamp_unit(int96);
     parquet::arrow::FileReaderBuilder builder;
     ARROW_RETURN_NOT_OK(builder.Open(std::move(input), properties));
     builder.properties(arrow_properties);
     return builder.Build(&out);
   }));
   return out;
-}
-
-// The types that the engine's destinations know: nested values are JSON, dictionaries and wide
-// offsets are how a writer stored its values, not what they are.
-std::shared_ptr<arrow::Field> plain(const std::shared_ptr<arrow::Field>& field) {
-  const auto* type = field->type().get();
-  if (type->id() == arrow::Type::DICTIONARY) {
-    type = static_cast<const arrow::DictionaryType*>(type)->value_type().get();
-  }
-  const auto with = [&](std::shared_ptr<arrow::DataType> t) {
-    return arrow::field(field->name(), std::move(t), field->nullable());
-  };
-  switch (type->id()) {
-    case arrow::Type::LARGE_STRING:
-    case arrow::Type::STRING_VIEW:
-      return with(arrow::utf8());
-    case arrow::Type::LARGE_BINARY:
-    case arrow::Type::BINARY_VIEW:
-      return with(arrow::binary());
-    case arrow::Type::HALF_FLOAT:
-    case arrow::Type::DURATION:
-    case arrow::Type::INTERVAL_MONTHS:
-    case arrow::Type::INTERVAL_DAY_TIME:
-    case arrow::Type::INTERVAL_MONTH_DAY_NANO:
-      return with(arrow::utf8());
-    default:
-      break;
-  }
-  if (arrow::is_nested(type->id())) return mark_json(with(arrow::utf8()));
-  if (type != field->type().get()) {
-    return with(static_cast<const arrow::DictionaryType&>(*field->type()).value_type());
-  }
-  return with(field->type());
-}
-
-arrow::Result<std::shared_ptr<arrow::Array>> as_json(const arrow::Array& array) {
-  arrow::StringBuilder builder;
-  std::string text;
-  for (std::int64_t i = 0; i < array.length(); ++i) {
-    text.clear();
-    append_json(text, array, i);
-    ARROW_RETURN_NOT_OK(array.IsNull(i) ? builder.AppendNull() : builder.Append(text));
-  }
-  return builder.Finish();
-}
-
-arrow::Result<std::shared_ptr<arrow::Array>> as_text(const arrow::Array& array) {
-  arrow::StringBuilder builder;
-  std::string text;
-  for (std::int64_t i = 0; i < array.length(); ++i) {
-    text.clear();
-    if (!array.IsNull(i)) append_text(text, array, i);
-    ARROW_RETURN_NOT_OK(array.IsNull(i) ? builder.AppendNull() : builder.Append(text));
-  }
-  return builder.Finish();
-}
-
-arrow::Result<std::shared_ptr<arrow::Array>> as_bytes(const arrow::Array& array) {
-  arrow::BinaryBuilder builder;
-  for (std::int64_t i = 0; i < array.length(); ++i) {
-    if (array.IsNull(i)) {
-      ARROW_RETURN_NOT_OK(builder.AppendNull());
-    } else if (array.type_id() == arrow::Type::LARGE_BINARY) {
-      ARROW_RETURN_NOT_OK(
-          builder.Append(static_cast<const arrow::LargeBinaryArray&>(array).GetView(i)));
-    } else {
-      ARROW_RETURN_NOT_OK(
-          builder.Append(static_cast<const arrow::BinaryViewArray&>(array).GetView(i)));
-    }
-  }
-  return builder.Finish();
-}
-
-arrow::Result<std::shared_ptr<arrow::Array>> decoded(const arrow::DictionaryArray& array) {
-  ARROW_ASSIGN_OR_RAISE(auto builder, arrow::MakeBuilder(array.dictionary()->type()));
-  const arrow::ArraySpan values(*array.dictionary()->data());
-  for (std::int64_t i = 0; i < array.length(); ++i) {
-    ARROW_RETURN_NOT_OK(array.IsNull(i)
-                            ? builder->AppendNull()
-                            : builder->AppendArraySlice(values, array.GetValueIndex(i), 1));
-  }
-  return builder->Finish();
-}
-
-arrow::Result<std::shared_ptr<arrow::Array>> as_plain(std::shared_ptr<arrow::Array> array,
-                                                      const arrow::Field& to) {
-  if (array->type_id() == arrow::Type::DICTIONARY) {
-    ARROW_ASSIGN_OR_RAISE(array, decoded(static_cast<const arrow::DictionaryArray&>(*array)));
-  }
-  if (is_json(to) && array->type_id() != arrow::Type::STRING) return as_json(*array);
-  if (array->type()->Equals(*to.type())) return array;
-  if (to.type()->id() == arrow::Type::BINARY) return as_bytes(*array);
-  return as_text(*array);
 }
 
 class ParquetReader final : public Reader {
@@ -183,8 +92,9 @@ class ParquetReader final : public Reader {
     std::vector<std::shared_ptr<arrow::Array>> arrays;
     for (const auto& field : p_.schema->fields()) {
       auto array = part->GetColumnByName(field->name());
-      TG_CHECK(guarded(p_.file->path(),
-                       [&]() -> arrow::Status { return as_plain(array, *field).Value(&array); }));
+      TG_CHECK(guarded(p_.file->path(), [&]() -> arrow::Status {
+        return as_plain(std::move(array), *field).Value(&array);
+      }));
       arrays.push_back(std::move(array));
     }
     ReadBatch out;
@@ -210,8 +120,12 @@ class ParquetReader final : public Reader {
 class ParquetTable final : public Table {
  public:
   ParquetTable(Files files, std::shared_ptr<arrow::Schema> schema, std::int64_t rows,
-               std::stop_token stop)
-      : files_(std::move(files)), schema_(std::move(schema)), rows_(rows), stop_(std::move(stop)) {}
+               arrow::TimeUnit::type int96, std::stop_token stop)
+      : files_(std::move(files)),
+        schema_(std::move(schema)),
+        rows_(rows),
+        int96_(int96),
+        stop_(std::move(stop)) {}
 
   const std::shared_ptr<arrow::Schema>& schema() const override { return schema_; }
   std::optional<std::int64_t> rows() const override { return rows_; }
@@ -219,7 +133,7 @@ class ParquetTable final : public Table {
   Result<std::unique_ptr<Reader>> open(std::size_t index,
                                        std::shared_ptr<arrow::Schema> columns) override {
     const auto& file = files_[index];
-    TG_TRY(auto reader, open_parquet(*file));
+    TG_TRY(auto reader, open_parquet(*file, int96_));
     std::unique_ptr<arrow::RecordBatchReader> batches;
     TG_CHECK(guarded(file->path(), [&]() -> arrow::Status {
       std::vector<int> groups(static_cast<std::size_t>(reader->num_row_groups()));
@@ -246,22 +160,45 @@ class ParquetTable final : public Table {
   Files files_;
   std::shared_ptr<arrow::Schema> schema_;
   std::int64_t rows_;
+  arrow::TimeUnit::type int96_;
   std::stop_token stop_;
 };
+
+// INT96 timestamps have no unit: all files of the entity are looked at, or, with `sample`, the
+// beginning of each.
+Result<arrow::TimeUnit::type> int96_unit(const Files& files, std::optional<std::int64_t> sample,
+                                         const std::stop_token& stop) {
+  Int96Findings found;
+  for (const auto& file : files) {
+    TG_TRY(const auto reader, open_parquet(*file, arrow::TimeUnit::MICRO));
+    TG_CHECK(guarded(file->path(), [&] {
+      return look_at_int96(*reader->parquet_reader(), sample, stop, found);
+    }));
+    if (stop.stop_requested()) return fail(Code::Cancelled, "stopped while reading files");
+  }
+  if (!found.nanos) return arrow::TimeUnit::MICRO;
+  if (found.beyond_nanos.empty()) return arrow::TimeUnit::NANO;
+  return fail(data_error(fmt::format(
+      "the column \"{}\" has INT96 timestamps outside of the years 1678 to 2261, and others of "
+      "this entity's have nanoseconds, which no one type holds; write the file with INT64 "
+      "timestamps",
+      found.beyond_nanos)));
+}
 
 }  // namespace
 
 Result<std::unique_ptr<Table>> scan_parquet_table(const FileEntity&, Files files,
                                                   const SourceConfig&, const Context& context,
-                                                  std::optional<std::int64_t>) {
+                                                  std::optional<std::int64_t> sample) {
+  TG_TRY(const auto int96, int96_unit(files, sample, context.stop));
   std::shared_ptr<arrow::Schema> schema;
   std::int64_t rows = 0;
   for (const auto& file : files) {
-    TG_TRY(const auto reader, open_parquet(*file));
+    TG_TRY(const auto reader, open_parquet(*file, int96));
     std::shared_ptr<arrow::Schema> own;
     TG_CHECK(guarded(file->path(), [&] { return reader->GetSchema(&own); }));
     std::vector<std::shared_ptr<arrow::Field>> fields;
-    for (const auto& field : own->fields()) fields.push_back(plain(field));
+    for (const auto& field : own->fields()) fields.push_back(plain(*field));
     own = arrow::schema(std::move(fields));
     rows += reader->parquet_reader()->metadata()->num_rows();
     for (const auto& field : own->fields()) {
@@ -278,7 +215,8 @@ Result<std::unique_ptr<Table>> scan_parquet_table(const FileEntity&, Files files
     }
     schema = std::move(own);
   }
-  return std::make_unique<ParquetTable>(std::move(files), std::move(schema), rows, context.stop);
+  return std::make_unique<ParquetTable>(std::move(files), std::move(schema), rows, int96,
+                                        context.stop);
 }
 
 }  // namespace tidegate::engine::file

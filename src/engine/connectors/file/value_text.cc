@@ -1,6 +1,7 @@
 #include "engine/connectors/file/value_text.h"
 
 #include <arrow/array.h>
+#include <arrow/extension_type.h>
 #include <arrow/scalar.h>
 #include <arrow/type.h>
 #include <arrow/util/base64.h>
@@ -144,6 +145,35 @@ void append_struct(std::string& out, const arrow::StructArray& array, std::int64
   out += '}';
 }
 
+// ISO 8601, with the unit that the column's number lacks: `PT1.5S`.
+void append_duration(std::string& out, std::int64_t units, arrow::TimeUnit::type unit) {
+  int scale = 0;
+  for (std::int64_t per = per_second(unit); per > 1; per /= 10) ++scale;
+  if (units < 0) out += '-';
+  out += "PT";
+  append_decimal(out, std::to_string(units).substr(units < 0 ? 1 : 0), scale);
+  if (scale > 0) {
+    out.erase(out.find_last_not_of('0') + 1);
+    if (out.back() == '.') out.pop_back();
+  }
+  out += 'S';
+}
+
+// RFC 9562, 4.
+void append_uuid(std::string& out, std::string_view bytes) {
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) out += '-';
+    fmt::format_to(std::back_inserter(out), "{:02x}", static_cast<unsigned char>(bytes[i]));
+  }
+}
+
+std::string extension_name(const arrow::Array& array) {
+  return static_cast<const arrow::ExtensionType&>(*array.type()).extension_name();
+}
+const arrow::Array& storage(const arrow::Array& array) {
+  return *static_cast<const arrow::ExtensionArray&>(array).storage();
+}
+
 // A map with text keys is an object, any other a list of pairs.
 void append_map(std::string& out, const arrow::MapArray& map, std::int64_t row) {
   const bool object = map.map_type()->key_type()->id() == arrow::Type::STRING;
@@ -195,6 +225,14 @@ void append_json(std::string& out, const arrow::Array& array, std::int64_t row) 
       const auto& list = static_cast<const arrow::FixedSizeListArray&>(array);
       return append_list(out, *list.values(), list.value_offset(row), list.value_length(row));
     }
+    case arrow::Type::LIST_VIEW: {
+      const auto& list = static_cast<const arrow::ListViewArray&>(array);
+      return append_list(out, *list.values(), list.value_offset(row), list.value_length(row));
+    }
+    case arrow::Type::LARGE_LIST_VIEW: {
+      const auto& list = static_cast<const arrow::LargeListViewArray&>(array);
+      return append_list(out, *list.values(), list.value_offset(row), list.value_length(row));
+    }
     case arrow::Type::STRUCT:
       return append_struct(out, static_cast<const arrow::StructArray&>(array), row);
     case arrow::Type::MAP:
@@ -203,6 +241,10 @@ void append_json(std::string& out, const arrow::Array& array, std::int64_t row) 
       const auto& d = static_cast<const arrow::DictionaryArray&>(array);
       return append_json(out, *d.dictionary(), d.GetValueIndex(row));
     }
+    case arrow::Type::EXTENSION:
+      if (extension_name(array) == "arrow.uuid") break;
+      if (extension_name(array) == "arrow.json") return append_text(out, storage(array), row);
+      return append_json(out, storage(array), row);
     default:
       break;
   }
@@ -269,11 +311,24 @@ void append_text(std::string& out, const arrow::Array& a, std::int64_t row) {
       const auto& d = static_cast<const arrow::DictionaryArray&>(a);
       return append_text(out, *d.dictionary(), d.GetValueIndex(row));
     }
+    case arrow::Type::DURATION:
+      return append_duration(out, static_cast<const arrow::DurationArray&>(a).Value(row),
+                             static_cast<const arrow::DurationType&>(*a.type()).unit());
+    case arrow::Type::EXTENSION:
+      if (extension_name(a) != "arrow.uuid") return append_text(out, storage(a), row);
+      return append_uuid(out, view<arrow::FixedSizeBinaryArray>(storage(a), row));
+    case arrow::Type::LIST:
+    case arrow::Type::LARGE_LIST:
+    case arrow::Type::FIXED_SIZE_LIST:
+    case arrow::Type::LIST_VIEW:
+    case arrow::Type::LARGE_LIST_VIEW:
+    case arrow::Type::STRUCT:
+    case arrow::Type::MAP:
+      return append_json(out, a, row);
     default:
       break;
   }
-  if (arrow::is_nested(a.type_id())) return append_json(out, a, row);
-  const auto scalar = a.GetScalar(row);  // durations, intervals, half floats
+  const auto scalar = a.GetScalar(row);  // intervals, half floats, unions
   if (scalar.ok()) out += (*scalar)->ToString();
 }
 
