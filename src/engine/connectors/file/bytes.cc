@@ -7,12 +7,17 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <functional>
+#include <string_view>
 #include <vector>
 
 namespace tidegate::engine::file {
 namespace {
+
+constexpr std::int64_t kBlock = 4096;  // bytes
 
 InputFile::Stamp stamp_of(const struct stat& st) {
   return {st.st_dev, st.st_ino, st.st_size,
@@ -33,7 +38,7 @@ class RangeStream final : public ByteStream {
           Code::Unavailable,
           fmt::format("'{}' became shorter while it was read ({} bytes at the start, {} now); "
                       "run again, and replace files by renaming a complete one over them",
-                      file_->path(), file_->size(), at_ + static_cast<std::int64_t>(n)));
+                      file_->path(), file_->stamp().size, at_ + static_cast<std::int64_t>(n)));
     }
     at_ += static_cast<std::int64_t>(n);
     return n;
@@ -158,7 +163,9 @@ Result<std::shared_ptr<InputFile>> InputFile::open(const PathPolicy& paths,
                                            "such as '{}/*.csv' for a folder",
                                            path, path));
   }
-  return std::shared_ptr<InputFile>(new InputFile(fd, path, stamp_of(st)));
+  std::shared_ptr<InputFile> file(new InputFile(fd, path, stamp_of(st)));
+  TG_TRY(file->ends_, file->hash_of_ends());
+  return file;
 }
 
 InputFile::~InputFile() { ::close(fd_); }
@@ -179,13 +186,36 @@ Result<std::size_t> InputFile::read_at(std::int64_t offset, std::span<char> out)
   return done;
 }
 
-Status InputFile::unchanged() const {
+Result<InputFile::Stamp> InputFile::stamp_now() const {
   struct stat st{};
-  if (fstat(fd_, &st) != 0 || st.st_size < stamp_.size) {
-    return fail(Code::Unavailable,
-                fmt::format("'{}' became shorter while it was read; run again", path_));
+  if (fstat(fd_, &st) == 0) return stamp_of(st);
+  return fail(Code::Unavailable, fmt::format("cannot read '{}': {}", path_, std::strerror(errno)));
+}
+
+// Of the first and the last block of the bytes there were at the start.
+Result<std::size_t> InputFile::hash_of_ends() const {
+  std::array<char, 2 * kBlock> blocks{};
+  const std::span<char> all(blocks);
+  const std::int64_t last = std::max<std::int64_t>(0, stamp_.size - kBlock);
+  TG_TRY(std::size_t n,
+         read_at(0, all.first(static_cast<std::size_t>(std::min(kBlock, stamp_.size)))));
+  TG_TRY(const std::size_t more,
+         read_at(last, all.subspan(n, static_cast<std::size_t>(stamp_.size - last))));
+  n += more;
+  return std::hash<std::string_view>()({blocks.data(), n});
+}
+
+Status InputFile::unchanged() const {
+  TG_TRY(const Stamp now, stamp_now());
+  const bool same = now.size == stamp_.size && now.mtime_ns == stamp_.mtime_ns;
+  if (same || (now.size > stamp_.size && may_grow_)) {
+    TG_TRY(const std::size_t ends, hash_of_ends());
+    if (ends == ends_) return {};
   }
-  return {};
+  return fail(Code::Unavailable,
+              fmt::format("'{}' {} while it was read; run again, and replace files by renaming a "
+                          "complete one over them",
+                          path_, now.size < stamp_.size ? "became shorter" : "was written to"));
 }
 
 std::unique_ptr<ByteStream> stream_range(std::shared_ptr<const InputFile> file, std::int64_t from,

@@ -32,20 +32,34 @@ class InputFile {
 
   const std::string& path() const { return path_; }  // as the user wrote it
   const Stamp& stamp() const { return stamp_; }
-  std::int64_t size() const { return stamp_.size; }  // bytes when it was opened
+  // The bytes that are read: those there were when it was opened, unless end_at() was called.
+  std::int64_t size() const { return end_; }
   int fd() const { return fd_; }
+  Result<Stamp> stamp_now() const;  // Unavailable: it cannot be asked
+
+  // Before others have it. What is behind `end` is left to the next run.
+  void end_at(std::int64_t end) { end_ = end; }
+  // Before others have it. What was read is only right if nothing comes behind it.
+  void refuse_growth() { may_grow_ = false; }
 
   // Fewer bytes than asked only at the file's end. Unavailable: I/O errors.
   Result<std::size_t> read_at(std::int64_t offset, std::span<char> out) const;
-  // Unavailable when the file is shorter than `size` by now, or no longer the one it was.
+  // Unavailable when the bytes that were there at the start may be others by now: it is shorter, of
+  // the same size and written to, or has another first or last block of them. Bytes that were
+  // appended are no change, nor is a file that was renamed or unlinked.
   Status unchanged() const;
 
  private:
   InputFile(int fd, std::string path, Stamp stamp)
-      : fd_(fd), path_(std::move(path)), stamp_(stamp) {}
+      : fd_(fd), path_(std::move(path)), stamp_(stamp), end_(stamp.size) {}
+  Result<std::size_t> hash_of_ends() const;
+
   int fd_;
   std::string path_;
   Stamp stamp_;
+  std::int64_t end_;
+  std::size_t ends_ = 0;  // hash_of_ends() when it was opened
+  bool may_grow_ = true;
 };
 
 // Bytes in order. Used by one thread.

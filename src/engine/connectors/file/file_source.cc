@@ -10,6 +10,7 @@
 
 #include "engine/connectors/file/config.h"
 #include "engine/connectors/file/file_connector.h"
+#include "engine/connectors/file/last_line.h"
 #include "engine/connectors/file/roles.h"
 #include "engine/connectors/file/table.h"
 
@@ -125,13 +126,17 @@ class FileSource final : public Source {
     std::unique_ptr<Table> table;
   };
 
-  Result<Files> open_files(const FileEntity& entity) const {
-    Files files;
+  // `for_good`: what is read will be kept, so a last line must be a whole one.
+  Result<Files> open_files(const FileEntity& entity, bool for_good) const {
+    std::vector<std::shared_ptr<InputFile>> files;
     for (const std::string& path : entity.files) {
       TG_TRY(auto file, InputFile::open(context_.paths, path));
+      // Its directory is its end: no reader of it knows rows behind that.
+      if (entity.format == Format::Parquet) file->refuse_growth();
       files.push_back(std::move(file));
     }
-    return files;
+    if (for_good && entity.format != Format::Parquet) TG_CHECK(settle_last_lines(files, context_));
+    return Files(files.begin(), files.end());
   }
 
   Result<std::unique_ptr<Table>> look_into(const FileEntity& entity, Files files,
@@ -146,7 +151,7 @@ class FileSource final : public Source {
   Result<EntityInfo> sample_of(FileEntity entity) const {
     const std::size_t all = entity.files.size();
     entity.files.resize(std::min(all, kSampledFiles));
-    TG_TRY(Files files, open_files(entity));
+    TG_TRY(Files files, open_files(entity, false));
     TG_TRY(const auto table, look_into(entity, std::move(files), kSampledBytes));
     EntityInfo info = describe_entity(entity, *table);
     const std::size_t seen = entity.files.size();
@@ -161,7 +166,7 @@ class FileSource final : public Source {
 
   // Opens the files and looks at them, unless they are what was looked at before.
   Result<Table*> scan(const FileEntity& entity) {
-    TG_TRY(Files files, open_files(entity));
+    TG_TRY(Files files, open_files(entity, true));
     std::vector<InputFile::Stamp> stamps;
     for (const auto& file : files) stamps.push_back(file->stamp());
     const auto known = scanned_.find(entity.name);

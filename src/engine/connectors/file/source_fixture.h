@@ -30,6 +30,13 @@ struct Read {
   std::optional<Error> error;
 };
 
+// For which every file of a test is long written.
+class LaterClock final : public Clock {
+ public:
+  Instant now() const override { return SystemClock().now() + std::chrono::hours(1); }
+  BootInstant boot_now() const override { return SystemClock().boot_now(); }
+};
+
 class FileSourceTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -122,7 +129,7 @@ class FileSourceTest : public testing::Test {
   }
 
   std::string folder_;
-  SystemClock clock_;
+  LaterClock clock_;
   SystemRng rng_;
   PathPolicy paths_;
   const Context context_{.clock = clock_, .rng = rng_, .paths = paths_, .stop = {}};
