@@ -61,15 +61,17 @@ Status check_cursor(EntityRequest& r, const EntityInfo& info) {
   }
   TG_CHECK(need_column(r, info, *r.cursor, "cursor"));
   const auto field = r.source_schema->GetFieldByName(*r.cursor);
+  // A column without any value can be of any kind, so it is of the one it was.
+  const bool empty = field->type()->id() == arrow::Type::NA;
   r.kind = cursor_kind(*field->type());
-  if (!r.kind) {
+  if (!r.kind && !empty) {
     return invalid(
         r.entity, "cursor",
         fmt::format("the column \"{}\" is {} and cannot be a cursor; candidates: {}", *r.cursor,
                     type_words(*field), candidates(info.cursor_candidates, *info.schema)),
         "bad_cursor");
   }
-  const bool temporal = *r.kind == CursorKind::Timestamp || *r.kind == CursorKind::Date;
+  const bool temporal = empty || *r.kind == CursorKind::Timestamp || *r.kind == CursorKind::Date;
   for (const auto& [name, value] : {std::pair{"lookback", r.lookback}, std::pair{"lag", r.lag}}) {
     if (value && !temporal) {
       return invalid(
@@ -165,7 +167,7 @@ Status check_state(const EntityRequest& r, const EntityState& stored) {
                     r.entity, diff),
         "reset_needed");
   }
-  if (stored.cursor && stored.cursor->kind() != *r.kind) {
+  if (stored.cursor && r.kind && stored.cursor->kind() != *r.kind) {
     return fail(Code::Conflict,
                 fmt::format("entity \"{}\": the cursor \"{}\" was {} and is {} now, which compares "
                             "differently; reset the job to read everything again",

@@ -27,7 +27,7 @@ struct EntityRequest {
   std::shared_ptr<arrow::Schema> schema;         // of the rows written
   std::vector<std::string> key;
   std::optional<std::string> cursor;
-  std::optional<CursorKind> kind;
+  std::optional<CursorKind> kind;    // absent also for a cursor column without any value
   std::optional<std::string> where;  // the job's own
   std::optional<Millis> lookback, lag;
   bool destination_has_keys = true;

@@ -195,6 +195,30 @@ TEST(Decide, ATableThatIsGoneIsReadInFullAndSaidSo) {
   EXPECT_EQ(d->warnings.size(), 1U);
 }
 
+// Seen here: a day's file with only a header made the run exit 2, "the cursor was date and is text
+// now".
+TEST(Decide, ACursorColumnWithoutValuesIsNoChangeOfKind) {
+  Decided c = committed();
+  EntityInfo e = orders();
+  const int at = e.schema->GetFieldIndex("at");
+  e.schema = *e.schema->SetField(at, arrow::field("at", arrow::null()));
+  for (const auto mode : {SyncMode::Incremental, SyncMode::IncrementalAppend}) {
+    c.run.mode = mode;
+    auto& options = c.run.entities["orders"];
+    options.lag = Millis(1000);
+    const auto request = make_request(c.run, e, "src");
+    ASSERT_TRUE(request) << request.error().message;
+    c.request = *request;
+    const auto d = c();
+    ASSERT_TRUE(d) << d.error().message;
+    ASSERT_TRUE(d->from);
+    EXPECT_FALSE(d->to);
+    options.lookback = Millis(1);
+    EXPECT_EQ(make_request(c.run, e, "src").has_value(), mode == SyncMode::Incremental);
+    options.lookback.reset();
+  }
+}
+
 TEST(Decide, AChangedDestinationIsNeverReadFromZeroInSilence) {
   struct Row {
     const char* name;

@@ -122,6 +122,7 @@ std::string row_hash(const arrow::RecordBatch& batch, std::int64_t row,
 
 std::string hash_kind(const arrow::Field& field) {
   if (is_json(field)) return "JSON";
+  if (field.type()->id() == arrow::Type::NA) return "";
   const auto kind = cursor_kind(*field.type());
   if (!kind) return type_words(field);
   switch (*kind) {

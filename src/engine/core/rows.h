@@ -20,7 +20,8 @@ namespace tidegate::engine {
 std::string row_hash(const arrow::RecordBatch& batch, std::int64_t row,
                      const std::vector<std::string>& columns);
 
-// What a field's values are when they are hashed: `integer`, `number`, `text`, `date`, …
+// What a field's values are when they are hashed: `integer`, `number`, `text`, `date`, …; "" when
+// it has none (arrow::null()).
 std::string hash_kind(const arrow::Field& field);
 // Of a column whose values were not always of one kind; equals nothing.
 inline constexpr const char* kMixedKind = "mixed";

@@ -33,6 +33,8 @@ std::string type_words(const arrow::Field& field) {
   if (is_json(field)) return "JSON";
   const arrow::DataType& type = *field.type();
   switch (type.id()) {
+    case arrow::Type::NA:
+      return kNoValues;
     case arrow::Type::BOOL:
       return "true or false";
     case arrow::Type::INT8:

@@ -14,6 +14,10 @@ namespace tidegate::engine {
 std::shared_ptr<arrow::Field> mark_json(const std::shared_ptr<arrow::Field>& field);
 bool is_json(const arrow::Field& field);
 
+// A column without any value, so that nobody knows of what type (arrow::null()): it fits every
+// other, and no change from or to it is one.
+inline constexpr const char* kNoValues = "no values";
+
 // `whole number`, `decimal(12,2)`, `timestamp with time zone`, …: types in words a user knows.
 std::string type_words(const arrow::Field& field);
 

@@ -262,12 +262,43 @@ class TextBuilder final : public ColumnBuilder {
   std::int64_t length_ = 0, size_ = 0;
 };
 
+// A column without any value.
+class NullBuilder final : public ColumnBuilder {
+ public:
+  NullBuilder(const arrow::Field& field, const NullWords& nulls, char quote)
+      : name_(field.name()), nulls_(nulls), quote_(quote) {}
+
+  void append(const CsvRows& rows, std::size_t column, std::size_t from, std::size_t to,
+              std::vector<CellFault>& faults) override {
+    for (std::size_t row = from; row < to; ++row, ++length_) {
+      const CsvField& f = rows.field(row, column);
+      if (nulls_.is_null(f, rows.base)) continue;
+      faults.push_back({row, fault_text(name_, rows.value(f, quote_), "NULL")});
+    }
+  }
+  void append_null() override { ++length_; }
+  void truncate(std::int64_t rows) override { length_ = rows; }
+  std::int64_t length() const override { return length_; }
+  std::int64_t bytes() const override { return 0; }
+  Result<std::shared_ptr<arrow::Array>> finish() override {
+    return std::make_shared<arrow::NullArray>(std::exchange(length_, 0));
+  }
+
+ private:
+  std::string name_;
+  const NullWords& nulls_;
+  char quote_;
+  std::int64_t length_ = 0;
+};
+
 }  // namespace
 
 std::unique_ptr<ColumnBuilder> make_builder(const arrow::Field& field, const NullWords& nulls,
                                             char quote) {
   const arrow::DataType& type = *field.type();
   switch (type.id()) {
+    case arrow::Type::NA:
+      return std::make_unique<NullBuilder>(field, nulls, quote);
     case arrow::Type::INT64:
       return fixed<std::int64_t>(field, nulls, quote, read_int);
     case arrow::Type::DOUBLE:

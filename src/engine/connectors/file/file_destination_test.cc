@@ -1,5 +1,6 @@
 #include <arrow/builder.h>
 
+#include <boost/json/serialize.hpp>
 #include <fstream>
 
 #include "engine/connectors/file/source_fixture.h"
@@ -163,6 +164,46 @@ TEST_F(FileDestinationTest, AFileThatWasNotYetShownIsShownByTheNextRun) {
   ASSERT_EQ(run("a.csv", "out").code, ExitCode::Done);
   EXPECT_EQ(text("out/a.csv"), "id\n1\n");
   EXPECT_EQ(entries("out"), (Texts{".tidegate", "a.csv"}));
+}
+
+// Seen here: a column without any value was typed text, which made a later run's numbers "a
+// change", and a day's file with only a header ended `incremental_append` with exit 2.
+TEST_F(FileDestinationTest, AColumnWithoutValuesIsNoChangeOfType) {
+  spec_.mode = protocol::SyncMode::IncrementalAppend;
+  spec_.entities["a"].cursor = "at";
+  spec_.schema_change = protocol::SchemaChange::Fail;
+  const auto appended = [&](const std::string& file) {
+    write("a.csv", file);
+    const auto r = run("a.csv", "out");
+    EXPECT_EQ(r.code, ExitCode::Done) << r.error.value_or("");
+    EXPECT_TRUE(r.entities[0].schema_changes.empty()) << r.entities[0].schema_changes.at(0);
+  };
+  appended("at,n,m\n");
+  appended("at,n,m\n2026-01-01,1,\n");
+  appended("at,n,m\n");
+  appended("at,n,m\n2026-01-02,,\n,,\n");
+  appended("at,n,m\n,,\n2026-01-03,3,x\n");
+  EXPECT_EQ(text("out/a.csv"), "at,n,m\n2026-01-01,1,\n2026-01-02,,\n,,\n2026-01-03,3,x\n");
+}
+
+TEST_F(FileDestinationTest, ADryRunAndADiscoverNameAColumnWithoutValues) {
+  write("a.csv", "a,b\n1,\n");
+  spec_.dry_run = true;
+  const auto dry = run("a.csv", "out");
+  ASSERT_EQ(dry.code, ExitCode::Done) << dry.error.value_or("");
+  const std::string shown = boost::json::serialize(dry.reply);
+  EXPECT_NE(shown.find(R"({"name":"b","type":"no values"})"), std::string::npos) << shown;
+  EXPECT_NE(shown.find(R"([{"a":1,"b":null}])"), std::string::npos) << shown;
+  protocol::Request request;
+  request.kind = protocol::RequestKind::Discover;
+  request.source = protocol::Endpoint{"file", {{"path", "a.csv"}}};
+  LeaseGuard lease(clock_, {}, Millis(0));
+  NoEvents events;
+  const Connector* const all[] = {&file_connector()};
+  const auto found = engine::answer(request, all, context_, lease, events);
+  ASSERT_EQ(found.code, ExitCode::Done);
+  const std::string columns = boost::json::serialize(found.reply);
+  EXPECT_NE(columns.find(R"("type":"null","title":"no values")"), std::string::npos) << columns;
 }
 
 // Symptom: one empty file failed the whole run.

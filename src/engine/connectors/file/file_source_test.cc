@@ -24,7 +24,7 @@ TEST_F(FileSourceTest, TypesAreThoseOfEveryRowInTheFilesOrder) {
   EXPECT_FALSE(got.error) << got.error->message;
   EXPECT_EQ(got.types,
             "z:int64 a:string flag:bool when:date32[day] at:timestamp[us] tz:timestamp[us, tz=UTC] "
-            "price:double zip:string big:string none:string mixed:string");
+            "price:double zip:string big:string none:null mixed:string");
   EXPECT_EQ(got.rows, (Texts{"1|x|true|2026-01-01|2026-01-01T09:00:00|2026-01-01T08:00:00Z|12.5|"
                              "01234|9223372036854775807|∅|1",
                              "-2||false|2026-01-02|2026-01-02T00:00:00|2026-01-01T08:00:00Z|-0.1|"
@@ -52,14 +52,14 @@ TEST_F(FileSourceTest, InferenceTable) {
       {{"2026-01-01T10:00:00Z", "2026-01-01 10:00"}, "string"},
       {{"2026-01-01T10:00:00.123456789", "2026-01-01"}, "timestamp[ns]"},
       {{"2026-01-01T10:00:00.123456789", "1066-01-01"}, "string"},
-      {{"", ""}, "string"},
+      {{"", ""}, "null"},
       {{"1", "00"}, "string"},
       {{"12345678", "123456789"}, "int64"},
       {{"-1", "-0"}, "double"},
   };
   for (const Case& c : cases) {
     write("t.csv", "v,w\n" + c.values[0] + ",\n" + c.values[1] + ",\n");
-    EXPECT_EQ(read(R"({"path": "t.csv"})", "t").types, std::string("v:") + c.type + " w:string")
+    EXPECT_EQ(read(R"({"path": "t.csv"})", "t").types, std::string("v:") + c.type + " w:null")
         << c.values[0] << " and " << c.values[1];
   }
 }
@@ -173,7 +173,7 @@ TEST_F(FileSourceTest, EmptyAndHeaderOnlyFiles) {
   EXPECT_EQ(got.announced, 0);
   got = read(R"({"path": "*.csv"})", "head");
   EXPECT_FALSE(got.error);
-  EXPECT_EQ(got.types, "a:string b:string");
+  EXPECT_EQ(got.types, "a:null b:null");
   EXPECT_TRUE(got.rows.empty());
 }
 

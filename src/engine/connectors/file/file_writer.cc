@@ -130,11 +130,12 @@ Status FileWriter::plan_columns(std::vector<std::string>& sentences) {
   for (int i = 0; i < load_.schema->num_fields(); ++i) {
     const arrow::Field& field = *load_.schema->field(i);
     const std::string type = type_words(field);
+    const bool empty = type == kNoValues;
     const auto it = std::ranges::find(columns_, field.name(), &TableColumnInfo::name);
     std::string change;
     if (it == columns_.end() && !fresh) {
       change = fmt::format("the column \"{}\" ({}) was added", field.name(), type);
-    } else if (it != columns_.end() && it->type != type) {
+    } else if (it != columns_.end() && it->type != type && it->type != kNoValues && !empty) {
       change = fmt::format("the column \"{}\" was {} and is {} now", field.name(), it->type, type);
     }
     if (!change.empty() && load_.schema_change == SchemaChange::Fail) {
@@ -148,7 +149,7 @@ Status FileWriter::plan_columns(std::vector<std::string>& sentences) {
     const bool follow = fresh || load_.schema_change == SchemaChange::Evolve;
     if (it != columns_.end()) {
       fields_[static_cast<std::size_t>(it - columns_.begin())] = i;
-      if (follow) it->type = type;
+      if (!empty && (follow || it->type == kNoValues)) it->type = type;
     } else if (follow) {
       columns_.push_back({field.name(), type});
       fields_.push_back(i);

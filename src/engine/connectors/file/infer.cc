@@ -89,7 +89,7 @@ std::shared_ptr<arrow::Field> ColumnGuess::field(const std::string& name) const 
   std::shared_ptr<arrow::DataType> type = arrow::utf8();
   const bool nanos = fraction > 6;
   if (!any) {
-    // No value says nothing.
+    type = arrow::null();  // no value says nothing: as text it would widen a column of numbers
   } else if ((types & kBool) != 0) {
     type = arrow::boolean();
   } else if ((types & kInt) != 0) {

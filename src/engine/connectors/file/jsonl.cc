@@ -93,7 +93,7 @@ struct MemberGuess {
     auto json = mark_json(arrow::field(name, arrow::utf8()));
     if (kinds > 1 || nested) return json;
     if (boolean) return arrow::field(name, arrow::boolean());
-    if (!number) return arrow::field(name, arrow::utf8());
+    if (string) return arrow::field(name, arrow::utf8());
     auto field = numbers.field(name);
     return field->type()->id() == arrow::Type::STRING ? json : field;
   }

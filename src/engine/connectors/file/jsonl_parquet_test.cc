@@ -41,6 +41,13 @@ TEST_F(FileSourceTest, JsonLinesKeepTypesAndMixedValues) {
   EXPECT_EQ(got.announced, 3);
 }
 
+TEST_F(FileSourceTest, AMemberThatIsAlwaysNullHasNoType) {
+  write("t.jsonl", "{\"a\": null, \"b\": 1}\n{\"b\": null}\n");
+  const Read got = read(R"({"path": "t.jsonl"})", "t");
+  EXPECT_EQ(got.types, "a:null b:int64");
+  EXPECT_EQ(got.rows, (Texts{"∅|1", "∅|∅"}));
+}
+
 TEST_F(FileSourceTest, BadJsonLinesComeBackWithLineAndReason) {
   using std::string_literals::operator""s;
   write("t.ndjson",
