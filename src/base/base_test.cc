@@ -81,6 +81,11 @@ TEST(Text, ClipNeverCutsACharacter) {
   EXPECT_EQ(clip(long_text, 64), "") << "not UTF-8 at all: bounded still";
 }
 
+TEST(Text, AsciiLowerKnowsNoOtherLetters) {
+  EXPECT_EQ(ascii_lower("AZ[a\xc3\x89"), "az[a\xc3\x89");
+  static_assert(ascii_lower('Q') == 'q');
+}
+
 TEST(Json, ReaderReportsEveryWrongFieldAtOnce) {
   const auto v = json::parse(
       R"({"name":7,"size":1.5,"mode":"ful","list":["a",2],"nmae":"x","t":"yesterday"})");

@@ -102,20 +102,6 @@ void set_nonblocking(const UniqueFd& fd) { fcntl(fd.get(), F_SETFL, O_NONBLOCK);
 
 }  // namespace
 
-UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
-  if (this != &other) {
-    reset();
-    fd_ = other.release();
-  }
-  return *this;
-}
-
-int UniqueFd::release() { return std::exchange(fd_, -1); }
-
-void UniqueFd::reset() {
-  if (const int fd = release(); fd >= 0) close(fd);
-}
-
 Result<Child> spawn(const SpawnParams& params) {
   if (params.argv.empty() || params.argv.front().empty()) {
     return fail(Code::Internal, "spawn without a program");
@@ -142,7 +128,7 @@ Result<Child> spawn(const SpawnParams& params) {
   if (error != 0) return fail(spawn_error(params.argv.front(), error));
   // Not reaped yet, so the pid is still this child's.
   child.pidfd = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, child.pid, 0)));
-  if (!child.pidfd.open()) {
+  if (!child.pidfd) {
     const int why = errno;
     kill(-child.pid, SIGKILL);
     waitpid(child.pid, nullptr, 0);

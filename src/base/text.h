@@ -1,7 +1,8 @@
 #pragma once
-// Small helpers for text in messages.
+// Small helpers for text.
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace tidegate {
@@ -19,6 +20,16 @@ constexpr std::string_view trim_end(std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
     text.remove_suffix(1);
   return text;
+}
+
+// A to Z alone, whatever the locale: as SQLite compares names and HTTP its headers.
+constexpr char ascii_lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+constexpr std::string ascii_lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = ascii_lower(c);
+  return out;
 }
 
 }  // namespace tidegate

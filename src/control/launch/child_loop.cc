@@ -52,7 +52,7 @@ ChildHost::Loop::Loop() = default;
 Status ChildHost::Loop::open() {
   epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
   wake_ = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!epoll_.open() || !wake_.open()) {
+  if (!epoll_ || !wake_) {
     return fail(Code::Unavailable, fmt::format("epoll: {}", std::strerror(errno)));
   }
   TG_CHECK(courier_.open());
@@ -190,7 +190,7 @@ void ChildHost::Loop::watch(const UniqueFd& fd, LaunchId id, Slot slot, std::uin
 // A closed descriptor stays in the set, ready for ever, while a child between vfork and exec holds
 // its copy: with many starts this loop would spin. So it is taken out first.
 void ChildHost::Loop::forget(UniqueFd& fd) {
-  if (!fd.open()) return;
+  if (!fd) return;
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd.get(), nullptr);
   fd.reset();
 }
@@ -226,7 +226,7 @@ void ChildHost::Loop::spawned(LaunchId id, Result<Child> child) {
 }
 
 void ChildHost::Loop::write_request(LaunchId id, Entry& entry) {
-  while (entry.child.request.open() && entry.written < entry.outgoing.size()) {
+  while (entry.child.request && entry.written < entry.outgoing.size()) {
     const ssize_t n = write(entry.child.request.get(), entry.outgoing.data() + entry.written,
                             entry.outgoing.size() - entry.written);
     if (n >= 0) {
@@ -268,7 +268,7 @@ bool ChildHost::Loop::read_pipe(Entry& entry, Slot slot) {
                  : slot == Slot::Out  ? entry.child.out
                                       : entry.child.err;
   std::array<char, 64 << 10> buffer;
-  for (std::size_t total = 0; fd.open() && total < kReadAtOnce;) {
+  for (std::size_t total = 0; fd && total < kReadAtOnce;) {
     const ssize_t n = read(fd.get(), buffer.data(), buffer.size());
     if (n > 0) {
       total += static_cast<std::size_t>(n);
@@ -280,7 +280,7 @@ bool ChildHost::Loop::read_pipe(Entry& entry, Slot slot) {
       return false;
     }
   }
-  return fd.open();
+  return static_cast<bool>(fd);
 }
 
 void ChildHost::Loop::on_bytes(Entry& entry, Slot slot, std::string_view bytes) {

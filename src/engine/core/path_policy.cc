@@ -15,34 +15,19 @@
 #include <memory>
 #include <optional>
 
+#include "base/unique_fd.h"
+
 namespace tidegate::engine {
 namespace {
 
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  Fd& operator=(Fd&&) = delete;
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-
- private:
-  int fd_;
-};
-
-Fd open_beneath(int root, const std::string& relative) {
+UniqueFd open_beneath(int root, const std::string& relative) {
   open_how how{};
   how.flags = O_PATH | O_CLOEXEC;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-  return Fd(static_cast<int>(syscall(SYS_openat2, root, relative.c_str(), &how, sizeof how)));
+  return UniqueFd(static_cast<int>(syscall(SYS_openat2, root, relative.c_str(), &how, sizeof how)));
 }
 
-std::optional<std::string> path_of(const Fd& fd) {
+std::optional<std::string> path_of(const UniqueFd& fd) {
   std::array<char, PATH_MAX> buffer{};
   const ssize_t n =
       readlink(fmt::format("/proc/self/fd/{}", fd.get()).c_str(), buffer.data(), buffer.size());
@@ -154,16 +139,16 @@ Result<std::string> PathPolicy::resolve_beneath(const std::string& path, bool ma
                     "add its folder to paths.roots",
                     path, fmt::join(roots_, ", ")));
   }
-  const Fd base(open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd base(open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!base) return refused(errno, root, root, field);
-  if (const Fd file = open_beneath(base.get(), relative)) {
+  if (const UniqueFd file = open_beneath(base.get(), relative)) {
     if (auto real = path_of(file)) return *real;
     return refused(errno, path, root, field);
   }
   const int err = errno;
   const auto [folder, name] = split(relative);
   if (err != ENOENT || !may_create || !usable(name)) return refused(err, path, root, field);
-  const Fd parent = open_beneath(base.get(), folder);
+  const UniqueFd parent = open_beneath(base.get(), folder);
   if (!parent) return refused(errno, folder, root, field);
   struct stat st{};
   // A dangling symbolic link would be followed when the file is created.

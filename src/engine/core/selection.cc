@@ -9,19 +9,12 @@
 #include <set>
 
 #include "base/json.h"
+#include "base/text.h"
 
 namespace tidegate::engine {
 namespace {
 
 // Destinations compare names without regard to ASCII case.
-std::string fold(std::string_view name) {
-  std::string out(name);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
 std::vector<std::string> names_of(const Catalog& catalog) {
   std::vector<std::string> names;
   for (const auto& e : catalog.entities) names.push_back(e.name);
@@ -58,7 +51,7 @@ std::vector<Selected> unmatched(const Catalog& catalog, const protocol::RunSpec&
 void refuse_shared_names(std::vector<Selected>& selected) {
   std::map<std::string, std::vector<Selected*>> by_name;
   for (auto& s : selected) {
-    if (s.info != nullptr) by_name[fold(s.name)].push_back(&s);
+    if (s.info != nullptr) by_name[ascii_lower(s.name)].push_back(&s);
   }
   for (auto& [folded, group] : by_name) {
     if (group.size() < 2) continue;
@@ -144,7 +137,7 @@ Result<std::vector<std::string>> select_columns(const EntityInfo& entity,
     };
     if (!options.include_columns.empty() && !listed(options.include_columns)) continue;
     if (listed(options.exclude_columns)) continue;
-    if (const auto [it, fresh] = folded.emplace(fold(name), name); !fresh) {
+    if (const auto [it, fresh] = folded.emplace(ascii_lower(name), name); !fresh) {
       errors.push_back({fmt::format("entities[\"{}\"].columns", entity.name),
                         fmt::format("the columns \"{}\" and \"{}\" would share one name in the "
                                     "destination; exclude one",

@@ -138,15 +138,15 @@ class GzipStream final : public ByteStream {
 
 Result<std::shared_ptr<InputFile>> InputFile::open(const PathPolicy& paths,
                                                    const std::string& path) {
-  int fd = -1;
+  UniqueFd fd;
   // A symbolic link may be switched to another file between the two steps: look again.
-  for (int attempt = 0; fd < 0 && attempt < 10; ++attempt) {
+  for (int attempt = 0; !fd && attempt < 10; ++attempt) {
     TG_TRY(const std::string real, paths.resolve(path, false));
     // O_NONBLOCK: opening a FIFO must not wait for a writer.
-    fd = ::open(real.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 && errno != ENOENT) break;
+    fd = UniqueFd(::open(real.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!fd && errno != ENOENT) break;
   }
-  if (fd < 0) {
+  if (!fd) {
     const Code code = errno == EACCES   ? Code::Forbidden
                       : errno == ENOENT ? Code::NotFound
                                         : Code::Unavailable;
@@ -157,24 +157,21 @@ Result<std::shared_ptr<InputFile>> InputFile::open(const PathPolicy& paths,
                                                           : "check the path"));
   }
   struct stat st{};
-  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-    ::close(fd);
+  if (fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) {
     return fail(Code::Invalid, fmt::format("'{}' is not a regular file; name a file, or a pattern "
                                            "such as '{}/*.csv' for a folder",
                                            path, path));
   }
-  std::shared_ptr<InputFile> file(new InputFile(fd, path, stamp_of(st)));
+  std::shared_ptr<InputFile> file(new InputFile(std::move(fd), path, stamp_of(st)));
   TG_TRY(file->ends_, file->hash_of_ends());
   return file;
 }
 
-InputFile::~InputFile() { ::close(fd_); }
-
 Result<std::size_t> InputFile::read_at(std::int64_t offset, std::span<char> out) const {
   std::size_t done = 0;
   while (done < out.size()) {
-    const ssize_t n =
-        pread(fd_, out.data() + done, out.size() - done, offset + static_cast<std::int64_t>(done));
+    const ssize_t n = pread(fd_.get(), out.data() + done, out.size() - done,
+                            offset + static_cast<std::int64_t>(done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
       return fail(Code::Unavailable,
@@ -188,7 +185,7 @@ Result<std::size_t> InputFile::read_at(std::int64_t offset, std::span<char> out)
 
 Result<InputFile::Stamp> InputFile::stamp_now() const {
   struct stat st{};
-  if (fstat(fd_, &st) == 0) return stamp_of(st);
+  if (fstat(fd_.get(), &st) == 0) return stamp_of(st);
   return fail(Code::Unavailable, fmt::format("cannot read '{}': {}", path_, std::strerror(errno)));
 }
 

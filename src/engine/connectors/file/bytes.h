@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/unique_fd.h"
 #include "engine/core/path_policy.h"
 
 namespace tidegate::engine::file {
@@ -19,7 +20,6 @@ class InputFile {
  public:
   // NotFound, Forbidden as PathPolicy; Invalid for what is not a regular file.
   static Result<std::shared_ptr<InputFile>> open(const PathPolicy& paths, const std::string& path);
-  ~InputFile();
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
 
@@ -34,7 +34,7 @@ class InputFile {
   const Stamp& stamp() const { return stamp_; }
   // The bytes that are read: those there were when it was opened, unless end_at() was called.
   std::int64_t size() const { return end_; }
-  int fd() const { return fd_; }
+  int fd() const { return fd_.get(); }
   Result<Stamp> stamp_now() const;  // Unavailable: it cannot be asked
 
   // Before others have it. What is behind `end` is left to the next run.
@@ -50,11 +50,11 @@ class InputFile {
   Status unchanged() const;
 
  private:
-  InputFile(int fd, std::string path, Stamp stamp)
-      : fd_(fd), path_(std::move(path)), stamp_(stamp), end_(stamp.size) {}
+  InputFile(UniqueFd fd, std::string path, Stamp stamp)
+      : fd_(std::move(fd)), path_(std::move(path)), stamp_(stamp), end_(stamp.size) {}
   Result<std::size_t> hash_of_ends() const;
 
-  int fd_;
+  UniqueFd fd_;
   std::string path_;
   Stamp stamp_;
   std::int64_t end_;

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "engine/core/context.h"
+#include "engine/core/guarded.h"
 
 namespace tidegate::engine::file {
 namespace {
@@ -65,33 +66,29 @@ struct Findings {
   std::int64_t rows = 0;
   bool paused = false;  // stopped at the pause, where a row begins
   bool cut = false;     // the sample is full
-  Status status;
 };
 
-void find(CsvScanner scanner, const CsvOptions& options, std::size_t columns, std::int64_t pause,
-          const std::function<bool()>& stop, Findings& out, std::int64_t sample = kAll) {
+Status find(CsvScanner scanner, const CsvOptions& options, std::size_t columns, std::int64_t pause,
+            const std::function<bool()>& stop, Findings& out, std::int64_t sample = kAll) {
   const std::int64_t start = scanner.offset();
   out.guesses.resize(columns);
   if (pause >= 0) scanner.pause_at(pause);
   CsvRows rows;
   while (!stop()) {
-    auto more = scanner.next(rows);
-    if (!more) {
-      out.status = fail(std::move(more).error());
-      return;
-    }
-    if (!*more) return;
+    TG_TRY(const bool more, scanner.next(rows));
+    if (!more) break;
     for (std::size_t c = 0; c < columns; ++c) observe(out.guesses[c], rows, c, options.nulls);
     out.rows += static_cast<std::int64_t>(rows.count);
     if (pause >= 0 && scanner.offset() == pause) {
       out.paused = true;
-      return;
+      break;
     }
     if (scanner.offset() - start >= sample) {
       out.cut = true;
-      return;
+      break;
     }
   }
+  return {};
 }
 
 // The first line end behind the middle: a row most likely begins there. -1: none.
@@ -110,6 +107,7 @@ Result<Findings> find_in_halves(const std::shared_ptr<const InputFile>& file, co
                                 const CsvOptions& options, const std::stop_token& stop) {
   const std::size_t columns = scan.names.size();
   Findings first, second;
+  Status first_status, second_status;
   std::int64_t split = -1;
   if (file->size() - scan.data.offset >= kShare) {
     TG_TRY(split, middle(*file, scan.data.offset));
@@ -119,21 +117,25 @@ Result<Findings> find_in_halves(const std::shared_ptr<const InputFile>& file, co
     std::jthread helper;
     if (split >= 0) {
       helper = std::jthread([&] {
-        find(
-            CsvScanner(stream_range(file, split, file->size()), options.dialect, columns,
-                       {split, 0}),
-            options, columns, -1, [&] { return useless || stop.stop_requested(); }, second);
+        second_status = guarded([&] {
+          return find(
+              CsvScanner(stream_range(file, split, file->size()), options.dialect, columns,
+                         {split, 0}),
+              options, columns, -1, [&] { return useless || stop.stop_requested(); }, second);
+        });
       });
     }
-    find(
-        CsvScanner(stream_range(file, scan.data.offset, file->size()), options.dialect, columns,
-                   scan.data),
-        options, columns, split, [&] { return stop.stop_requested(); }, first);
-    useless = !first.paused;
+    first_status = guarded([&] {
+      return find(
+          CsvScanner(stream_range(file, scan.data.offset, file->size()), options.dialect, columns,
+                     scan.data),
+          options, columns, split, [&] { return stop.stop_requested(); }, first);
+    });
+    useless = !first_status || !first.paused;
   }
-  TG_CHECK(first.status);
+  TG_CHECK(first_status);
   if (!first.paused) return first;
-  TG_CHECK(second.status);
+  TG_CHECK(second_status);
   for (std::size_t c = 0; c < columns; ++c) first.guesses[c].add(second.guesses[c]);
   first.rows += second.rows;
   return first;
@@ -147,10 +149,9 @@ Result<Findings> find_in_stream(const std::shared_ptr<const InputFile>& file, bo
   CsvScanner scanner(stream_file(file, gzip), options.dialect);
   CsvRows rows;
   while (scanner.offset() < scan.data.offset) TG_CHECK(scanner.next(rows, 1));
-  find(
+  TG_CHECK(find(
       std::move(scanner), options, scan.names.size(), -1, [&] { return stop.stop_requested(); },
-      out, sample);
-  TG_CHECK(out.status);
+      out, sample));
   return out;
 }
 

@@ -3,11 +3,11 @@
 #include <unistd.h>
 
 #include "base/json.h"
-#include "base/process.h"
 #include "engine/connectors/file/config.h"
 #include "engine/connectors/file/file_writer.h"
 #include "engine/connectors/file/roles.h"
 #include "engine/connectors/file/table_folder.h"
+#include "engine/core/older_session.h"
 
 namespace tidegate::engine::file {
 namespace {
@@ -67,9 +67,10 @@ class FileDestination final : public Destination {
     TableClaim claim{.job = plan.job,
                      .entity = plan.entity,
                      .fence = serverless ? (stored ? stored->fence : 0) + 1 : value(plan.fence),
-                     .session = fmt::format("{}/{}", this_process().encode(), ++writers_)};
+                     .session = writer_session(++writers_)};
     if (stored && is_mine(*stored, plan)) {
-      TG_CHECK(end_older_session(*stored, claim.fence, serverless));
+      TG_CHECK(end_older_session({stored->session, stored->fence}, claim.fence, serverless,
+                                 "this folder", context_));
     }
     TG_TRY(const Fd lock, folder.lock(claim, context_));
     TG_TRY(stored, folder.claim());
@@ -152,26 +153,6 @@ class FileDestination final : public Destination {
     state.table_exists = ours || shown == TableFolder::Shown::Foreign;
     state.table_empty = ours ? version->state.rows == 0 : !state.table_exists;
     return state;
-  }
-
-  // A frozen writer never finishes; it is known by boot id, pid and start time, and is only ever
-  // one of the same job's entity.
-  Status end_older_session(const TableClaim& stored, std::int64_t fence, bool serverless) const {
-    const auto process =
-        ProcessIdentity::decode(stored.session.substr(0, stored.session.find('/')));
-    if (!process || *process == this_process() || !is_alive(*process)) return {};
-    if (serverless) {
-      return fail(
-          Code::Unavailable,
-          fmt::format("process {} is syncing the same entity into this folder; wait until it "
-                      "has finished, or end it",
-                      process->pid));
-    }
-    if (stored.fence >= fence) return {};  // not older: the claim decides
-    context_.log(LogLevel::Warn, fmt::format("process {} of an older attempt still held the "
-                                             "destination and was ended",
-                                             process->pid));
-    return end_process(*process);
   }
 
   const std::string path_;

@@ -8,6 +8,7 @@
 #include <climits>
 #include <filesystem>
 
+#include "base/text.h"
 #include "engine/connectors/file/config.h"
 #include "engine/core/context.h"
 
@@ -83,10 +84,7 @@ Error unknown_format(const std::string& path) {
 }  // namespace
 
 std::optional<Format> format_of(std::string_view name) {
-  std::string lower(base_name(name));
-  std::ranges::transform(lower, lower.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  });
+  const std::string lower = ascii_lower(base_name(name));
   const std::string_view bare = without(lower, ".gz");
   for (const char* e : {".csv", ".tsv", ".txt"}) {
     if (bare.ends_with(e)) return Format::Csv;

@@ -44,10 +44,6 @@ Result<json::object> object_of(std::string_view text, const std::string& path) {
 
 }  // namespace
 
-Fd::~Fd() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
 std::unexpected<Error> io_error(std::string_view doing, const std::string& path, int err) {
   const char* remedy = "try again";
   Code code = Code::Unavailable;

@@ -8,6 +8,7 @@
 #include "engine/connectors/sqlite/layout.h"
 #include "engine/connectors/sqlite/lock_holder.h"
 #include "engine/connectors/sqlite/writer.h"
+#include "engine/core/older_session.h"
 
 namespace tidegate::engine::sqlite {
 namespace {
@@ -132,28 +133,6 @@ Result<WriterState> SqliteDestination::inspect(const WritePlan& plan) {
   return read_state(*db, claim);
 }
 
-// A frozen writer inside a transaction keeps the file locked for ever, so it is ended before the
-// lock is asked for. It is known by boot id, pid and start time, and only ever one of the same
-// job's entity. (One that froze before its claim was committed: lock_holder.h.)
-Status SqliteDestination::end_older_session(const StoredState& stored, std::int64_t fence,
-                                            bool serverless) const {
-  const auto process = ProcessIdentity::decode(stored.session.substr(0, stored.session.find('/')));
-  if (!process || *process == this_process() || !is_alive(*process)) return {};
-  if (serverless) {
-    return fail(
-        Code::Unavailable,
-        fmt::format("process {} is syncing the same entity into this destination; wait until it "
-                    "has finished, or end it",
-                    process->pid));
-  }
-  if (stored.fence >= fence) return {};  // not older: the claim decides
-  context_.log(LogLevel::Warn,
-               fmt::format("process {} of an older attempt still held the destination and "
-                           "was ended",
-                           process->pid));
-  return end_process(*process);
-}
-
 Result<std::unique_ptr<Writer>> SqliteDestination::open(const WritePlan& plan) {
   TG_CHECK(check_name(plan.entity));
   TG_CHECK(connect(plan));
@@ -164,8 +143,13 @@ Result<std::unique_ptr<Writer>> SqliteDestination::open(const WritePlan& plan) {
               .entity = plan.entity,
               .table = plan.entity,
               .fence = serverless ? (stored ? stored->fence : 0) + 1 : value(plan.fence),
-              .session = fmt::format("{}/{}", this_process().encode(), ++writers_)};
-  if (stored) TG_CHECK(end_older_session(*stored, claim.fence, serverless));
+              .session = writer_session(++writers_)};
+  // Before the lock is asked for: a frozen writer inside a transaction keeps the file locked for
+  // ever. (One that froze before its claim was committed: lock_holder.h.)
+  if (stored) {
+    TG_CHECK(end_older_session({stored->session, stored->fence}, claim.fence, serverless,
+                               "this destination", context_));
+  }
   TG_CHECK(begin_write(*db_, context_));
   const auto claim_it = [&]() -> Status {
     TG_CHECK(ledger.create_tables(context_.clock, context_.rng));

@@ -29,7 +29,6 @@ class SqliteDestination final : public Destination {
 
  private:
   Status connect(const WritePlan& plan);
-  Status end_older_session(const StoredState& stored, std::int64_t fence, bool serverless) const;
   Result<WriterState> read_state(Db& db, const Claim& claim) const;
 
   const DestinationConfig config_;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "engine/core/plan.h"
 #include "engine/core/selection.h"
 
@@ -15,8 +16,6 @@ using protocol::SchemaChange;
 
 // SQLITE_MAX_COLUMN as SQLite is built by default (https://www.sqlite.org/limits.html).
 constexpr std::size_t kMaxColumns = 2000;
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 std::string column_list(const std::vector<std::string>& names) {
   std::string out;
@@ -200,7 +199,7 @@ Result<bool> has_unique_index(Db& db, const std::string& table,
 }  // namespace
 
 bool same_name(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
+  return std::ranges::equal(a, b, [](char x, char y) { return ascii_lower(x) == ascii_lower(y); });
 }
 
 const TableColumn* TableLayout::find(std::string_view name) const {
