@@ -124,12 +124,13 @@ bool append_whole(std::string& out, const arrow::Array& a, std::int64_t row) {
   }
 }
 
-void append_list(std::string& out, const arrow::Array& values, std::int64_t from,
-                 std::int64_t size) {
+template <class Array>
+void append_list(std::string& out, const arrow::Array& array, std::int64_t row) {
+  const auto& list = static_cast<const Array&>(array);
   out += '[';
-  for (std::int64_t i = 0; i < size; ++i) {
+  for (std::int64_t i = 0; i < list.value_length(row); ++i) {
     if (i > 0) out += ',';
-    append_json(out, values, from + i);
+    append_json(out, *list.values(), list.value_offset(row) + i);
   }
   out += ']';
 }
@@ -213,26 +214,16 @@ void append_json(std::string& out, const arrow::Array& array, std::int64_t row) 
     return;
   }
   switch (array.type_id()) {
-    case arrow::Type::LIST: {
-      const auto& list = static_cast<const arrow::ListArray&>(array);
-      return append_list(out, *list.values(), list.value_offset(row), list.value_length(row));
-    }
-    case arrow::Type::LARGE_LIST: {
-      const auto& list = static_cast<const arrow::LargeListArray&>(array);
-      return append_list(out, *list.values(), list.value_offset(row), list.value_length(row));
-    }
-    case arrow::Type::FIXED_SIZE_LIST: {
-      const auto& list = static_cast<const arrow::FixedSizeListArray&>(array);
-      return append_list(out, *list.values(), list.value_offset(row), list.value_length(row));
-    }
-    case arrow::Type::LIST_VIEW: {
-      const auto& list = static_cast<const arrow::ListViewArray&>(array);
-      return append_list(out, *list.values(), list.value_offset(row), list.value_length(row));
-    }
-    case arrow::Type::LARGE_LIST_VIEW: {
-      const auto& list = static_cast<const arrow::LargeListViewArray&>(array);
-      return append_list(out, *list.values(), list.value_offset(row), list.value_length(row));
-    }
+    case arrow::Type::LIST:
+      return append_list<arrow::ListArray>(out, array, row);
+    case arrow::Type::LARGE_LIST:
+      return append_list<arrow::LargeListArray>(out, array, row);
+    case arrow::Type::FIXED_SIZE_LIST:
+      return append_list<arrow::FixedSizeListArray>(out, array, row);
+    case arrow::Type::LIST_VIEW:
+      return append_list<arrow::ListViewArray>(out, array, row);
+    case arrow::Type::LARGE_LIST_VIEW:
+      return append_list<arrow::LargeListViewArray>(out, array, row);
     case arrow::Type::STRUCT:
       return append_struct(out, static_cast<const arrow::StructArray&>(array), row);
     case arrow::Type::MAP:
