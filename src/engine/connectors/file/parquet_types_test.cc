@@ -13,6 +13,7 @@
 #include <parquet/schema.h>
 
 #include <cstring>
+#include <limits>
 
 #include "engine/connectors/file/source_fixture.h"
 
@@ -99,6 +100,20 @@ TEST_F(ParquetTypesTest, Int96ThatNoOneTypeHoldsIsRefused) {
     EXPECT_EQ(error_kind(*got.error), "data");
     EXPECT_NE(got.error->message.find(c.part), std::string::npos) << got.error->message;
   }
+}
+
+// Seen here: undefined behaviour (a signed overflow) at the least timestamp.
+TEST_F(ParquetTypesTest, TheLeastAndTheGreatestTimestampAreWritten) {
+  arrow::TimestampBuilder time(arrow::timestamp(arrow::TimeUnit::MICRO),
+                               arrow::default_memory_pool());
+  ASSERT_TRUE(time.AppendValues({std::numeric_limits<std::int64_t>::min(), -1,
+                                 std::numeric_limits<std::int64_t>::max()})
+                  .ok());
+  const std::shared_ptr<arrow::Array> array = *time.Finish();
+  write_columns({arrow::field("t", array->type())}, {array});
+  EXPECT_EQ(read(R"({"path": "p.parquet"})", "p").rows,
+            (Texts{"-290308-12-21T19:59:05.224192", "1969-12-31T23:59:59.999999",
+                   "294247-01-10T04:00:54.775807"}));
 }
 
 // Seen here: the engine was ended by signal 11, an endless recursion.

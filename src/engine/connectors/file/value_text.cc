@@ -71,10 +71,11 @@ void append_clock(std::string& out, std::int64_t units, std::int64_t per) {
 
 void append_timestamp(std::string& out, std::int64_t value, const arrow::TimestampType& type) {
   const std::int64_t per = per_second(type.unit()), day = 86'400 * per;
-  const std::int64_t days = value / day - (value % day < 0);
-  append_date(out, days);
+  // Not by `days * day`, which the least values overflow.
+  const std::int64_t rest = value % day;
+  append_date(out, value / day - (rest < 0));
   out += 'T';
-  append_clock(out, value - days * day, per);
+  append_clock(out, rest < 0 ? rest + day : rest, per);
   if (!type.timezone().empty()) out += 'Z';
 }
 
