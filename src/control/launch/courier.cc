@@ -121,7 +121,7 @@ std::optional<Courier::Delivery> Courier::receive() const {
   child.out = UniqueFd(fds[3]);
   child.err = UniqueFd(fds[4]);
   const LaunchId id{envelope.message.id};
-  if (child.err.open()) return Delivery{id, std::move(child)};
+  if (child.err) return Delivery{id, std::move(child)};
   end_unheard(child.pid);
   return Delivery{id, fail(out_of_descriptors())};
 }
