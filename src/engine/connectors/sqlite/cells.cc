@@ -9,6 +9,7 @@
 #include <arrow/util/utf8.h>
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cmath>
 #include <optional>
 
@@ -30,6 +31,14 @@ std::string_view text_of(sqlite3_stmt* stmt, int column) {
 std::optional<std::int64_t> whole(double v) {
   if (!(std::abs(v) <= kExactInt) || v != std::floor(v)) return std::nullopt;
   return static_cast<std::int64_t>(v);
+}
+
+// SQLite itself turns some literals of few digits into the floating-point number beside theirs
+// (3.40: 0.609153), and sums end there too: such a number stands for its 15 sure digits.
+bool noise_apart(double v, const std::string& sure) {
+  double near = 0;
+  const auto [end, ec] = std::from_chars(sure.data(), sure.data() + sure.size(), near);
+  return ec == std::errc{} && (near == std::nextafter(v, near));
 }
 
 // The parts all columns share: NULL, refusal, finish. Derived::take says why not, or "".
@@ -141,10 +150,16 @@ class DecimalColumn final : public Column<DecimalColumn<Decimal, Builder>, Build
 
   std::string take(sqlite3_stmt* stmt, int column, int type) {
     if (type == SQLITE_BLOB) return "are bytes, not a number";
-    // A floating-point number stands for a decimal when its 15 sure digits do.
-    const std::string text = type == SQLITE_FLOAT
-                                 ? fmt::format("{:.15g}", sqlite3_column_double(stmt, column))
-                                 : std::string(text_of(stmt, column));
+    if (type != SQLITE_FLOAT) return put(text_of(stmt, column));
+    const double v = sqlite3_column_double(stmt, column);
+    std::string why = put(real_text(v));
+    if (why.empty()) return why;
+    const std::string sure = fmt::format("{:.15g}", v);
+    return noise_apart(v, sure) ? put(sure) : why;
+  }
+
+ private:
+  std::string put(std::string_view text) {
     Decimal v;
     std::int32_t precision = 0;
     std::int32_t scale = 0;
@@ -156,7 +171,6 @@ class DecimalColumn final : public Column<DecimalColumn<Decimal, Builder>, Build
     return this->memory(this->builder_.Append(*scaled));
   }
 
- private:
   const int precision_, scale_;
 };
 

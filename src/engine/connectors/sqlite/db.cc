@@ -189,7 +189,6 @@ Error Db::error(int rc) const {
       return make(Code::Invalid, "is not an SQLite database; give the path of one");
     case SQLITE_READONLY:
     case SQLITE_PERM:
-    case SQLITE_AUTH:
       return make(Code::Forbidden,
                   "cannot be written; grant this user write access to the file and "
                   "its folder");
@@ -213,6 +212,7 @@ Error Db::error(int rc) const {
     case SQLITE_MISMATCH:
     case SQLITE_TOOBIG:
       return {Code::Invalid, what, {}, {}};
+    case SQLITE_AUTH:
     case SQLITE_ERROR:
       return {Code::Invalid, fmt::format("SQLite refuses: {}", what), {}, {}};
     default:

@@ -23,11 +23,13 @@ static_assert(kBatchRows <= kMaxBatchRows);
 
 // The authorizer of a reading connection: a user's `where` may select and call functions, nothing
 // else.
-int only_reads(void*, int action, const char*, const char*, const char*, const char*) {
+int only_reads(void*, int action, const char*, const char* name, const char*, const char*) {
   switch (action) {
+    case SQLITE_FUNCTION:
+      return name != nullptr && sqlite3_stricmp(name, "load_extension") == 0 ? SQLITE_DENY
+                                                                             : SQLITE_OK;
     case SQLITE_SELECT:
     case SQLITE_READ:
-    case SQLITE_FUNCTION:
     case SQLITE_RECURSIVE:
     case SQLITE_TRANSACTION:
     case SQLITE_PRAGMA:
@@ -37,13 +39,21 @@ int only_reads(void*, int action, const char*, const char*, const char*, const c
   }
 }
 
+Error of_condition(const std::string& table, const Error& error) {
+  Error e = error;
+  e.message =
+      fmt::format("entity \"{}\": the condition `where` was refused: {}", table, error.message);
+  return e;
+}
+
 class TableReader final : public Reader {
  public:
-  TableReader(Db& db, Stmt stmt, std::string table, std::shared_ptr<arrow::Schema> schema,
+  TableReader(Db& db, Stmt stmt, const ReadParams& params, std::shared_ptr<arrow::Schema> schema,
               std::vector<std::unique_ptr<CellColumn>> columns, bool ordered)
       : db_(db),
         stmt_(std::move(stmt)),
-        table_(std::move(table)),
+        table_(params.entity),
+        conditional_(!params.where.empty()),
         schema_(std::move(schema)),
         columns_(std::move(columns)),
         ordered_(ordered) {}
@@ -60,8 +70,12 @@ class TableReader final : public Reader {
     ReadBatch out;
     std::vector<std::uint8_t> keep;
     while (keep.size() < kBatchRows && out.bytes < kMaxBatchBytes) {
-      TG_TRY(const bool row, stmt_.step());
-      if (!row) {
+      const Result<bool> row = stmt_.step();
+      // Functions tell only of a row that they refuse it.
+      if (!row && conditional_ && row.error().code == Code::Invalid)
+        return fail(of_condition(table_, row.error()));
+      if (!row) return fail(row.error());
+      if (!*row) {
         done_ = true;
         break;
       }
@@ -116,6 +130,7 @@ class TableReader final : public Reader {
   Db& db_;
   Stmt stmt_;
   const std::string table_;
+  const bool conditional_;
   const std::shared_ptr<arrow::Schema> schema_;
   std::vector<std::unique_ptr<CellColumn>> columns_;
   const bool ordered_;
@@ -209,6 +224,7 @@ Status SqliteSource::find_out_types(const std::string& table, std::vector<Column
 Result<EntityInfo> SqliteSource::describe_entity(const std::string& table, bool is_table) {
   TG_TRY(std::vector<Column> columns, columns_of(table));
   TG_CHECK(find_out_types(table, columns));
+  for (Column& c : columns) c.only_text = is_table && affinity(c.declared) == Affinity::Text;
   EntityInfo info;
   info.name = table;
   arrow::FieldVector fields;
@@ -276,7 +292,8 @@ Result<Catalog> SqliteSource::discover(const Wanted& wanted) {
 
 // The lower bound is handed down where SQLite's own comparison can only keep more rows than the
 // engine's: whole numbers and text; for dates and timestamps by their date with two days to spare,
-// because one column may mix notations and zones.
+// because one column may mix notations and zones. Numbers among texts (`code STRING` stores '95' as
+// 95) are less than every text to SQLite and compared as texts by the engine.
 Result<std::string> SqliteSource::select_sql(const ReadParams& params,
                                              const std::vector<Column>& columns, bool& ordered,
                                              std::vector<std::string>& bound) const {
@@ -290,19 +307,22 @@ Result<std::string> SqliteSource::select_sql(const ReadParams& params,
     const std::string cursor = quote(*params.cursor);
     const auto column = std::ranges::find(columns, *params.cursor, &Column::name);
     const Kind kind = column == columns.end() ? Kind::Any : column->type.kind;
+    const bool only_text = kind == Kind::Text && column->only_text;
     if (params.from && kind == Kind::Int) {
       conditions.push_back(
           fmt::format("({0} >= {1} OR {0} IS NULL)", cursor, params.from->as_integer()));
     } else if (params.from && kind == Kind::Text) {
       bound.push_back(params.from->as_text());
-      conditions.push_back(fmt::format("({0} >= ?1 COLLATE BINARY OR {0} IS NULL)", cursor));
+      conditions.push_back(
+          fmt::format("({0} >= ?1 COLLATE BINARY OR {0} IS NULL{1})", cursor,
+                      only_text ? "" : fmt::format(" OR typeof({}) <> 'text'", cursor)));
     } else if (params.from &&
                (kind == Kind::Date || kind == Kind::Timestamp || kind == Kind::TimestampTz)) {
       bound.push_back(params.from->minus(std::chrono::days(2)).to_string().substr(0, 10));
       conditions.push_back(fmt::format(
           "({0} >= ?1 COLLATE BINARY OR {0} IS NULL OR typeof({0}) <> 'text')", cursor));
     }
-    ordered = kind == Kind::Int || kind == Kind::Text;
+    ordered = kind == Kind::Int || only_text;
   }
   for (std::size_t i = 0; i < conditions.size(); ++i) {
     sql += (i == 0 ? " WHERE " : " AND ") + conditions[i];
@@ -335,6 +355,24 @@ Status SqliteSource::check_collation(const std::string& table, const std::string
                     {{fmt::format("entities[\"{}\"].cursor", table), std::move(problem), {}}}});
 }
 
+// In parentheses a condition may close them and open others, without them it may go on to another
+// clause: only an expression is both. REQUIRES: the authorizer.
+Status SqliteSource::check_condition(const std::string& table, const std::string& where) const {
+  const auto refuse = [&](const Error& e) { return fail(of_condition(table, e)); };
+  if (where.find_first_not_of(" \t\r\n") == std::string::npos) {
+    return refuse({Code::Invalid, "it is empty; leave it out, or give one", {}, {}});
+  }
+  const std::string select = fmt::format("SELECT 1 FROM {} WHERE ", quote(table));
+  for (const auto& sql : {select + where, fmt::format("{}(\n{}\n)", select, where)}) {
+    const auto stmt = db_->prepare(sql);
+    if (!stmt) return refuse(stmt.error());
+    if (sqlite3_bind_parameter_count(stmt->raw()) == 0) continue;
+    return refuse(
+        {Code::Invalid, "it holds a parameter (?, :name); write the value itself", {}, {}});
+  }
+  return {};
+}
+
 Result<std::unique_ptr<Reader>> SqliteSource::open(const ReadParams& params, const Partition&) {
   TG_CHECK(connect());
   const auto known =
@@ -348,16 +386,12 @@ Result<std::unique_ptr<Reader>> SqliteSource::open(const ReadParams& params, con
   std::vector<std::string> bound;
   TG_TRY(const std::string sql, select_sql(params, known->second, ordered, bound));
   sqlite3_set_authorizer(db_->raw(), &only_reads, nullptr);
+  for (const auto& where : params.where) TG_CHECK(check_condition(params.entity, where));
   TG_CHECK(db_->exec("BEGIN"));
   auto stmt = db_->prepare(sql);
   if (!stmt) {
     db_->rollback();
-    Error e = stmt.error();
-    if (!params.where.empty()) {
-      e.message = fmt::format("entity \"{}\": the condition `where` was refused: {}", params.entity,
-                              e.message);
-    }
-    return fail(std::move(e));
+    return fail(stmt.error());
   }
   for (std::size_t i = 0; i < bound.size(); ++i) stmt->bind(static_cast<int>(i) + 1, bound[i]);
   arrow::FieldVector fields;
@@ -372,7 +406,7 @@ Result<std::unique_ptr<Reader>> SqliteSource::open(const ReadParams& params, con
     fields.push_back(with_declared(to_field(name, column->type), column->declared));
     TG_TRY(cells.emplace_back(), CellColumn::make(column->type));
   }
-  return std::make_unique<TableReader>(*db_, std::move(*stmt), params.entity, arrow::schema(fields),
+  return std::make_unique<TableReader>(*db_, std::move(*stmt), params, arrow::schema(fields),
                                        std::move(cells), ordered);
 }
 

@@ -29,6 +29,9 @@ class SqliteSource final : public Source {
     std::string name, declared;
     int key_position = 0;
     ColumnType type;
+    // SQLite has made every number in it text. Not of a view's columns, whose values come from
+    // anywhere.
+    bool only_text = false;
   };
   struct Table {
     EntityInfo info;
@@ -43,6 +46,7 @@ class SqliteSource final : public Source {
                                  bool& ordered, std::vector<std::string>& bound) const;
   Status check_collation(const std::string& table, const std::string& cursor,
                          const std::vector<Column>& columns) const;
+  Status check_condition(const std::string& table, const std::string& where) const;
 
   std::string configured_path_;
   const Context& context_;

@@ -10,78 +10,12 @@
 #include <fstream>
 
 #include "engine/connectors/sqlite/layout.h"
-#include "engine/contract/fixture.h"
-#include "engine/core/engine.h"
-#include "engine/core/schema.h"
+#include "engine/connectors/sqlite/sqlite_fixture.h"
 
 namespace tidegate::engine {
 namespace {
 
-using contract::Bench;
-using contract::CollectingSink;
-using contract::DestinationUnderTest;
 using protocol::EntityOutcome;
-using Texts = std::vector<std::string>;
-
-boost::json::object out_db(const std::string& folder) { return {{"path", folder + "/out.db"}}; }
-boost::json::object in_db(const std::string& folder) { return {{"path", folder + "/in.db"}}; }
-
-DestinationUnderTest sqlite_under_test() {
-  return {.name = "sqlite",
-          .connector = &sqlite_connector,
-          .config = &out_db,
-          .reader = &sqlite_connector,
-          .reader_config = &out_db};
-}
-
-// Runs SQL with the plain library, as another program would.
-Texts sql(const std::string& path, const std::string& text) {
-  sqlite3* db = nullptr;
-  EXPECT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
-  Texts rows;
-  char* error = nullptr;
-  sqlite3_exec(
-      db, text.c_str(),
-      [](void* out, int n, char** values, char**) {
-        std::string row;
-        for (int i = 0; i < n; ++i)
-          row += (i == 0 ? "" : "|") + std::string(values[i] == nullptr ? "∅" : values[i]);
-        static_cast<Texts*>(out)->push_back(row);
-        return 0;
-      },
-      &rows, &error);
-  EXPECT_EQ(error, nullptr) << error;
-  sqlite3_free(error);
-  sqlite3_close(db);
-  return rows;
-}
-
-// A database made by hand as the source, another as the destination; whole requests between them.
-class Sqlite : public testing::Test {
- protected:
-  std::string in() const { return bench_.folder + "/in.db"; }
-  std::string out() const { return bench_.folder + "/out.db"; }
-
-  protocol::RunResult answer(protocol::RequestKind kind = protocol::RequestKind::Run) {
-    request_.kind = kind;
-    if (!request_.source) request_.source = protocol::Endpoint{"sqlite", in_db(bench_.folder)};
-    request_.destination = protocol::Endpoint{"sqlite", out_db(bench_.folder)};
-    if (kind == protocol::RequestKind::Discover) request_.destination.reset();
-    request_.run.job = "j";
-    if (request_.run.run_id.empty()) request_.run.run_id = RunId("r");
-    const PathPolicy paths(request_.path_roots, request_.forbidden_paths);
-    const Context context{.clock = clock_, .rng = rng_, .paths = paths, .stop = {}};
-    LeaseGuard lease(clock_, {}, Millis(0));
-    const Connector* const all[] = {&sqlite_connector()};
-    return engine::answer(request_, all, context, lease, sink_);
-  }
-
-  Bench bench_{sqlite_under_test()};
-  protocol::Request request_;
-  SystemClock clock_;
-  SystemRng rng_;
-  CollectingSink sink_;
-};
 
 TEST_F(Sqlite, ARoundTripKeepsTheSchemaAndEveryValue) {
   const char* schema =

@@ -23,18 +23,6 @@ std::string upper(std::string_view s) {
   return out;
 }
 
-enum class Affinity : std::uint8_t { Integer, Text, Blob, Real, Numeric };
-
-// The rules of datatype3.html §3.1, in their order.
-Affinity affinity(const std::string& t) {
-  const auto has = [&](std::string_view word) { return t.find(word) != std::string::npos; };
-  if (has("INT")) return Affinity::Integer;
-  if (has("CHAR") || has("CLOB") || has("TEXT")) return Affinity::Text;
-  if (has("BLOB") || t.empty()) return Affinity::Blob;
-  if (has("REAL") || has("FLOA") || has("DOUB")) return Affinity::Real;
-  return Affinity::Numeric;
-}
-
 ColumnType decimal(int precision, int scale) { return {Kind::Decimal, precision, scale, false}; }
 
 // The union of two decimals, nullopt when no Arrow decimal is wide enough.
@@ -52,6 +40,17 @@ ColumnType as_decimal(const ColumnType& t) {
 bool whole(Kind k) { return k == Kind::Bool || k == Kind::Int; }
 
 }  // namespace
+
+// The rules of datatype3.html §3.1, in their order.
+Affinity affinity(std::string_view declared) {
+  const std::string t = upper(declared);
+  const auto has = [&](std::string_view word) { return t.find(word) != std::string::npos; };
+  if (has("INT")) return Affinity::Integer;
+  if (has("CHAR") || has("CLOB") || has("TEXT")) return Affinity::Text;
+  if (has("BLOB") || t.empty()) return Affinity::Blob;
+  if (has("REAL") || has("FLOA") || has("DOUB")) return Affinity::Real;
+  return Affinity::Numeric;
+}
 
 ColumnType from_declared(std::string_view declared) {
   const std::string t = upper(declared);

@@ -41,6 +41,11 @@ struct ColumnType {
   bool operator==(const ColumnType&) const = default;
 };
 
+// What SQLite does with a value that is stored in a column of a declared type
+// (https://www.sqlite.org/datatype3.html §3).
+enum class Affinity : std::uint8_t { Integer, Text, Blob, Real, Numeric };
+Affinity affinity(std::string_view declared);
+
 // What a declared type says. Any for none, NUMERIC without parameters and unknown words.
 ColumnType from_declared(std::string_view declared);
 // The declared type we write for it.
