@@ -17,7 +17,8 @@ struct BatchTable::State {
 
 namespace {
 
-constexpr const char* kModule = "tidegate_batch";
+// No table can be in its way: names that begin so are ours.
+constexpr const char* kModule = "_tidegate_batch";
 
 // The first member must be SQLite's own structure (https://www.sqlite.org/vtab.html §2.1).
 struct Table {
@@ -149,7 +150,8 @@ std::vector<std::pair<std::int64_t, std::string>> BatchTable::unstorable() const
       if (e.is_null(row) || e.surely_fine(row)) continue;
       const std::string why = e.why_not(row);
       if (why.empty()) continue;
-      out.emplace_back(row, fmt::format("column \"{}\": the value {}", state_->names[i], why));
+      out.emplace_back(row,
+                       fmt::format("column \"{}\": {} {}", state_->names[i], e.shown(row), why));
       break;
     }
   }

@@ -1,6 +1,6 @@
 #pragma once
 // A record batch as an SQLite virtual table, so that a batch is written by one statement:
-//   INSERT INTO t (…) SELECT c0, c1, … FROM tidegate_batch
+//   INSERT INTO t (…) SELECT c0, c1, … FROM _tidegate_batch
 // One statement keeps the destination's cursor open and calls back once per value; a statement per
 // row, bound and stepped, costs about half as much again (docs/benchmarks.md).
 
@@ -22,7 +22,7 @@ namespace tidegate::engine::sqlite {
 // How one column's values become SQLite values.
 struct Encoder;
 
-// The table exists in `db` as `tidegate_batch` while this lives. Not thread-safe.
+// The table exists in `db` as `_tidegate_batch` while this lives. Not thread-safe.
 class BatchTable {
  public:
   // `targets[i]` is the type of the destination's column for field i: text, for one, takes any

@@ -33,14 +33,6 @@ std::optional<std::int64_t> whole(double v) {
   return static_cast<std::int64_t>(v);
 }
 
-// SQLite itself turns some literals of few digits into the floating-point number beside theirs
-// (3.40: 0.609153), and sums end there too: such a number stands for its 15 sure digits.
-bool noise_apart(double v, const std::string& sure) {
-  double near = 0;
-  const auto [end, ec] = std::from_chars(sure.data(), sure.data() + sure.size(), near);
-  return ec == std::errc{} && (near == std::nextafter(v, near));
-}
-
 // The parts all columns share: NULL, refusal, finish. Derived::take says why not, or "".
 template <class Derived, class Builder>
 class Column : public CellColumn {
@@ -154,8 +146,8 @@ class DecimalColumn final : public Column<DecimalColumn<Decimal, Builder>, Build
     const double v = sqlite3_column_double(stmt, column);
     std::string why = put(real_text(v));
     if (why.empty()) return why;
-    const std::string sure = fmt::format("{:.15g}", v);
-    return noise_apart(v, sure) ? put(sure) : why;
+    const auto sure = sure_digits(v);
+    return sure ? put(*sure) : why;
   }
 
  private:
@@ -252,6 +244,14 @@ class TimestampColumn final : public Column<TimestampColumn, arrow::TimestampBui
 
 std::string real_text(double v) { return fmt::format("{}", v); }
 
+std::optional<std::string> sure_digits(double v) {
+  std::string text = fmt::format("{:.15g}", v);
+  double near = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), near);
+  if (ec != std::errc{} || near != std::nextafter(v, near)) return std::nullopt;
+  return text;
+}
+
 std::string cell_words(sqlite3_stmt* stmt, int column) {
   switch (sqlite3_column_type(stmt, column)) {
     case SQLITE_NULL:
@@ -286,6 +286,7 @@ Result<std::unique_ptr<CellColumn>> CellColumn::make(const ColumnType& type) {
       return std::make_unique<DecimalColumn<arrow::Decimal256, arrow::Decimal256Builder>>(
           field->type());
     case Kind::Any:
+    case Kind::None:
     case Kind::Json:
     case Kind::Text:
       return std::make_unique<TextColumn>();

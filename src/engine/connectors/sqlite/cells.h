@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/error.h"
@@ -29,5 +30,10 @@ std::string cell_words(sqlite3_stmt* stmt, int column);
 
 // Shortest text that reads back as the same number.
 std::string real_text(double v);
+
+// The 15 digits that a floating-point number is sure of, when theirs is the number beside it:
+// SQLite itself turns some literals of few digits into their neighbour (3.40: 0.609153), and sums
+// end there too. nullopt: it holds more.
+std::optional<std::string> sure_digits(double v);
 
 }  // namespace tidegate::engine::sqlite

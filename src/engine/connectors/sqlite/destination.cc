@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "engine/connectors/sqlite/cells.h"
+#include "engine/connectors/sqlite/functions.h"
 #include "engine/connectors/sqlite/layout.h"
 #include "engine/connectors/sqlite/lock_holder.h"
 #include "engine/connectors/sqlite/writer.h"
@@ -20,14 +20,6 @@ constexpr Millis kCheckPatience{500};
 
 // A quarter of the system calls of the default of 4 KiB while a load goes through the WAL.
 constexpr const char* kPageSize = "PRAGMA page_size = 16384";
-
-// The value as text that reads back equal; for columns that become text.
-void to_text(sqlite3_context* context, int, sqlite3_value** values) {
-  if (sqlite3_value_type(values[0]) != SQLITE_FLOAT)
-    return sqlite3_result_value(context, values[0]);
-  const std::string text = real_text(sqlite3_value_double(values[0]));
-  sqlite3_result_text(context, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
-}
 
 Status check_name(const std::string& table) {
   const bool reserved = same_name(std::string_view(table).substr(0, 7), "sqlite_") ||
@@ -58,9 +50,7 @@ Status SqliteDestination::connect(const WritePlan& plan) {
                        [this, real, job = plan.job, fence = value(plan.fence)] {
                          end_older_attempt(real, job, fence, context_);
                        }));
-  sqlite3_create_function_v2(db_->raw(), "tidegate_text", 1,
-                             SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY, nullptr,
-                             &to_text, nullptr, nullptr, nullptr);
+  TG_CHECK(add_functions(*db_));
   // Takes effect on a database without tables only.
   TG_CHECK(db_->exec(kPageSize));
   if (config_.wal) {
@@ -111,11 +101,7 @@ Result<WriterState> SqliteDestination::read_state(Db& db, const Claim& claim) co
   }
   TG_TRY(const TableLayout layout, read_layout(db, claim.table));
   state.table_exists = layout.exists;
-  if (layout.exists) {
-    TG_TRY(const std::int64_t rows,
-           db.integer(fmt::format("SELECT EXISTS (SELECT 1 FROM {})", quote(claim.table))));
-    state.table_empty = rows == 0;
-  }
+  state.table_empty = layout.empty;
   return state;
 }
 

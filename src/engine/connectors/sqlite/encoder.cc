@@ -10,7 +10,9 @@
 #include <limits>
 
 #include "engine/connectors/sqlite/cells.h"
+#include "engine/connectors/sqlite/functions.h"
 #include "engine/connectors/sqlite/timetext.h"
+#include "engine/core/schema.h"
 
 namespace tidegate::engine::sqlite {
 namespace {
@@ -82,6 +84,10 @@ std::int64_t ticks_of(arrow::TimeUnit::type unit) {
   return 1;
 }
 
+void put_owned(sqlite3_context* context, const std::string& s) {
+  sqlite3_result_text64(context, s.data(), s.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+}
+
 bool is_string(Form f) { return f == Form::String || f == Form::LargeString; }
 bool is_bytes(Form f) {
   return f == Form::Binary || f == Form::LargeBinary || f == Form::FixedBinary;
@@ -94,8 +100,10 @@ Result<Encoder> Encoder::make(const arrow::Field& field, const ColumnType& colum
   const arrow::DataType& type = *field.type();
   e.form = form_of(type);
   e.target = column;
-  e.as_text = (column.kind == Kind::Text || column.kind == Kind::Json) && !is_string(e.form) &&
-              !is_bytes(e.form);
+  e.as_text =
+      (column.kind == Kind::Text || column.kind == Kind::Json || column.kind == Kind::Decimal) &&
+      !is_string(e.form) && !is_bytes(e.form) && e.form != Form::Null;
+  e.plain_json = column.kind == Kind::Text && is_string(e.form) && is_json(field);
   e.midnight = column.kind == Kind::Timestamp && (e.form == Form::Date32 || e.form == Form::Date64);
   if (e.form == Form::Decimal) e.scale = static_cast<const arrow::DecimalType&>(type).scale();
   if (e.form == Form::FixedBinary) {
@@ -167,11 +175,11 @@ void Encoder::put_date(sqlite3_context* context, std::int64_t days) const {
 void Encoder::put(sqlite3_context* context, std::int64_t row) const {
   if (as_text) return put_text(context, row);
   switch (form) {
-    case Form::String: {
-      const auto* offsets = static_cast<const std::int32_t*>(values) + offset + row;
-      const auto* data = reinterpret_cast<const char*>(bytes) + offsets[0];
-      return sqlite3_result_text(context, bytes == nullptr ? "" : data, offsets[1] - offsets[0],
-                                 SQLITE_STATIC);
+    case Form::String:
+    case Form::LargeString: {
+      const std::string_view v = string(row);
+      if (plain_json && v.starts_with('"')) return put_owned(context, sqlite::plain_json(v));
+      return sqlite3_result_text64(context, v.data(), v.size(), SQLITE_STATIC, SQLITE_UTF8);
     }
     case Form::Int64:
       return sqlite3_result_int64(context, at<std::int64_t>(row));
@@ -186,13 +194,6 @@ void Encoder::put(sqlite3_context* context, std::int64_t row) const {
       return put_date(context, at<std::int32_t>(row));
     case Form::Date64:
       return put_date(context, at<std::int64_t>(row) / 86'400'000);
-    case Form::LargeString: {
-      const auto* offsets = static_cast<const std::int64_t*>(values) + offset + row;
-      const auto* data = reinterpret_cast<const char*>(bytes) + offsets[0];
-      return sqlite3_result_text64(context, bytes == nullptr ? "" : data,
-                                   static_cast<sqlite3_uint64>(offsets[1] - offsets[0]),
-                                   SQLITE_STATIC, SQLITE_UTF8);
-    }
     case Form::Binary: {
       const auto* offsets = static_cast<const std::int32_t*>(values) + offset + row;
       if (offsets[1] == offsets[0]) return sqlite3_result_zeroblob(context, 0);
@@ -251,9 +252,34 @@ std::string Encoder::text(std::int64_t row) const {
   }
 }
 
+std::string_view Encoder::string(std::int64_t row) const {
+  const auto cut = [&](const auto* offsets) -> std::string_view {
+    if (bytes == nullptr) return "";
+    return {reinterpret_cast<const char*>(bytes) + offsets[row],
+            static_cast<std::size_t>(offsets[row + 1] - offsets[row])};
+  };
+  if (form == Form::LargeString) return cut(static_cast<const std::int64_t*>(values) + offset);
+  return cut(static_cast<const std::int32_t*>(values) + offset);
+}
+
+// One number has one text in a column of decimals, and one truth value in a column of text:
+// otherwise a key would not meet its row again.
 void Encoder::put_text(sqlite3_context* context, std::int64_t row) const {
-  const std::string s = text(row);
-  sqlite3_result_text64(context, s.data(), s.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+  if (target.kind == Kind::Decimal && !(form == Form::Decimal && scale == target.scale)) {
+    return put_owned(context, decimal_text(text(row), target.scale));
+  }
+  if (form == Form::Bool) return put_owned(context, *whole(row) != 0 ? "true" : "false");
+  put_owned(context, text(row));
+}
+
+std::string Encoder::shown(std::int64_t row) const {
+  constexpr std::size_t kShown = 60;
+  if (is_string(form)) {
+    const std::string_view v = string(row);
+    return fmt::format("'{}{}'", v.substr(0, kShown), v.size() > kShown ? "…" : "");
+  }
+  const std::string v = text(row);
+  return v.empty() ? "the value" : v;
 }
 
 bool Encoder::may_fail() const {
@@ -314,7 +340,7 @@ std::string Encoder::why_not(std::int64_t row) const {
   };
   const Kind kind = target.kind;
   if (const auto v = real(row)) {
-    if (std::isnan(*v)) return "is NaN, which SQLite would store as NULL";
+    if (std::isnan(*v)) return "is not a number, which SQLite would store as NULL";
     if (kind == Kind::Real || kind == Kind::Any || kind == Kind::Text) return "";
     const bool fits =
         kind == Kind::Int && *v == std::floor(*v) && std::abs(*v) <= double(kExactInt);
@@ -338,7 +364,12 @@ std::string Encoder::why_not(std::int64_t row) const {
   if (const auto v = whole(row)) {
     if (kind == Kind::Int) return "";
     if (kind == Kind::Bool) return *v == 0 || *v == 1 ? "" : not_a();
-    if (kind == Kind::Real) return *v <= kExactInt && *v >= -kExactInt ? "" : not_a();
+    if (kind == Kind::Real) {
+      if (*v <= kExactInt && *v >= -kExactInt) return "";
+      return not_a() +
+             " with fractions: it would lose digits. Make the column INTEGER or TEXT by hand, or "
+             "drop the table and load it in full";
+    }
   }
   if (kind == Kind::Decimal && (whole(row) || form == Form::Decimal || form == Form::UInt64)) {
     arrow::Decimal256 d;

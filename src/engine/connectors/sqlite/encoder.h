@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
 #include "engine/connectors/sqlite/types.h"
@@ -42,12 +43,13 @@ enum class Form : std::uint8_t {
 // Raw pointers into the current batch; the innermost loop of a load.
 struct Encoder {
   Form form = Form::Null;
-  bool as_text = false;    // the column is text: write the value's text
-  bool midnight = false;   // a date for a timestamp column
-  bool zone = false;       // a timestamp with zone
-  int scale = 0;           // of a decimal
-  int width = 0;           // of fixed-size bytes
-  std::int64_t ticks = 1;  // per second, of times and timestamps
+  bool as_text = false;     // the column is text: write the value's text
+  bool plain_json = false;  // JSON for a column of text: a JSON string is written as what it holds
+  bool midnight = false;    // a date for a timestamp column
+  bool zone = false;        // a timestamp with zone
+  int scale = 0;            // of a decimal
+  int width = 0;            // of fixed-size bytes
+  std::int64_t ticks = 1;   // per second, of times and timestamps
   ColumnType target;
 
   const std::uint8_t* validity = nullptr;  // bitmap; null: no NULLs
@@ -72,6 +74,8 @@ struct Encoder {
   bool surely_fine(std::int64_t row) const;
   // Why the value has no form in the column; "": it has.
   std::string why_not(std::int64_t row) const;
+  // The value for people, cut short.
+  std::string shown(std::int64_t row) const;
 
  private:
   template <class T>
@@ -83,6 +87,7 @@ struct Encoder {
   void put_text(sqlite3_context* context, std::int64_t row) const;
   void put_date(sqlite3_context* context, std::int64_t days) const;
   std::string text(std::int64_t row) const;
+  std::string_view string(std::int64_t row) const;
 };
 
 }  // namespace tidegate::engine::sqlite

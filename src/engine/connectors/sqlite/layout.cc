@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "engine/connectors/sqlite/table_sql.h"
 #include "engine/core/plan.h"
 #include "engine/core/selection.h"
 
@@ -16,28 +17,6 @@ using protocol::SchemaChange;
 
 // SQLITE_MAX_COLUMN as SQLite is built by default (https://www.sqlite.org/limits.html).
 constexpr std::size_t kMaxColumns = 2000;
-
-std::string column_list(const std::vector<std::string>& names) {
-  std::string out;
-  for (const auto& name : names) out += (out.empty() ? "" : ", ") + quote(name);
-  return out;
-}
-
-std::string definition(const TableColumn& c) {
-  return c.declared.empty() ? quote(c.name) : fmt::format("{} {}", quote(c.name), c.declared);
-}
-
-// The one form in which we write CREATE TABLE; a table whose own text differs is not ours to
-// rebuild.
-std::string create_sql(const std::string& table, const TableLayout& layout) {
-  std::string sql = fmt::format("CREATE TABLE {} (", quote(table));
-  for (std::size_t i = 0; i < layout.columns.size(); ++i) {
-    sql += (i == 0 ? "" : ", ") + definition(layout.columns[i]);
-  }
-  if (!layout.primary_key.empty())
-    sql += fmt::format(", PRIMARY KEY ({})", column_list(layout.primary_key));
-  return sql + ")";
-}
 
 std::string key_index(const std::string& table) { return "_tidegate_key_" + table; }
 
@@ -53,13 +32,63 @@ std::unexpected<Error> refused(const std::string& table, const std::string& what
               "schema_change");
 }
 
+constexpr const char* kOwnDefinitions =
+    "the table has definitions of its own (constraints, defaults) that a rebuild would lose";
+
+void redeclare(TableColumn& column, const ColumnType& type, std::string sentence,
+               LayoutChange& change) {
+  change.sentences.push_back(std::move(sentence));
+  column.type = type;
+  column.declared = to_declared(type);
+  change.rebuild = true;
+}
+
+// The column's type takes the field; its declaration must also leave the values alone.
+Status keep_type(const std::string& table, const TableLayout& now, const LoadPlan& load,
+                 const ColumnType& incoming, TableColumn& column, LayoutChange& change) {
+  if (column.type.kind == Kind::Text && incoming.kind == Kind::Json) {
+    change.sentences.push_back(fmt::format(
+        "column \"{}\" is text and gets JSON; a JSON string is written as the text it holds",
+        column.name));
+  }
+  const bool any = column.type.kind == Kind::Any;
+  // ANY of a STRICT table changes nothing.
+  if ((any && now.strict) || keeps(column.declared, incoming)) return {};
+  const bool rows_stay = load.kind != LoadKind::Replace && !now.empty;
+  const ColumnType type = !any ? column.type : rows_stay ? ColumnType{Kind::Text} : incoming;
+  const std::string what = fmt::format(
+      "column \"{}\" is declared {}, by which SQLite stores {}", column.name, column.declared,
+      incoming.kind == Kind::Decimal ? "decimals with 15 digits" : "text like 007 as a number");
+  if (load.schema_change != SchemaChange::Evolve) {
+    return refused(
+        table, what,
+        fmt::format("declare it {} by hand, or set schemaChange to `evolve`", to_declared(type)));
+  }
+  if (!now.plain) {
+    return refused(table, what,
+                   fmt::format("declare it {} by hand: {}", to_declared(type), kOwnDefinitions));
+  }
+  redeclare(column, type, fmt::format("{}; declared {} now", what, to_declared(type)), change);
+  return {};
+}
+
 // What to do about one field whose type the column does not take.
-Status change_type(const std::string& table, SchemaChange mode, TableColumn& column,
-                   const ColumnType& incoming, LayoutChange& change) {
+Status change_type(const std::string& table, const TableLayout& now, const LoadPlan& load,
+                   const arrow::Field& field, const ColumnType& incoming, TableColumn& column,
+                   LayoutChange& change) {
+  if (incoming.kind == Kind::None) return {};
+  const SchemaChange mode = load.schema_change;
   const auto wide = widen(column.type, incoming);
-  if (wide && *wide == column.type) return {};
   const std::string what = fmt::format("column \"{}\" was {} and is {} now", column.name,
                                        words(column.type), words(incoming));
+  // A whole number of 64 bits may have no exact form among floating-point numbers.
+  const bool inexact = column.type.kind == Kind::Real && field.type()->id() == arrow::Type::INT64;
+  if ((!wide || inexact) && load.kind == LoadKind::Replace && now.ours &&
+      mode == SchemaChange::Evolve) {
+    redeclare(column, incoming, what + "; changed, because a full load replaces every row", change);
+    return {};
+  }
+  if (wide && *wide == column.type) return keep_type(table, now, load, incoming, column, change);
   if (mode == SchemaChange::Fail) {
     return refused(table, what,
                    "the job's schemaChange is `fail`: adapt the table, or set `evolve`");
@@ -73,10 +102,34 @@ Status change_type(const std::string& table, SchemaChange mode, TableColumn& col
         fmt::format("{}; ignored, values that do not fit are rejected", what));
     return {};
   }
-  change.sentences.push_back(fmt::format("{}; widened to {}", what, words(*wide)));
-  column.type = *wide;
-  column.declared = to_declared(*wide);
-  change.rebuild = true;
+  redeclare(column, *wide, fmt::format("{}; widened to {}", what, words(*wide)), change);
+  return {};
+}
+
+// Names that SQLite would refuse in its own words, or take for one another.
+Status check_names(const std::string& table, const LoadPlan& load) {
+  constexpr const char* kRemedy =
+      "rename it in the source, or leave it out (`columns` of the entity)";
+  const auto& fields = load.schema->fields();
+  for (auto field = fields.begin(); field != fields.end(); ++field) {
+    const std::string& name = (*field)->name();
+    const auto before = std::find_if(fields.begin(), field,
+                                     [&](const auto& f) { return same_name(f->name(), name); });
+    if (before != field && name == kLoadIdColumn) {
+      return refused(table, fmt::format("full_append adds the column \"{}\" itself", name),
+                     kRemedy);
+    }
+    if (before != field) {
+      return refused(table,
+                     fmt::format("the columns \"{}\" and \"{}\" are one name to SQLite",
+                                 (*before)->name(), name),
+                     "rename one of them in the source, or leave it out (`columns` of the entity)");
+    }
+    if (name != kLoadIdColumn && same_name(std::string_view(name).substr(0, 10), "_tidegate_")) {
+      return refused(table, fmt::format("the name of the column \"{}\" is reserved", name),
+                     kRemedy);
+    }
+  }
   return {};
 }
 
@@ -113,15 +166,27 @@ Status note_missing(const std::string& table, const TableLayout& now, const Load
   return {};
 }
 
-std::string cast(const TableColumn& old_column, const TableColumn& new_column) {
-  std::string name = quote(old_column.name);
-  if (old_column.type == new_column.type) return name;
-  if (new_column.type.kind == Kind::Text) return fmt::format("tidegate_text({})", name);
-  if (new_column.type.kind == Kind::Decimal) return fmt::format("tidegate_text({})", name);
-  if (new_column.type.kind == Kind::Timestamp && old_column.type.kind == Kind::Date) {
-    return fmt::format("{0} || ' 00:00:00'", name);
+// Old values in the form that new ones are written in, so that a key meets its row again.
+std::string cast(const TableColumn& from, const TableColumn& to) {
+  const std::string name = quote(from.name);
+  if (from.type == to.type && from.declared == to.declared) return name;
+  const Kind was = from.type.kind;
+  switch (to.type.kind) {
+    case Kind::Decimal:
+      return fmt::format("tidegate_decimal_text({}, {})", name, to.type.scale);
+    case Kind::Json:
+      return fmt::format("tidegate_text({})", name);
+    case Kind::Text:
+      if (was == Kind::Bool) return fmt::format("tidegate_bool_text({})", name);
+      if (was == Kind::Json) return fmt::format("tidegate_plain_json({})", name);
+      if (was == Kind::Decimal)
+        return fmt::format("tidegate_decimal_text({}, {})", name, from.type.scale);
+      return fmt::format("tidegate_text({})", name);
+    case Kind::Timestamp:
+      return was == Kind::Date ? fmt::format("{} || ' 00:00:00'", name) : name;
+    default:
+      return name;
   }
-  return name;
 }
 
 // Whole numbers beyond 2^53 have no exact form among floating-point numbers.
@@ -167,8 +232,15 @@ Status rebuild(Db& db, const std::string& table, const LayoutChange& change) {
     from += (from.empty() ? "" : ", ") + cast(c, *target);
     to += (to.empty() ? "" : ", ") + quote(target->name);
   }
-  TG_CHECK(db.exec(
-      fmt::format("INSERT INTO {} ({}) SELECT {} FROM {}", quote(fresh), to, from, quote(table))));
+  if (Status copied = db.exec(fmt::format("INSERT INTO {} ({}) SELECT {} FROM {}", quote(fresh), to,
+                                          from, quote(table)));
+      !copied) {
+    if ((sqlite3_errcode(db.raw()) & 0xFF) != SQLITE_CONSTRAINT) return copied;
+    return refused(table,
+                   fmt::format("the rows there do not go into the table with its new types ({})",
+                               copied.error().message),
+                   "reset the job to load the table again");
+  }
   TG_CHECK(db.exec(fmt::format("DROP TABLE {}", quote(table))));
   TG_CHECK(db.exec(fmt::format("ALTER TABLE {} RENAME TO {}", quote(fresh), quote(table))));
   for (const auto& sql : again) TG_CHECK(db.exec(sql));
@@ -220,7 +292,7 @@ Result<TableLayout> read_layout(Db& db, const std::string& table) {
     return refused(table, "it is a view", "choose another destination or rename the entity");
   }
   layout.exists = true;
-  layout.sql = about.text(1);
+  const std::string sql = about.text(1);
   TG_TRY(Stmt columns,
          db.prepare("SELECT name, type, pk, hidden FROM pragma_table_xinfo(?1) ORDER BY cid"));
   columns.bind(1, table);
@@ -235,19 +307,30 @@ Result<TableLayout> read_layout(Db& db, const std::string& table) {
   }
   std::ranges::sort(key);
   for (auto& [position, name] : key) layout.primary_key.push_back(name);
+  layout.ours = sql == create_sql(table, layout);
+  layout.plain = layout.ours || says_no_more(sql, table, layout);
+  TG_TRY(Stmt strict, db.prepare("SELECT strict FROM pragma_table_list(?1) WHERE schema = 'main'"));
+  strict.bind(1, table);
+  TG_TRY(const bool listed, strict.step());
+  layout.strict = listed && strict.integer(0) != 0;
+  TG_TRY(const std::int64_t rows,
+         db.integer(fmt::format("SELECT EXISTS (SELECT 1 FROM {})", quote(table))));
+  layout.empty = rows == 0;
   return layout;
 }
 
 Result<LayoutChange> plan_layout(const std::string& table, const TableLayout& now,
                                  const LoadPlan& load) {
   LayoutChange change;
+  TG_CHECK(check_names(table, load));
   change.create = !now.exists;
   change.wanted = now;
   change.key = load.key;
   for (int i = 0; i < load.schema->num_fields(); ++i) {
     const arrow::Field& field = *load.schema->field(i);
     TG_TRY(const ColumnType incoming, column_type(field));
-    TableColumn column{field.name(), declared_for(field, incoming), incoming};
+    TableColumn column{field.name(), declared_for(field, incoming),
+                       incoming.kind == Kind::None ? ColumnType{Kind::Text} : incoming};
     bool skipped = false;
     if (change.create) {
       change.wanted.columns.push_back(column);
@@ -258,7 +341,7 @@ Result<LayoutChange> plan_layout(const std::string& table, const TableLayout& no
     } else {
       auto& existing =
           change.wanted.columns[static_cast<std::size_t>(there - change.wanted.columns.data())];
-      TG_CHECK(change_type(table, load.schema_change, existing, incoming, change));
+      TG_CHECK(change_type(table, now, load, field, incoming, existing, change));
       column = existing;
     }
     if (skipped) continue;
@@ -285,11 +368,10 @@ Result<LayoutChange> plan_layout(const std::string& table, const TableLayout& no
             ? fmt::format("the primary key ({}) was dropped", name_list(now.primary_key))
             : fmt::format("the primary key is {} now", name_list(load.key)));
   }
-  if (change.rebuild && now.sql != create_sql(table, now)) {
+  if (change.rebuild && !now.plain) {
     return refused(
         table, change.sentences.empty() ? "its key must change" : change.sentences.back(),
-        "the table has definitions of its own (constraints, defaults) that a rebuild would "
-        "lose: alter it by hand, or set schemaChange to `ignore`");
+        fmt::format("{}: alter it by hand, or set schemaChange to `ignore`", kOwnDefinitions));
   }
   return change;
 }

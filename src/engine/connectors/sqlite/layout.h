@@ -19,9 +19,12 @@ struct TableColumn {
 
 struct TableLayout {
   bool exists = false;
+  bool empty = true;
+  bool ours = false;    // the very text that we write
+  bool plain = false;   // says no more than that: it can be made again (table_sql.h)
+  bool strict = false;  // https://www.sqlite.org/stricttables.html
   std::vector<TableColumn> columns;
   std::vector<std::string> primary_key;
-  std::string sql;  // as SQLite keeps it
 
   // Without regard to ASCII case, as SQLite compares. nullptr: there is none.
   const TableColumn* find(std::string_view name) const;
@@ -40,7 +43,8 @@ struct LayoutChange {
   std::vector<std::string> key;  // must be unique together; empty: nothing
 };
 
-// Invalid naming the column: a change that schema_change refuses, or that no type can hold.
+// Invalid naming the column: a change that schema_change refuses, that no type can hold, or a name
+// that the table cannot have.
 Result<LayoutChange> plan_layout(const std::string& table, const TableLayout& now,
                                  const LoadPlan& load);
 

@@ -39,10 +39,10 @@ int only_reads(void*, int action, const char*, const char* name, const char*, co
   }
 }
 
-Error of_condition(const std::string& table, const Error& error) {
+Error of_condition(const std::string& table, std::string_view what, const Error& error) {
   Error e = error;
   e.message =
-      fmt::format("entity \"{}\": the condition `where` was refused: {}", table, error.message);
+      fmt::format("entity \"{}\": the condition `where` {}: {}", table, what, error.message);
   return e;
 }
 
@@ -73,7 +73,7 @@ class TableReader final : public Reader {
       const Result<bool> row = stmt_.step();
       // Functions tell only of a row that they refuse it.
       if (!row && conditional_ && row.error().code == Code::Invalid)
-        return fail(of_condition(table_, row.error()));
+        return fail(of_condition(table_, "or a view fails for a row", row.error()));
       if (!row) return fail(row.error());
       if (!*row) {
         done_ = true;
@@ -358,7 +358,7 @@ Status SqliteSource::check_collation(const std::string& table, const std::string
 // In parentheses a condition may close them and open others, without them it may go on to another
 // clause: only an expression is both. REQUIRES: the authorizer.
 Status SqliteSource::check_condition(const std::string& table, const std::string& where) const {
-  const auto refuse = [&](const Error& e) { return fail(of_condition(table, e)); };
+  const auto refuse = [&](const Error& e) { return fail(of_condition(table, "was refused", e)); };
   if (where.find_first_not_of(" \t\r\n") == std::string::npos) {
     return refuse({Code::Invalid, "it is empty; leave it out, or give one", {}, {}});
   }

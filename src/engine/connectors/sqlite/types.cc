@@ -3,10 +3,13 @@
 #include <arrow/type.h>
 #include <arrow/util/key_value_metadata.h>
 #include <fmt/format.h>
+#include <sqlite3.h>
 
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <limits>
+#include <regex>
 
 #include "engine/core/schema.h"
 
@@ -37,6 +40,19 @@ ColumnType as_decimal(const ColumnType& t) {
   return t.kind == Kind::Decimal ? t : decimal(t.kind == Kind::Bool ? 1 : kInt64Digits, 0);
 }
 
+// A type can be any quoted text, which would be read as something else when it is written again
+// (`"my-int type"`, `"int unique"`).
+bool pasteable(const std::string& declared) {
+  static const std::regex kForm(R"([A-Za-z_][A-Za-z0-9_ ]*(\(\d+(, ?\d+)?\))?)");
+  static const std::regex kWord("[A-Za-z_][A-Za-z0-9_]*");
+  if (!std::regex_match(declared, kForm)) return false;
+  return std::none_of(std::sregex_iterator(declared.begin(), declared.end(), kWord), {},
+                      [](const std::smatch& word) {
+                        return sqlite3_keyword_check(word.str().c_str(),
+                                                     static_cast<int>(word.length())) != 0;
+                      });
+}
+
 bool whole(Kind k) { return k == Kind::Bool || k == Kind::Int; }
 
 }  // namespace
@@ -50,6 +66,13 @@ Affinity affinity(std::string_view declared) {
   if (has("BLOB") || t.empty()) return Affinity::Blob;
   if (has("REAL") || has("FLOA") || has("DOUB")) return Affinity::Real;
   return Affinity::Numeric;
+}
+
+bool keeps(std::string_view declared, const ColumnType& type) {
+  const Affinity a = affinity(declared);
+  if (a == Affinity::Text || a == Affinity::Blob) return true;
+  if (type.kind == Kind::Decimal) return type.precision <= std::numeric_limits<double>::digits10;
+  return type.kind != Kind::Text && type.kind != Kind::Json;
 }
 
 ColumnType from_declared(std::string_view declared) {
@@ -103,6 +126,7 @@ std::string to_declared(const ColumnType& type) {
       return "REAL";
     case Kind::Decimal:
       return fmt::format("DECIMAL_TEXT({},{})", type.precision, type.scale);
+    case Kind::None:
     case Kind::Text:
       return "TEXT";
     case Kind::Json:
@@ -148,6 +172,7 @@ Result<ColumnType> column_type(const arrow::Field& field) {
                             : decimal(std::min(d.precision() - d.scale(), kMaxPrecision), 0);
     }
     case arrow::Type::NA:
+      return ColumnType{Kind::None};
     case arrow::Type::STRING:
     case arrow::Type::LARGE_STRING:
       return ColumnType{Kind::Text};
@@ -180,7 +205,10 @@ std::string declared_for(const arrow::Field& field, const ColumnType& type) {
                          type.kind == Kind::Real || type.kind == Kind::Text ||
                          type.kind == Kind::Bytes || type.kind == Kind::Date ||
                          type.kind == Kind::Time || type.kind == Kind::Timestamp;
-      if (plain && from_declared(*declared) == type) return *declared;
+      if (plain && pasteable(*declared) && from_declared(*declared) == type &&
+          keeps(*declared, type)) {
+        return *declared;
+      }
     }
   }
   return to_declared(type);
@@ -217,6 +245,7 @@ std::shared_ptr<arrow::Field> to_field(const std::string& name, const ColumnType
     case Kind::TimestampTz:
       return arrow::field(name, arrow::timestamp(unit, "UTC"));
     case Kind::Any:
+    case Kind::None:
     case Kind::Text:
       break;
   }
@@ -224,7 +253,8 @@ std::shared_ptr<arrow::Field> to_field(const std::string& name, const ColumnType
 }
 
 std::optional<ColumnType> widen(const ColumnType& a, const ColumnType& b) {
-  if (a == b || a.kind == Kind::Any) return a;
+  if (a == b || a.kind == Kind::Any || b.kind == Kind::None) return a;
+  if (a.kind == Kind::None) return b;
   if (b.kind == Kind::Any) return b;
   if (a.kind == b.kind) {
     if (a.kind == Kind::Decimal) {
@@ -253,6 +283,8 @@ std::string words(const ColumnType& type) {
   switch (type.kind) {
     case Kind::Any:
       return "of no declared type";
+    case Kind::None:
+      return "without any value";
     case Kind::Bool:
       return "true or false";
     case Kind::Int:

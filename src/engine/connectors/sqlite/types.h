@@ -19,7 +19,8 @@
 namespace tidegate::engine::sqlite {
 
 enum class Kind : std::uint8_t {
-  Any,  // no declared type that says anything
+  Any,   // no declared type that says anything
+  None,  // a field without any value: fits every column, and becomes text where it makes one
   Bool,
   Int,
   Real,
@@ -46,6 +47,11 @@ struct ColumnType {
 enum class Affinity : std::uint8_t { Integer, Text, Blob, Real, Numeric };
 Affinity affinity(std::string_view declared);
 
+// True: a column declared so gives back what is written of `type`. Text that looks like a number
+// becomes that number in a column of numeric affinity (007, 1e5), and a decimal of more than 15
+// digits loses some.
+bool keeps(std::string_view declared, const ColumnType& type);
+
 // What a declared type says. Any for none, NUMERIC without parameters and unknown words.
 ColumnType from_declared(std::string_view declared);
 // The declared type we write for it.
@@ -55,7 +61,8 @@ std::string to_declared(const ColumnType& type);
 // that SQLite has no form for.
 Result<ColumnType> column_type(const arrow::Field& field);
 
-// The declared type for a new column: that of an SQLite source when it stores the same way.
+// The declared type for a new column: that of an SQLite source when it stores the same way and is
+// made of plain words.
 std::string declared_for(const arrow::Field& field, const ColumnType& type);
 // Remembers an SQLite column's declared type on its field.
 std::shared_ptr<arrow::Field> with_declared(const std::shared_ptr<arrow::Field>& field,

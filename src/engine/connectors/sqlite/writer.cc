@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "engine/connectors/sqlite/cells.h"
+#include "engine/core/cursor.h"
 #include "engine/core/rows.h"
 #include "engine/core/schema.h"
 #include "protocol/fields.h"
@@ -18,6 +19,9 @@ namespace {
 
 constexpr auto kLockPatience = std::chrono::seconds(30);
 constexpr const char* kStage = "temp._tidegate_stage";
+constexpr const char* kRejected = "temp._tidegate_stage_rejected";  // until the transaction
+constexpr std::size_t kRejectedAtOnce = 1000;
+constexpr std::size_t kKeyShown = 60;  // bytes
 
 std::string columns_of(const std::vector<TableColumn>& columns, std::string_view prefix = "") {
   std::string out;
@@ -109,10 +113,40 @@ Status SqliteWriter::start_transaction() {
 }
 
 Status SqliteWriter::create_stage() {
-  TG_CHECK(db_.exec(fmt::format("DROP TABLE IF EXISTS {}", kStage)));
+  for (const char* table : {kStage, kRejected})
+    TG_CHECK(db_.exec(fmt::format("DROP TABLE IF EXISTS {}", table)));
   std::string sql = fmt::format("CREATE TABLE {} (_tidegate_seq INTEGER PRIMARY KEY", kStage);
   for (const auto& c : change_.written) sql += fmt::format(", {} {}", quote(c.name), c.declared);
-  return db_.exec(sql + ")");
+  TG_CHECK(db_.exec(sql + ")"));
+  return db_.exec(fmt::format("CREATE TABLE {} (locator TEXT, reason TEXT, row TEXT)", kRejected));
+}
+
+// Not with the commit: what fails after it must not make a failure of it.
+Status SqliteWriter::clear_stage() {
+  if (!stage_used_) return {};
+  for (const char* table : {kStage, kRejected})
+    TG_CHECK(in_stage(db_.exec(fmt::format("DELETE FROM {}", table))));
+  stage_used_ = false;
+  return {};
+}
+
+// The stage is a temporary file, which SQLite does not tell from the database when it is full.
+Status SqliteWriter::in_stage(Status status) const {
+  if (status || (sqlite3_errcode(db_.raw()) & 0xFF) != SQLITE_FULL) return status;
+  return fail(Code::Unavailable,
+              "the folder of temporary files is full, in which a merge collects its rows; free "
+              "some space there, or name a larger folder (environment variable SQLITE_TMPDIR)");
+}
+
+// In what a load compares, a number may be kept as text.
+std::string SqliteWriter::cursor_collation() const {
+  const auto field = load_.schema->GetFieldByName(*load_.cursor);
+  const auto kind = field == nullptr ? std::nullopt : cursor_kind(*field->type());
+  const bool number = kind == CursorKind::Integer || kind == CursorKind::Real ||
+                      kind == CursorKind::Decimal ||
+                      (field != nullptr && (field->type()->id() == arrow::Type::UINT64 ||
+                                            field->type()->id() == arrow::Type::DECIMAL256));
+  return number ? "COLLATE tidegate_number" : "COLLATE BINARY";
 }
 
 // Of two rows of one key in one load the one with the greater cursor stays, else the later.
@@ -122,8 +156,8 @@ std::string SqliteWriter::keep_greater_cursor() const {
       change_.written, [&](const auto& c) { return same_name(c.name, *load_.cursor); });
   if (!written) return "";
   const std::string cursor = quote(*load_.cursor);
-  return fmt::format(" WHERE {1}.{0} IS NULL OR excluded.{0} >= {1}.{0}", cursor,
-                     quote(state_.table));
+  return fmt::format(" WHERE {1}.{0} IS NULL OR excluded.{0} >= {1}.{0} {2}", cursor,
+                     quote(state_.table), cursor_collation());
 }
 
 Status SqliteWriter::prepare_insert() {
@@ -131,7 +165,7 @@ Status SqliteWriter::prepare_insert() {
   for (std::size_t i = 0; i < change_.written.size(); ++i)
     values += fmt::format("{}c{}", i == 0 ? "" : ", ", i);
   const std::string target = merging() ? kStage : "main." + quote(state_.table);
-  std::string sql = fmt::format("INSERT INTO {} ({}) SELECT {} FROM tidegate_batch", target,
+  std::string sql = fmt::format("INSERT INTO {} ({}) SELECT {} FROM _tidegate_batch", target,
                                 columns_of(change_.written), values);
   if (load_.kind == LoadKind::Replace && !load_.key.empty()) {
     // `WHERE true` keeps the parser from reading ON as a join (lang_upsert.html §2.2).
@@ -145,6 +179,7 @@ Result<std::vector<RejectedRow>> SqliteWriter::write(const arrow::RecordBatch& b
   if (!merging() && !db_.in_transaction()) {
     TG_CHECK(start_transaction());  // the one before ended with a checkpoint
   }
+  TG_CHECK(clear_stage());
   std::shared_ptr<arrow::RecordBatch> chosen;
   const arrow::RecordBatch* rows = &batch;
   if (static_cast<int>(change_.fields.size()) != batch.num_columns()) {
@@ -158,13 +193,26 @@ Result<std::vector<RejectedRow>> SqliteWriter::write(const arrow::RecordBatch& b
   std::int64_t begin = 0;
   for (auto& [row, why] : batch_table_->unstorable()) {
     TG_CHECK(insert(begin, row, batch, rejected));
-    rejected.push_back({"", std::move(why), json::write(row_json(batch, row))});
+    rejected.push_back({locator(batch, row), std::move(why), json::write(row_json(batch, row))});
     begin = row + 1;
   }
   TG_CHECK(insert(begin, batch.num_rows(), batch, rejected));
   handed_ += batch.num_rows();
   refused_ += static_cast<std::int64_t>(rejected.size());
   return rejected;
+}
+
+// The source's place of a row is not known here; its key is.
+std::string SqliteWriter::locator(const arrow::RecordBatch& batch, std::int64_t row) const {
+  std::string key;
+  for (const auto& name : load_.key) {
+    const auto column = batch.GetColumnByName(name);
+    if (column == nullptr) continue;
+    key += fmt::format(
+        "{}{}={}", key.empty() ? "" : ", ", name,
+        protocol::to_utf8(value_text(*column, row).value_or("NULL").substr(0, kKeyShown)));
+  }
+  return key.empty() ? plan_.entity : fmt::format("{} ({})", plan_.entity, key);
 }
 
 // A constraint of the user's own (NOT NULL, CHECK, a trigger) refuses single rows: they are found
@@ -179,9 +227,11 @@ Status SqliteWriter::insert(std::int64_t begin, std::int64_t end, const arrow::R
     return {};
   }
   const bool constraint = (sqlite3_errcode(db_.raw()) & 0xFF) == SQLITE_CONSTRAINT;
-  if (!constraint || (!merging() && !db_.in_transaction())) return status;
+  if (!constraint || (!merging() && !db_.in_transaction()))
+    return merging() ? in_stage(status) : status;
   if (end - begin == 1) {
-    rejected.push_back({"", status.error().message, json::write(row_json(batch, begin))});
+    rejected.push_back(
+        {locator(batch, begin), status.error().message, json::write(row_json(batch, begin))});
     return {};
   }
   const std::int64_t middle = begin + (end - begin) / 2;
@@ -191,7 +241,12 @@ Status SqliteWriter::insert(std::int64_t begin, std::int64_t end, const arrow::R
 
 Status SqliteWriter::reject(std::span<const RejectedRow> rows) {
   if (merging() && !db_.in_transaction()) {
-    waiting_.insert(waiting_.end(), rows.begin(), rows.end());
+    TG_CHECK(clear_stage());
+    TG_TRY(Stmt keep, db_.prepare(fmt::format("INSERT INTO {} VALUES (?1, ?2, ?3)", kRejected)));
+    for (const RejectedRow& row : rows) {
+      keep.bind(1, row.locator).bind(2, row.reason).bind(3, row.row);
+      TG_CHECK(in_stage(keep.run()));
+    }
     return {};
   }
   if (!db_.in_transaction()) TG_CHECK(start_transaction());
@@ -268,20 +323,34 @@ Result<std::string> SqliteWriter::staged_row(std::int64_t seq) {
   return json::write(row);
 }
 
-Result<CommitReport> SqliteWriter::merge() {
-  TG_CHECK(start_transaction());
-  if (!waiting_.empty()) {
-    TG_CHECK(ledger_.reject(claim_, plan_.run_id.str(), plan_.attempt, waiting_, context_.clock));
+Status SqliteWriter::move_rejected() {
+  TG_TRY(Stmt stmt,
+         db_.prepare(fmt::format("SELECT locator, reason, row FROM {} ORDER BY rowid", kRejected)));
+  std::vector<RejectedRow> rows;
+  for (bool more = true; more;) {
+    TG_TRY(more, stmt.step());
+    if (more) rows.push_back({stmt.text(0), stmt.text(1), stmt.text(2)});
+    if (rows.size() < kRejectedAtOnce && more) continue;
+    TG_CHECK(ledger_.reject(claim_, plan_.run_id.str(), plan_.attempt, rows, context_.clock));
+    rows.clear();
   }
+  return {};
+}
+
+Result<CommitReport> SqliteWriter::merge() {
+  TG_CHECK(clear_stage());
+  TG_CHECK(start_transaction());
+  TG_CHECK(move_rejected());
   CommitReport report;
   report.rejected = refused_;
   const bool by_cursor = !keep_greater_cursor().empty();
-  TG_CHECK(db_.exec(fmt::format(
+  TG_CHECK(in_stage(db_.exec(fmt::format(
       "DELETE FROM {0} WHERE _tidegate_seq IN (SELECT _tidegate_seq FROM (SELECT _tidegate_seq, "
       "row_number() OVER (PARTITION BY {1} ORDER BY {2}_tidegate_seq DESC) AS place FROM {0}) "
       "WHERE "
       "place > 1)",
-      kStage, names_of(load_.key), by_cursor ? quote(*load_.cursor) + " DESC, " : "")));
+      kStage, names_of(load_.key),
+      by_cursor ? fmt::format("{} {} DESC, ", quote(*load_.cursor), cursor_collation()) : ""))));
   report.deduplicated = db_.changes();
   TG_TRY(report.updated,
          db_.integer(fmt::format("SELECT count(*) FROM {} s JOIN main.{} t ON {}", kStage,
@@ -305,8 +374,7 @@ Status SqliteWriter::commit(const std::optional<NewState>& state) {
     state_.epoch = state->epoch;
     ++state_.sequence;
   }
-  if (merging()) TG_CHECK(db_.exec(fmt::format("DELETE FROM {}", kStage)));
-  waiting_.clear();
+  stage_used_ = merging();
   inserted_ = deleted_ = handed_ = refused_ = 0;
   return {};
 }
@@ -315,7 +383,10 @@ void SqliteWriter::undo() {
   insert_ = Stmt();
   batch_table_.reset();
   db_.rollback();
-  sqlite3_exec(db_.raw(), "DROP TABLE IF EXISTS temp._tidegate_stage", nullptr, nullptr, nullptr);
+  for (const char* table : {kStage, kRejected}) {
+    sqlite3_exec(db_.raw(), fmt::format("DROP TABLE IF EXISTS {}", table).c_str(), nullptr, nullptr,
+                 nullptr);
+  }
 }
 
 Status SqliteWriter::finish() {

@@ -54,7 +54,12 @@ class SqliteWriter final : public Writer {
   Result<CommitReport> merge();
   Status merge_range(std::int64_t begin, std::int64_t end, CommitReport& report);
   Result<std::string> staged_row(std::int64_t seq);
+  std::string cursor_collation() const;
   std::string keep_greater_cursor() const;
+  Status clear_stage();
+  Status move_rejected();
+  Status in_stage(Status status) const;
+  std::string locator(const arrow::RecordBatch& batch, std::int64_t row) const;
   void undo();
 
   Db& db_;
@@ -67,7 +72,7 @@ class SqliteWriter final : public Writer {
   LayoutChange change_;
   std::unique_ptr<BatchTable> batch_table_;  // before insert_, which reads it
   Stmt insert_;
-  std::vector<RejectedRow> waiting_;  // rejected rows of a Merge, until its transaction
+  bool stage_used_ = false;                                             // by what is committed
   std::int64_t inserted_ = 0, deleted_ = 0, handed_ = 0, refused_ = 0;  // since the last commit
 };
 

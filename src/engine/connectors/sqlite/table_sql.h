@@ -1,0 +1,26 @@
+#pragma once
+// CREATE TABLE: as we write it, and whether a table's own says no more than that.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/connectors/sqlite/layout.h"
+
+namespace tidegate::engine::sqlite {
+
+// `"a", "b"`.
+std::string column_list(const std::vector<std::string>& names);
+
+// `"name" TYPE`.
+std::string definition(const TableColumn& column);
+
+// The one form in which we write CREATE TABLE.
+std::string create_sql(const std::string& table, const TableLayout& layout);
+
+// True: `sql` differs from create_sql() in quotes, case, spaces and comments only, or in writing
+// the key beside its column. Constraints, defaults, collations, generated columns and options are
+// more than that: a rebuild would lose them.
+bool says_no_more(std::string_view sql, const std::string& table, const TableLayout& layout);
+
+}  // namespace tidegate::engine::sqlite
