@@ -168,7 +168,7 @@ Status note_missing(const std::string& table, const TableLayout& now, const Load
 
 // Old values in the form that new ones are written in, so that a key meets its row again.
 std::string cast(const TableColumn& from, const TableColumn& to) {
-  const std::string name = quote(from.name);
+  std::string name = quote(from.name);
   if (from.type == to.type && from.declared == to.declared) return name;
   const Kind was = from.type.kind;
   switch (to.type.kind) {
@@ -317,6 +317,22 @@ Result<TableLayout> read_layout(Db& db, const std::string& table) {
          db.integer(fmt::format("SELECT EXISTS (SELECT 1 FROM {})", quote(table))));
   layout.empty = rows == 0;
   return layout;
+}
+
+Status find_unused(Db& db, const std::string& table, const LoadPlan& load, TableLayout& layout) {
+  if (!layout.ours || load.schema_change != SchemaChange::Evolve) return {};
+  for (const auto& field : load.schema->fields()) {
+    const auto column = std::ranges::find_if(
+        layout.columns, [&](const auto& c) { return same_name(c.name, field->name()); });
+    if (column == layout.columns.end() || column->type.kind != Kind::Text) continue;
+    TG_TRY(const ColumnType incoming, column_type(*field));
+    if (incoming.kind == Kind::Text || incoming.kind == Kind::None) continue;
+    TG_TRY(const std::int64_t used,
+           db.integer(fmt::format("SELECT EXISTS (SELECT 1 FROM {} WHERE {} IS NOT NULL)",
+                                  quote(table), quote(column->name))));
+    if (used == 0) column->type = {Kind::None};
+  }
+  return {};
 }
 
 Result<LayoutChange> plan_layout(const std::string& table, const TableLayout& now,

@@ -32,6 +32,10 @@ struct TableLayout {
 
 Result<TableLayout> read_layout(Db& db, const std::string& table);
 
+// Text columns of a table that we made, which the load has another type for and in which no value
+// was ever written, are of Kind::None from here on: they became text for want of any value.
+Status find_unused(Db& db, const std::string& table, const LoadPlan& load, TableLayout& layout);
+
 // A plan that apply() carries out inside a transaction.
 struct LayoutChange {
   std::vector<std::string> sentences;  // what will be done, for the run's record

@@ -194,6 +194,27 @@ TEST_F(SqliteValues, AColumnWithoutAnyValueChangesNothing) {
   }
 }
 
+TEST_F(SqliteValues, AColumnThatIsTextForWantOfValuesTakesTheFirstType) {
+  bench_.spec.mode = SyncMode::IncrementalAppend;
+  bench_.spec.entities["t"].cursor = "id";
+  EXPECT_EQ(load({whole("id"), nothing("v"), nothing("w")}, "[[1, null, null]]").error,
+            std::nullopt);
+  const auto r = load({whole("id"), whole("v"), text("w")}, R"([[2, 5, "a"]])");
+  EXPECT_EQ(r.error, std::nullopt);
+  ASSERT_EQ(r.schema_changes.size(), 1U);
+  EXPECT_NE(r.schema_changes[0].find("was without any value"), std::string::npos);
+  EXPECT_EQ(out("SELECT id, v, typeof(v), w FROM t ORDER BY id"),
+            (Texts{"1|∅|null|∅", "2|5|integer|a"}));
+  // A text column of the user's stays one, and so does one with a value.
+  EXPECT_EQ(load({whole("id"), whole("v"), whole("w")}, "[[3, 6, 7]]").error, std::nullopt);
+  EXPECT_EQ(out("SELECT typeof(w) FROM t WHERE id = 3"), Texts{"text"});
+  bench_.spec.take_over = true;
+  bench_.spec.job = "job-2";
+  out("DROP TABLE t; CREATE TABLE t (id INTEGER, v TEXT)");
+  EXPECT_EQ(load({whole("id"), whole("v")}, "[[1, 5]]").error, std::nullopt);
+  EXPECT_EQ(out("SELECT typeof(v) FROM t"), Texts{"text"});
+}
+
 // Seen here: abc beside "def" with its quotes, and no word about it.
 TEST_F(SqliteValues, JsonInAColumnOfTextIsWrittenAsText) {
   bench_.spec.mode = SyncMode::IncrementalAppend;

@@ -79,7 +79,8 @@ Status begin_write(Db& db, const Context& context) {
 Result<std::vector<std::string>> SqliteWriter::begin(const LoadPlan& load) {
   load_ = load;
   if (merging()) {
-    TG_TRY(const TableLayout now, read_layout(db_, state_.table));
+    TG_TRY(TableLayout now, read_layout(db_, state_.table));
+    TG_CHECK(find_unused(db_, state_.table, load_, now));
     TG_TRY(change_, plan_layout(state_.table, now, load_));
     TG_CHECK(create_stage());
   } else {
@@ -101,7 +102,8 @@ Status SqliteWriter::start_transaction() {
   TG_CHECK(ledger_.lock_fence(claim_, context_.clock));
   TG_CHECK(ledger_.check_owner(claim_, plan_.take_over));
   TG_CHECK(ledger_.own_table(claim_, context_.clock));
-  TG_TRY(const TableLayout now, read_layout(db_, state_.table));
+  TG_TRY(TableLayout now, read_layout(db_, state_.table));
+  TG_CHECK(find_unused(db_, state_.table, load_, now));
   TG_TRY(change_, plan_layout(state_.table, now, load_));
   // The rows go first, so that a rebuild of the table does not carry them along.
   if (load_.kind == LoadKind::Replace && now.exists) {
