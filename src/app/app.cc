@@ -78,7 +78,8 @@ int run(std::span<char*> argv) {
                        .interrupted = &g_interrupted,
                        .catch_interrupts = catch_interrupts,
                        .password_in_argv = scrub_passwords(argv),
-                       .program = own_path()};
+                       .program = own_path(),
+                       .connection_faults = connection_faults};
   context.configured_data = [&context]() -> std::optional<std::string> {
     const auto config = read_config(context, cli::Args());
     if (!config || config->settings.at("data").origin != Origin::File) return std::nullopt;

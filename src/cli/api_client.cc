@@ -17,6 +17,8 @@ Code code_of(int status) {
   return status >= 500 ? Code::Unavailable : status >= 400 ? Code::Invalid : Code::Internal;
 }
 
+}  // namespace
+
 bool looks_like_id(std::string_view ref) {
   if (ref.size() != 36) return false;
   for (std::size_t i = 0; i < ref.size(); ++i) {
@@ -25,8 +27,6 @@ bool looks_like_id(std::string_view ref) {
   }
   return true;
 }
-
-}  // namespace
 
 std::string text_at(const boost::json::value& row, std::string_view path) {
   const auto* s = at_path(row, path).if_string();
@@ -59,22 +59,21 @@ httpclient::Request ApiClient::request(const Call& call) const {
   if (!call.if_match.empty())
     r.headers.emplace_back("If-Match", fmt::format("\"{}\"", call.if_match));
   r.ca_file = target_.ca_file;
-  r.timeout = Millis(150'000);  // the server bounds check and discover by 120 s
+  r.timeout = call.timeout;
   r.cancelled = context_->interrupted;
   return r;
 }
 
-Error ApiClient::unreachable(const Error& cause) const {
+Error ApiClient::unreachable(const Error& cause, const httpclient::Request& request) const {
   if (cause.code != Code::Unavailable) return cause;
-  std::string fix =
-      "Is it running? Start it with `tidegate serve`, or name another address with --server";
-  if (target_.url_from.ends_with("server.json")) {
-    fix = fmt::format(
-        "The address is from {}; that server may have ended. Start it with `tidegate serve`",
-        target_.url_from);
-  }
+  const bool silent = cause.reason == "timeout";
+  const bool changes = request.method != "GET" && request.method != "HEAD";
   return {Code::Unavailable,
-          fmt::format("{} (address from {}). {}", cause.message, target_.url_from, fix),
+          fmt::format("{} (address from {}). {}{}", cause.message, target_.url_from,
+                      silent && changes
+                          ? "The request may still be carried out: look before you repeat it. "
+                          : "",
+                      remedy_for_no_answer(context_->io, target_, silent)),
           cause.reason,
           {}};
 }
@@ -111,7 +110,7 @@ Error ApiClient::server_error(const httpclient::Response& answer) const {
 
 Result<httpclient::Response> ApiClient::send(const httpclient::Request& r) {
   auto answer = context_->transport->send(r);
-  if (!answer) return fail(unreachable(answer.error()));
+  if (!answer) return fail(unreachable(answer.error(), r));
   if (answer->status / 100 != 2) return fail(server_error(*answer));
   return std::move(*answer);
 }
@@ -166,7 +165,8 @@ Result<boost::json::object> ApiClient::find(const std::string& path, std::string
   const std::vector<std::string_view> views(names.begin(), names.end());
   const std::string_view near = json::nearest(ref, views);
   return fail(Code::NotFound,
-              fmt::format("there is no {} \"{}\" in workspace {}{}", what, ref, target_.workspace,
+              fmt::format("there is no {} \"{}\"{}{}", what, ref,
+                          path.starts_with("/api/") ? "" : " in workspace " + target_.workspace,
                           near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near)),
               fmt::format("{}_not_found", what));
 }
@@ -179,6 +179,7 @@ Status ApiClient::events(const std::string& path, const std::string& last_id,
   r.headers.emplace_back("Accept", "text/event-stream");
   if (!last_id.empty()) r.headers.emplace_back("Last-Event-ID", last_id);
   r.timeout = Millis(0);
+  r.idle_timeout = kStreamSilence;
   r.on_data = [&](std::string_view bytes) { return parser.feed(bytes, on_event); };
   TG_TRY(const httpclient::Response answer, send(r));
   return {};

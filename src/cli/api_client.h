@@ -15,12 +15,17 @@
 
 namespace tidegate::cli {
 
+// How long the server may take to answer; for what asks a source or destination: it bounds that by
+// 120 s itself; and how long a followed stream may be silent: it sends something every 15 s.
+inline constexpr Millis kAnswerTime{30'000}, kConnectorTime{150'000}, kStreamSilence{60'000};
+
 struct Call {
   std::string method = "GET";
   std::string path;  // from `/api/…`, or below the workspace when it starts with anything else
   std::vector<std::pair<std::string, std::string>> query;
   boost::json::value body;  // null: none
   std::string if_match;     // a revision
+  Millis timeout = kAnswerTime;
 };
 
 // Not thread-safe.
@@ -28,6 +33,7 @@ class ApiClient {
  public:
   // REQUIRES: context outlives this.
   static Result<ApiClient> connect(Context& context, const Args& args);
+  ApiClient(Context& context, Target target) : context_(&context), target_(std::move(target)) {}
 
   // `data` of a success (null when there is none). A failure carries the server's code, message and
   // details; Unavailable when it cannot be reached, naming the address and what to do.
@@ -54,10 +60,9 @@ class ApiClient {
   void set_workspace(std::string name) { target_.workspace = std::move(name); }
 
  private:
-  ApiClient(Context& context, Target target) : context_(&context), target_(std::move(target)) {}
   httpclient::Request request(const Call& call) const;
   Result<httpclient::Response> send(const httpclient::Request& request);
-  Error unreachable(const Error& cause) const;
+  Error unreachable(const Error& cause, const httpclient::Request& request) const;
   Error server_error(const httpclient::Response& answer) const;
 
   Context* context_;
@@ -77,6 +82,9 @@ class EventParser {
   bool has_data_ = false;
   bool after_cr_ = false;
 };
+
+// Whether it has the form of the ids that a server makes.
+bool looks_like_id(std::string_view ref);
 
 // Text of a string member, "" when it is absent or no text.
 std::string text_at(const boost::json::value& row, std::string_view path);

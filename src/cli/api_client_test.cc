@@ -1,5 +1,7 @@
 #include "cli/api_client.h"
 
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -8,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/process.h"
 #include "cli/fake_server.h"
 
 namespace tidegate::cli {
@@ -168,6 +171,44 @@ TEST_F(Locate, FailuresOfTheServerBecomeErrors) {
   const auto foreign = api->call({.path = "/api/workspaces", .body = nullptr});
   ASSERT_FALSE(foreign);
   EXPECT_NE(foreign.error().message.find("is that address a Tidegate server"), std::string::npos);
+}
+
+// Seen here: a stopped server was waited for without a word; another one on its folder was not
+// spoken of.
+TEST_F(Locate, NoAnswerNamesTheAddressAndWhatToDo) {
+  const std::string file = ".local/share/tidegate/server.json";
+  const auto named = [&](const ProcessIdentity& process, std::string_view url) {
+    write(file, fmt::format(R"({{"url":"{}","process":"{}"}})", url, process.encode()));
+  };
+  ProcessIdentity process = this_process();
+  named(process, "http://127.0.0.1:9001");
+  std::string reason = "timeout";
+  server_.on("GET", "/api/workspaces", [&](const httpclient::Request& r) {
+    return fail(Code::Unavailable, "no answer from " + r.url, reason);
+  });
+  server_.on("POST", "/api/workspaces", [&](const httpclient::Request& r) {
+    return fail(Code::Unavailable, "no answer from " + r.url, reason);
+  });
+  const auto said = [&](const char* method = "GET") {
+    auto api = ApiClient::connect(context_, args_);
+    named(process, process.pid == 0 ? "http://127.0.0.1:9002" : "http://127.0.0.1:9001");
+    const auto answer = api->call({.method = method, .path = "/api/workspaces", .body = nullptr});
+    return answer.error().message;
+  };
+  EXPECT_THAT(said(), testing::AllOf(testing::HasSubstr("http://127.0.0.1:9001/api/workspaces"),
+                                     testing::HasSubstr(file), testing::HasSubstr("is silent"),
+                                     testing::HasSubstr("tidegate serve"),
+                                     testing::Not(testing::HasSubstr("before you repeat it"))));
+  EXPECT_THAT(said("POST"), testing::HasSubstr("before you repeat it"));
+  EXPECT_EQ(server_.requests.back().timeout, kAnswerTime);
+  reason = "unreachable";
+  EXPECT_THAT(said(), testing::HasSubstr("does not listen there"));
+  process.start_ticks += 1;
+  EXPECT_THAT(said(), testing::HasSubstr("does not run any more"));
+  process.pid = 0;
+  EXPECT_THAT(said(), testing::HasSubstr("http://127.0.0.1:9002, is named there now"));
+  args_.set("server", {"http://127.0.0.1:9001"});
+  EXPECT_THAT(said(), testing::HasSubstr("--server"));
 }
 
 TEST_F(Locate, ListsFollowTheCursor) {

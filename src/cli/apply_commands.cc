@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/api_client.h"
 #include "cli/apply_plan.h"
 #include "cli/commands.h"
@@ -80,9 +82,33 @@ Status execute_all(ApiClient& api, const ApplyPlan& plan, const Existing& existi
   }
   if (!failed) return {};
   failed->message = fmt::format(
-      "{} of {} changes were made; running the command again makes what is left of them", done,
-      plan.changes.size());
+      "{} of {} changes were made; mend what is named here, and the same command makes what is "
+      "left",
+      done, plan.changes.size());
   return fail(std::move(*failed));
+}
+
+// What the server would refuse of the connections, by its own rules, before the first change is
+// made. Paths are left to the server: it alone knows its folders.
+Status check_connections(ApiClient& api, const ApplyPlan& plan) {
+  const auto& faults_of = api.context().connection_faults;
+  const auto writes_connection = [](const Change& c) {
+    return c.kind != ChangeKind::Delete && c.section != Section::Job;
+  };
+  if (!faults_of || std::ranges::none_of(plan.changes, writes_connection)) return {};
+  TG_TRY(const value connectors, api.call({.path = "/api/connectors", .body = nullptr}));
+  std::vector<FieldError> faults;
+  for (const Change& c : plan.changes) {
+    if (!writes_connection(c)) continue;
+    const auto word = kSectionNames[static_cast<std::size_t>(c.section)];
+    for (FieldError& f : faults_of(connectors, c.section == Section::Source, c.body)) {
+      f.field = fmt::format("{}s[\"{}\"].{}", word, c.name, f.field);
+      faults.push_back(std::move(f));
+    }
+  }
+  if (faults.empty()) return {};
+  return fail(Error{Code::Invalid, "the file is not valid; nothing was changed", "invalid_file",
+                    std::move(faults)});
 }
 
 Result<int> apply(Context& context, const Args& args) {
@@ -96,13 +122,15 @@ Result<int> apply(Context& context, const Args& args) {
   const ApplyPlan plan =
       plan_apply(declared, existing, args.has("prune"), args.has("send-secrets"));
   context.io.out(format_plan(plan));
+  TG_CHECK(check_connections(api, plan));
   if (args.has("dry-run")) {
     context.io.out("nothing was changed (--dry-run)\n");
     return 0;
   }
   TG_CHECK(execute_all(api, plan, existing));
   if (!plan.changes.empty())
-    context.io.out(fmt::format("applied {} changes\n", plan.changes.size()));
+    context.io.out(fmt::format("applied {} change{}\n", plan.changes.size(),
+                               plan.changes.size() == 1 ? "" : "s"));
   return 0;
 }
 
@@ -123,7 +151,7 @@ std::vector<Command> apply_commands() {
            {{"-f,--file", "YAML with sources, destinations and jobs; - is stdin; ${ENV} is allowed",
              Arity::One, true, "FILE"},
             {"--dry-run", "Print the plan and change nothing", Arity::Flag},
-            {"--prune", "Delete what the file does not name", Arity::Flag},
+            {"--prune", "Delete what neither the file nor a job of it names", Arity::Flag},
             {"--send-secrets", "Send secrets again, which cannot be compared", Arity::Flag}},
            false),
        apply},

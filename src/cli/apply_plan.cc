@@ -208,6 +208,41 @@ Result<Declared> read_declared(const value& document, const Existing& existing) 
   return FileReader(existing).read(document);
 }
 
+namespace {
+
+// What declared jobs refer to cannot be deleted, whether the file names it or not.
+const std::string* user_of(const Declared& declared, Section section, const std::string& name) {
+  if (section == Section::Job) return nullptr;
+  const auto word = kSectionNames[static_cast<std::size_t>(section)];
+  for (const auto& [job, fields] : declared.items[static_cast<std::size_t>(Section::Job)]) {
+    if (text_at(fields, word) == name) return &job;
+  }
+  return nullptr;
+}
+
+void plan_prune(const Declared& declared, const Existing& existing, ApplyPlan& plan) {
+  // Jobs first: a connection in use cannot be deleted.
+  for (std::size_t s = 3; s-- > 0;) {
+    const auto section = static_cast<Section>(s);
+    for (const value& item : existing.items[s]) {
+      const std::string name = text_at(item, "name");
+      if (declared.items[s].contains(name)) continue;
+      if (const std::string* job = user_of(declared, section, name)) {
+        plan.notes.push_back(fmt::format("{} \"{}\" is not pruned: job \"{}\" of the file uses it",
+                                         kSectionNames[s], name, *job));
+        continue;
+      }
+      plan.changes.push_back({.kind = ChangeKind::Delete,
+                              .section = section,
+                              .name = name,
+                              .id = text_at(item, "id"),
+                              .revision = cell_text(at_path(item, "revision"))});
+    }
+  }
+}
+
+}  // namespace
+
 ApplyPlan plan_apply(const Declared& declared, const Existing& existing, bool prune,
                      bool send_secrets) {
   ApplyPlan plan;
@@ -242,18 +277,7 @@ ApplyPlan plan_apply(const Declared& declared, const Existing& existing, bool pr
       plan.changes.push_back(std::move(change));
     }
   }
-  // Jobs first: a connection in use cannot be deleted.
-  for (std::size_t s = 3; prune && s-- > 0;) {
-    for (const value& item : existing.items[s]) {
-      const std::string name = text_at(item, "name");
-      if (declared.items[s].contains(name)) continue;
-      plan.changes.push_back({.kind = ChangeKind::Delete,
-                              .section = static_cast<Section>(s),
-                              .name = name,
-                              .id = text_at(item, "id"),
-                              .revision = cell_text(at_path(item, "revision"))});
-    }
-  }
+  if (prune) plan_prune(declared, existing, plan);
   return plan;
 }
 

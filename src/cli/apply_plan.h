@@ -44,8 +44,8 @@ struct ApplyPlan {
   std::size_t unchanged = 0;
 };
 // What makes the server equal to the file: a field that the file leaves out has its default. With
-// `prune`, what the file does not name is deleted. Secrets answer as *** and are taken as equal,
-// unless `send_secrets`, which updates every connection that has one.
+// `prune`, what the file does not name is deleted, but for what its jobs use. Secrets answer as ***
+// and are taken as equal, unless `send_secrets`, which updates every connection that has one.
 ApplyPlan plan_apply(const Declared& declared, const Existing& existing, bool prune,
                      bool send_secrets);
 

@@ -129,6 +129,19 @@ TEST(ApplyPlan, PruneDeletesJobsBeforeWhatTheyUse) {
             (std::vector<std::string>{"-job nightly", "-destination db", "-source files"}));
 }
 
+// Seen here: what the file's own job uses was planned away; the server refused it for ever.
+TEST(ApplyPlan, PruneKeepsWhatAJobOfTheFileUses) {
+  Existing existing = applied();
+  existing.items[0].push_back(boost::json::object{{"id", "s2"}, {"name", "unused"}});
+  const ApplyPlan plan = plan_of(
+      "jobs: {hourly: {source: files, destination: db, schedule: {every: 1h}}}", existing, true);
+  EXPECT_EQ(words(plan),
+            (std::vector<std::string>{"+job hourly", "-job nightly", "-source unused"}));
+  EXPECT_EQ(plan.notes, (std::vector<std::string>{
+                            "destination \"db\" is not pruned: job \"hourly\" of the file uses it",
+                            "source \"files\" is not pruned: job \"hourly\" of the file uses it"}));
+}
+
 TEST(ApplyPlan, WrongFilesNameEveryWrongField) {
   const auto declared = read_declared(yaml(R"(
 source: {}

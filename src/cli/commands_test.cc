@@ -8,6 +8,7 @@
 #include <boost/json/parse.hpp>
 #include <fstream>
 
+#include "cli/api_client.h"
 #include "cli/fake_server.h"
 
 namespace tidegate::cli {
@@ -56,10 +57,10 @@ class Commands : public testing::Test {
   std::string out_, err_;
 };
 
-// `--scope "$TEAM"` with TEAM unset made a token for all workspaces.
+// `--workspaces "$TEAM"` with TEAM unset made a token for all workspaces.
 TEST_F(Commands, AnEmptyScopeIsNotEveryWorkspace) {
-  EXPECT_EQ(run({"token", "create", "ci", "--role", "admin", "--scope", ""}), 2);
-  EXPECT_NE(err_.find("--scope is empty"), std::string::npos) << err_;
+  EXPECT_EQ(run({"token", "create", "ci", "--role", "admin", "--workspaces", ""}), 2);
+  EXPECT_NE(err_.find("--workspaces is empty"), std::string::npos) << err_;
 }
 
 TEST_F(Commands, ListsAsTableJsonOrYaml) {
@@ -185,8 +186,114 @@ TEST_F(Commands, ApplyPrintsThePlanThenChanges) {
       << out_;
   EXPECT_EQ(run({"apply", "-f", path}), 0) << err_;
   EXPECT_EQ(server_.writes(), std::vector<std::string>{"POST " + kWs + "/destinations"});
+  EXPECT_TRUE(out_.ends_with("applied 1 change\n")) << out_;
   ::unlink(path.c_str());
   EXPECT_EQ(run({"apply", "-f", path}), 2) << "a missing file";
+}
+
+// Seen here: what the server refuses was found after the first changes were made.
+TEST_F(Commands, ApplyFindsInvalidConnectionsBeforeTheFirstChange) {
+  const std::string path = testing::TempDir() + "/faults" + std::to_string(::getpid()) + ".yaml";
+  std::ofstream(path) << "sources:\n  a: {type: file, config: {}}\n  b: {type: file, config: {}}\n"
+                         "destinations:\n  c: {type: sqlite, config: {}}\n";
+  server_.list("/api/connectors", R"([{"name":"file"}])");
+  context_.connection_faults = [](const auto& connectors, bool source, const auto& connection) {
+    EXPECT_EQ(connectors, boost::json::parse(R"([{"name":"file"}])"));
+    EXPECT_EQ(text_at(connection, "type"), source ? "file" : "sqlite");
+    return std::vector<FieldError>{{"config.path", "is missing", {}}};
+  };
+  EXPECT_EQ(run({"apply", "-f", path}), 2);
+  EXPECT_EQ(server_.writes(), std::vector<std::string>{});
+  for (const char* part : {R"(sources["a"].config.path: is missing)", R"(sources["b"].config.path)",
+                           R"(destinations["c"].config.path)", "nothing was changed"}) {
+    EXPECT_NE(err_.find(part), std::string::npos) << part << "\n" << err_;
+  }
+  EXPECT_EQ(run({"apply", "-f", path, "--dry-run"}), 2);
+}
+
+// Seen here: errors told users to reset the job, and no command did.
+TEST_F(Commands, WhatTheApiCanDoTheCommandsCan) {
+  const std::string job = kWs + "/sync-jobs/j1";
+  server_.on("POST", job + "/reset", 200, R"({"data":{"id":"j1","name":"nightly"}})");
+  EXPECT_EQ(run({"jobs", "reset", "nightly"}), 0) << err_;
+  server_.list(
+      job + "/slots",
+      R"([{"first":"T1","last":"T2","count":3,"outcome":"missed","runId":null,"why":"W"}])");
+  EXPECT_EQ(run({"jobs", "slots", "nightly", "--since", "T0", "-n", "5"}), 0) << err_;
+  EXPECT_NE(out_.find("T1     T2    3      missed   -    W"), std::string::npos) << out_;
+  EXPECT_TRUE(server_.requests.back().url.ends_with("?since=T0&limit=5"));
+  server_.list(job + "/next", R"([{"at":"T3","local":"T4"}])");
+  EXPECT_EQ(run({"jobs", "next", "nightly", "-n", "1"}), 0) << err_;
+  EXPECT_NE(out_.find("T3  T4"), std::string::npos) << out_;
+  EXPECT_TRUE(server_.requests.back().url.ends_with("/next?count=1"));
+  server_.list(kWs + "/runs", R"([{"id":"r1","jobId":"j1","state":"succeeded"}])");
+  EXPECT_EQ(run({"jobs", "history", "nightly"}), 0) << err_;
+  EXPECT_NE(out_.find("r1   nightly  succeeded"), std::string::npos) << out_;
+  server_.list("/api/workers", R"([{"id":"w1","host":"h","running":1,"capacity":4}])");
+  EXPECT_EQ(run({"workers", "list"}), 0) << err_;
+  EXPECT_NE(out_.find("1 of 4"), std::string::npos) << out_;
+}
+
+TEST_F(Commands, Workspaces) {
+  const std::string all = "/api/workspaces";
+  server_.list(all, R"([{"id":"w1","name":"team"}])");
+  EXPECT_EQ(run({"workspaces", "list"}), 0) << err_;
+  EXPECT_NE(out_.find("team"), std::string::npos) << out_;
+  server_.on("POST", all, 201, R"({"data":{"id":"w2","name":"new"}})");
+  EXPECT_EQ(run({"workspaces", "create", "new"}), 0) << err_;
+  EXPECT_EQ(server_.requests.back().body, R"({"name":"new"})");
+  server_.on("GET", all + "/w1", 200, R"({"data":{"id":"w1","name":"team"}})");
+  server_.on("DELETE", all + "/w1", 200, R"({"data":{"id":"w1"}})");
+  EXPECT_EQ(run({"workspaces", "delete", "team"}), 0) << err_;
+  EXPECT_EQ(server_.writes().back(), "DELETE /api/workspaces/w1");
+  EXPECT_EQ(run({"workspaces", "delete", "taem"}), 2);
+  EXPECT_NE(err_.find("there is no workspace \"taem\"; did you mean \"team\"?"), std::string::npos)
+      << err_;
+}
+
+// Seen here: tables showed ids of jobs, connections and workspaces, and "-" for all workspaces.
+TEST_F(Commands, TablesShowNamesAndJsonIds) {
+  server_.list(kWs + "/runs", R"([{"id":"r1","jobId":"j1"},{"id":"r2","jobId":"gone"}])");
+  EXPECT_EQ(run({"runs", "list"}), 0) << err_;
+  EXPECT_NE(out_.find("r1   nightly"), std::string::npos) << out_;
+  EXPECT_NE(out_.find("r2   gone"), std::string::npos) << out_;
+  EXPECT_EQ(run({"runs", "list", "-o", "json"}), 0) << err_;
+  EXPECT_NE(out_.find(R"("jobId": "j1")"), std::string::npos) << out_;
+  server_.on("GET", kWs + "/sync-jobs/j1", 200,
+             R"({"data":{"id":"j1","name":"nightly","dataSourceId":"s1"}})");
+  EXPECT_EQ(run({"jobs", "get", "nightly"}), 0) << err_;
+  EXPECT_NE(out_.find("SOURCE           files"), std::string::npos) << out_;
+  server_.on("GET", "/api/workspaces/w1", 200, R"({"data":{"id":"w1","name":"team"}})");
+  server_.list("/api/tokens", R"([{"id":"t1","name":"ci","workspaces":["w1"]},
+                                  {"id":"t2","name":"root","workspaces":[]}])");
+  EXPECT_EQ(run({"token", "list"}), 0) << err_;
+  EXPECT_NE(out_.find("ci    -     team"), std::string::npos) << out_;
+  EXPECT_NE(out_.find("root  -     all"), std::string::npos) << out_;
+}
+
+// Seen here: "dataSourceId: is missing" to somebody who types --source.
+TEST_F(Commands, ErrorsOfJobsNameTheOptions) {
+  server_.on("POST", kWs + "/sync-jobs", 422,
+             R"({"error":"wrong","code":"invalid","details":[{"field":"dataSourceId",
+                 "message":"is missing"},{"field":"timeout","message":"is bad"}]})");
+  EXPECT_EQ(run({"jobs", "create", "--name", "n"}), 2);
+  EXPECT_NE(err_.find("dataSourceId (--source): is missing"), std::string::npos) << err_;
+  EXPECT_NE(err_.find("timeout: is bad"), std::string::npos) << err_;
+}
+
+// Seen here: the message named login.json.token, which does not exist.
+TEST_F(Commands, LoginNamesTheFileThatItWasGiven) {
+  const std::string path = testing::TempDir() + "/login" + std::to_string(::getpid());
+  std::ofstream(path) << "some-token\n";
+  server_.on("GET", "/api/workspaces", 401, R"({"error":"no such token","code":"unauthorized"})");
+  EXPECT_EQ(run({"login", "http://s", "--token-file", path}), 2);
+  EXPECT_NE(err_.find("The token is from " + path), std::string::npos) << err_;
+  server_.on("GET", "/api/workspaces", [](const httpclient::Request&) {
+    return fail(Code::Unavailable, "cannot reach http://s");
+  });
+  EXPECT_EQ(run({"login", "http://s", "--token-file", path}), 1);
+  EXPECT_EQ(err_.find("--server"), std::string::npos) << err_;
+  ::unlink(path.c_str());
 }
 
 TEST_F(Commands, LogsFollowUntilTheEnd) {

@@ -81,7 +81,8 @@ Result<value> ask(const Kind& kind, ApiClient& api, const Args& args, const char
   TG_TRY(const object found, api.find(kind.path, kind.one, args.get_or("NAME", "")));
   return api.call({.method = "POST",
                    .path = fmt::format("{}/{}/{}", kind.path, text_at(found, "id"), verb),
-                   .body = object()});
+                   .body = object(),
+                   .timeout = kConnectorTime});
 }
 
 Result<int> check(const Kind& kind, Context& context, const Args& args) {

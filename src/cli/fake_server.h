@@ -13,7 +13,7 @@ namespace tidegate::cli {
 
 class FakeServer final : public httpclient::Transport {
  public:
-  using Handler = std::function<httpclient::Response(const httpclient::Request&)>;
+  using Handler = std::function<Result<httpclient::Response>(const httpclient::Request&)>;
 
   // `path` is the URL without scheme, host and query.
   void on(const std::string& method, const std::string& path, Handler handler) {
@@ -37,7 +37,7 @@ class FakeServer final : public httpclient::Transport {
       return httpclient::Response{
           404, {}, R"({"success":false,"error":"no such thing","code":"not_found"})"};
     }
-    httpclient::Response answer = it->second(request);
+    TG_TRY(httpclient::Response answer, it->second(request));
     if (request.on_data && answer.status == 200) {
       request.on_data(answer.body);
       answer.body.clear();

@@ -60,7 +60,8 @@ Result<boost::json::object> wait_for_run(ApiClient& api, const std::string& run_
   ProgressView view(api.context().io);
   const auto start = std::chrono::steady_clock::now();
   while (true) {
-    auto run = api.call({.path = "/runs/" + run_id, .body = nullptr});
+    // A server that is busy for a while is worth waiting for: so is the run.
+    auto run = api.call({.path = "/runs/" + run_id, .body = nullptr, .timeout = kConnectorTime});
     const bool interrupted = api.context().interrupted && api.context().interrupted->load();
     if (interrupted || (!run && run.error().code == Code::Cancelled)) {
       return fail(

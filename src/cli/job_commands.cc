@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/api_client.h"
 #include "cli/commands.h"
 #include "cli/follow.h"
 #include "cli/job_fields.h"
+#include "cli/names.h"
 #include "cli/output.h"
 
 namespace tidegate::cli {
@@ -39,8 +42,6 @@ const std::vector<Column>& job_columns() {
                                               {"STATUS", "status"},
                                               {"SCHEDULE", "", schedule_text},
                                               {"MODE", "syncMode"},
-                                              {"SOURCE", "dataSourceId"},
-                                              {"DESTINATION", "destinationDatabaseId"},
                                               {"ENTITIES", "entityFilter"},
                                               {"NEXT RUN", "nextRunAt"},
                                               {"LAST RUN", "lastRunAt"},
@@ -80,6 +81,17 @@ const std::vector<Column>& status_columns() {
   return columns;
 }
 
+// One job, with the names of what it copies from and to.
+int print_job(ApiClient& api, const Args& args, const value& job) {
+  const Names sources = names_for(api, args, "/data-sources", job, "dataSourceId");
+  const Names destinations = names_for(api, args, "/destinations", job, "destinationDatabaseId");
+  std::vector<Column> columns = job_columns();
+  columns.insert(std::ranges::find(columns, "ENTITIES", &Column::title),
+                 {name_column("SOURCE", "dataSourceId", sources),
+                  name_column("DESTINATION", "destinationDatabaseId", destinations)});
+  return print(api.context().io, args, job, columns);
+}
+
 const Option kJob = {"JOB", "Name or id of the job", Arity::One, true};
 
 Result<int> list(Context& context, const Args& args) {
@@ -91,19 +103,20 @@ Result<int> list(Context& context, const Args& args) {
 Result<int> get(Context& context, const Args& args) {
   TG_TRY(ApiClient api, ApiClient::connect(context, args));
   TG_TRY(const object job, api.find(kJobs, "job", args.get_or("JOB", "")));
-  return print(context.io, args, job, job_columns());
+  return print_job(api, args, job);
 }
 
 Result<int> create(Context& context, const Args& args) {
   TG_TRY(ApiClient api, ApiClient::connect(context, args));
   TG_TRY(object body, job_from_options(api, args, {}));
-  TG_TRY(const value job, api.call({.method = "POST", .path = kJobs, .body = std::move(body)}));
+  TG_TRY(const value job,
+         in_words_of_options(api.call({.method = "POST", .path = kJobs, .body = std::move(body)})));
   for (const auto& warning : at_path(job, "warnings").is_array()
                                  ? at_path(job, "warnings").get_array()
                                  : boost::json::array()) {
     context.io.err("warning: " + cell_text(warning) + "\n");
   }
-  return print(context.io, args, job, job_columns());
+  return print_job(api, args, job);
 }
 
 Result<int> edit(Context& context, const Args& args) {
@@ -113,8 +126,9 @@ Result<int> edit(Context& context, const Args& args) {
   const std::string revision = cell_text(at_path(job, "revision"));
   TG_TRY(object body, job_from_options(api, args, std::move(job)));
   TG_TRY(const value changed,
-         api.call({.method = "PUT", .path = path, .body = std::move(body), .if_match = revision}));
-  return print(context.io, args, changed, job_columns());
+         in_words_of_options(api.call(
+             {.method = "PUT", .path = path, .body = std::move(body), .if_match = revision})));
+  return print_job(api, args, changed);
 }
 
 Result<int> run(Context& context, const Args& args) {
@@ -141,14 +155,14 @@ Result<int> run(Context& context, const Args& args) {
   return exit_code_of(ended);
 }
 
-// pause, resume: POST …/VERB.
+// pause, resume, reset: POST …/VERB.
 Result<int> verb(Context& context, const Args& args, const std::string& name, object body) {
   TG_TRY(ApiClient api, ApiClient::connect(context, args));
   TG_TRY(const object job, api.find(kJobs, "job", args.get_or("JOB", "")));
   TG_TRY(const value changed, api.call({.method = "POST",
                                         .path = kJobs + ("/" + text_at(job, "id") + "/" + name),
                                         .body = std::move(body)}));
-  return print(context.io, args, changed, job_columns());
+  return print_job(api, args, changed);
 }
 Result<int> pause(Context& context, const Args& args) {
   object body;
@@ -157,6 +171,8 @@ Result<int> pause(Context& context, const Args& args) {
   return verb(context, args, "pause", std::move(body));
 }
 Result<int> resume(Context& context, const Args& args) { return verb(context, args, "resume", {}); }
+
+Result<int> reset(Context& context, const Args& args) { return verb(context, args, "reset", {}); }
 
 Result<int> remove(Context& context, const Args& args) {
   TG_TRY(ApiClient api, ApiClient::connect(context, args));
@@ -174,6 +190,36 @@ Result<int> status(Context& context, const Args& args) {
   TG_TRY(const value s,
          api.call({.path = kJobs + ("/" + text_at(job, "id") + "/status"), .body = nullptr}));
   return print(context.io, args, s, status_columns());
+}
+
+Result<int> slots(Context& context, const Args& args) {
+  TG_TRY(ApiClient api, ApiClient::connect(context, args));
+  TG_TRY(const auto limit, args.integer("limit", 1, 100'000));
+  TG_TRY(const object job, api.find(kJobs, "job", args.get_or("JOB", "")));
+  std::vector<std::pair<std::string, std::string>> query;
+  for (const char* name : {"since", "until"}) {
+    if (const auto time = args.get(name)) query.emplace_back(name, *time);
+  }
+  TG_TRY(const boost::json::array all,
+         api.list(kJobs + ("/" + text_at(job, "id") + "/slots"), query,
+                  static_cast<std::size_t>(limit.value_or(20))));
+  return print(context.io, args, all,
+               {{"FIRST", "first"},
+                {"LAST", "last"},
+                {"COUNT", "count"},
+                {"OUTCOME", "outcome"},
+                {"RUN", "runId"},
+                {"WHY", "why"}});
+}
+
+Result<int> next(Context& context, const Args& args) {
+  TG_TRY(ApiClient api, ApiClient::connect(context, args));
+  TG_TRY(const auto count, args.integer("count", 1, 1000));
+  TG_TRY(const object job, api.find(kJobs, "job", args.get_or("JOB", "")));
+  TG_TRY(const value all, api.call({.path = kJobs + ("/" + text_at(job, "id") + "/next"),
+                                    .query = {{"count", std::to_string(count.value_or(10))}},
+                                    .body = nullptr}));
+  return print(context.io, args, all, {{"AT", "at"}, {"LOCAL", "local"}});
 }
 
 Result<int> logs(Context& context, const Args& args) {
@@ -213,10 +259,20 @@ std::vector<Command> job_commands() {
             {"--until", "Resume by itself at this RFC 3339 time", Arity::One, false, "TIME"}}),
        pause},
       {"jobs resume", "End a pause", with_common({kJob}), resume},
+      {"jobs reset", "Forget the sync state: the next run reads every entity from its beginning",
+       with_common({kJob}), reset},
       {"jobs delete", "Delete a job; a running run is cancelled, its history stays",
        with_common({kJob}, false), remove},
       {"jobs status", "Show health, the current run and why a job waits", with_common({kJob}),
        status},
+      {"jobs slots", "List a job's scheduled times and what became of each, newest first",
+       with_common({kJob,
+                    {"--since", "At or after this RFC 3339 time", Arity::One, false, "TIME"},
+                    {"--until", "Before this RFC 3339 time", Arity::One, false, "TIME"},
+                    {"-n,--limit", "At most so many lines (default: 20)", Arity::One, false, "N"}}),
+       slots},
+      {"jobs next", "List a job's next scheduled times",
+       with_common({kJob, {"-n,--count", "How many (default: 10)", Arity::One, false, "N"}}), next},
       {"jobs logs", "Print the log of the newest run",
        with_common({kJob, {"-f,--follow", "Go on until the run has ended", Arity::Flag}}, false),
        logs},

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "cli/output.h"
@@ -210,6 +211,28 @@ Result<object> job_from_options(ApiClient& api, const Args& args, object base) {
   TG_CHECK(
       resolve(api, job, "destination", "destinationDatabaseId", "/destinations", "destination"));
   return job;
+}
+
+Result<value> in_words_of_options(Result<value> answer) {
+  constexpr std::pair<std::string_view, std::string_view> kOptions[] = {
+      {"name", "--name"},
+      {"dataSourceId", "--source"},
+      {"destinationDatabaseId", "--destination"},
+      {"schedule.cron", "--cron"},
+      {"schedule.timezone", "--timezone"},
+      {"schedule.every", "--every"},
+      {"schedule.at", "--at"},
+      {"schedule", "--cron, --every or --at"},
+      {"syncMode", "--mode"},
+      {"entityFilter", "--entity"}};
+  if (answer) return answer;
+  Error error = std::move(answer).error();
+  for (FieldError& d : error.details) {
+    const auto* option =
+        std::ranges::find(kOptions, d.field, &std::pair<std::string_view, std::string_view>::first);
+    if (option != std::end(kOptions)) d.field += fmt::format(" ({})", option->second);
+  }
+  return fail(std::move(error));
 }
 
 std::string rows_written(const value& run) {

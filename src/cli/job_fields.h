@@ -14,6 +14,9 @@ std::vector<Option> job_options();
 Result<boost::json::object> job_from_options(ApiClient& api, const Args& args,
                                              boost::json::object base);
 
+// The answer; in an error the fields that an option sets are followed by that option.
+Result<boost::json::value> in_words_of_options(Result<boost::json::value> answer);
+
 // "1,234": rows written by all entities of a run.
 std::string rows_written(const boost::json::value& run);
 

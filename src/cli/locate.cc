@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/json.h"
+#include "base/process.h"
 #include "base/text.h"
 
 namespace tidegate::cli {
@@ -18,7 +19,7 @@ std::string folder(const Io& io, const char* variable, const char* below_home) {
 
 // Members of a small JSON file; an unreadable or foreign one is as good as none.
 struct Known {
-  std::string path, url, token;
+  std::string path, url, token, process;
 };
 std::optional<Known> known_from(const Io& io, const std::string& path) {
   const auto text = read_file(io, path, 1 << 16);
@@ -26,11 +27,10 @@ std::optional<Known> known_from(const Io& io, const std::string& path) {
   const auto v = json::parse(*text);
   if (!v || !v->is_object()) return std::nullopt;
   Known known{.path = path};
-  if (const auto* url = v->get_object().if_contains("url"); url && url->is_string()) {
-    known.url = std::string_view(url->get_string());
-  }
-  if (const auto* token = v->get_object().if_contains("token"); token && token->is_string()) {
-    known.token = std::string_view(token->get_string());
+  for (const auto& [name, to] :
+       {std::pair{"url", &known.url}, {"token", &known.token}, {"process", &known.process}}) {
+    const auto* member = v->get_object().if_contains(name);
+    if (member && member->is_string()) *to = std::string_view(member->get_string());
   }
   return known.url.empty() ? std::nullopt : std::optional(known);
 }
@@ -75,6 +75,36 @@ std::string normal_url(std::string url) {
   if (!url.contains("://")) url = "http://" + url;
   while (url.ends_with('/')) url.pop_back();
   return url;
+}
+
+std::string remedy_for_no_answer(const Io& io, const Target& target, bool silent) {
+  if (target.url_from == "URL") return "Look at the address, and whether the server runs there";
+  if (!target.url_from.ends_with("server.json")) {
+    return silent
+               ? "The server may be stopped or overloaded, or something else listens there: look "
+                 "at it and its log, or name another address with --server"
+               : "Is it running? Start it with `tidegate serve`, or name another address with "
+                 "--server";
+  }
+  const auto named = known_from(io, target.url_from);
+  if (named && normal_url(named->url) != target.url) {
+    return fmt::format(
+        "Another server of that folder, {}, is named there now: run the command again", named->url);
+  }
+  const auto process = named ? ProcessIdentity::decode(named->process) : std::nullopt;
+  if (!process) return "That server may have ended: start it with `tidegate serve`";
+  // ServerProcess::keep_house() sees to that.
+  constexpr std::string_view kOthers =
+      "When another server runs on that folder, it is named there within 15 seconds: try again";
+  if (!is_alive(*process)) {
+    return fmt::format("Its process {} does not run any more: start it with `tidegate serve`. {}",
+                       process->pid, kOthers);
+  }
+  return fmt::format(
+      "Its process {} runs but {}: look at it and its log, or end it and start it again with "
+      "`tidegate serve`. {}",
+      process->pid, silent ? "is silent (stopped, or overloaded)" : "does not listen there",
+      kOthers);
 }
 
 std::string default_data_dir(const Io& io) {

@@ -11,7 +11,7 @@ namespace tidegate::cli {
 
 struct Target {
   std::string url;       // without a trailing slash
-  std::string url_from;  // where the address came from, for messages
+  std::string url_from;  // where the address came from, for messages; URL: login's own argument
   Secret token;          // empty: none found
   std::string token_from;
   std::string workspace = "default";
@@ -25,6 +25,11 @@ struct Target {
 // that it belongs to: no token is ever sent to another server. NotFound: no address, with what to
 // do. Forbidden, NotFound: a file cannot be read.
 Result<Target> locate(const Context& context, const Args& args);
+
+// What to do about a server that gives no answer; `silent`: something took the request. When the
+// address is from a data folder's server.json, says whether the process named there lives, and
+// whether another one is named there by now.
+std::string remedy_for_no_answer(const Io& io, const Target& target, bool silent);
 
 // With a scheme (http unless it has one) and without a trailing slash.
 std::string normal_url(std::string url);

@@ -2,11 +2,16 @@
 // What a command knows of its surroundings: streams, environment, interruption.
 
 #include <atomic>
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "base/error.h"
 
 namespace tidegate::httpclient {
 class Transport;
@@ -40,6 +45,11 @@ struct Context {
   std::function<void()> catch_interrupts = [] {};
   bool password_in_argv = false;  // there was one, and it was overwritten
   std::string program;            // path of this binary
+  // What the rules of a server say against {type, config}; `connectors` is what it answered for
+  // GET /api/connectors. Empty: this program does not know the rules.
+  std::function<std::vector<FieldError>(const boost::json::value& connectors, bool source,
+                                        const boost::json::object& connection)>
+      connection_faults;
   // The data folder that a configuration file names, for finding the server that uses it.
   std::function<std::optional<std::string>()> configured_data = [] { return std::nullopt; };
 };

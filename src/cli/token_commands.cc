@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
+#include "cli/names.h"
 #include "cli/output.h"
 
 namespace tidegate::cli {
@@ -12,32 +13,39 @@ namespace {
 using boost::json::object;
 using boost::json::value;
 
-const std::vector<Column>& columns() {
-  static const std::vector<Column> list = {{"ID", "id"},
-                                           {"NAME", "name"},
-                                           {"ROLE", "role"},
-                                           {"WORKSPACES", "workspaces"},
-                                           {"EXPIRES", "expiresAt"},
-                                           {"CREATED", "createdAt"}};
-  return list;
+std::vector<Column> columns(const Names& workspaces) {
+  const auto reach = [&workspaces](const value& token) {
+    const auto* ids = at_path(token, "workspaces").if_array();
+    std::string out;
+    for (const auto& id : ids ? *ids : boost::json::array())
+      out += (out.empty() ? "" : ", ") + name_or_id(workspaces, cell_text(id));
+    return out.empty() ? "all" : out;
+  };
+  return {{"ID", "id"},
+          {"NAME", "name"},
+          {"ROLE", "role"},
+          {"WORKSPACES", "", reach},
+          {"EXPIRES", "expiresAt"},
+          {"CREATED", "createdAt"}};
 }
 
 Result<int> create(Context& context, const Args& args) {
   TG_TRY(ApiClient api, ApiClient::connect(context, args));
   object body{{"name", args.get_or("NAME", "")}, {"role", args.get_or("role", "viewer")}};
   if (const auto expires = args.get("expires")) body["expiresAt"] = *expires;
-  if (args.has("scope")) {
+  if (args.has("workspaces")) {
     boost::json::array names;
-    for (const std::string& name : args.all("scope", true)) names.emplace_back(name);
+    for (const std::string& name : args.all("workspaces", true)) names.emplace_back(name);
     if (names.empty()) {
       return fail(Code::Invalid,
-                  "--scope is empty; name a workspace, or leave it out for all workspaces");
+                  "--workspaces is empty; name a workspace, or leave it out for all workspaces");
     }
     body["workspaces"] = std::move(names);
   }
   TG_TRY(const value made,
          api.call({.method = "POST", .path = "/api/tokens", .body = std::move(body)}));
-  std::vector<Column> shown = columns();
+  const Names workspaces = names_for(api, args, "/api/workspaces", made, "workspaces");
+  std::vector<Column> shown = columns(workspaces);
   shown.push_back({"TOKEN", "token"});
   print(context.io, args, made, shown);
   context.io.err("The token is shown this once; keep it in a file of mode 0600.\n");
@@ -47,7 +55,8 @@ Result<int> create(Context& context, const Args& args) {
 Result<int> list(Context& context, const Args& args) {
   TG_TRY(ApiClient api, ApiClient::connect(context, args));
   TG_TRY(const boost::json::array all, api.list("/api/tokens"));
-  return print(context.io, args, all, columns());
+  const Names workspaces = names_for(api, args, "/api/workspaces", all, "workspaces");
+  return print(context.io, args, all, columns(workspaces));
 }
 
 Result<int> revoke(Context& context, const Args& args) {
@@ -82,23 +91,14 @@ Result<int> login(Context& context, const Args& args) {
   const std::string token(trim_end(typed));
   const std::string url = normal_url(args.get_or("URL", ""));
   const std::string path = login_path(context.io);
-  // Tried before it is kept, with the file that will hold it.
-  TG_CHECK(write_private_file(path + ".new", json::write(object{{"url", url}, {"token", token}})));
-  TG_CHECK(write_private_file(path + ".token", token));
-  Args probe;
-  probe.set("server", {url});
-  probe.set("token-file", {path + ".token"});
-  if (const auto ca = args.get("ca-file")) probe.set("ca-file", {*ca});
-  const auto answer = [&]() -> Result<value> {
-    TG_TRY(ApiClient api, ApiClient::connect(context, probe));
-    return api.call({.path = "/api/workspaces", .body = nullptr});
-  }();
-  std::remove((path + ".token").c_str());
-  if (!answer || std::rename((path + ".new").c_str(), path.c_str()) != 0) {
-    std::remove((path + ".new").c_str());
-    if (!answer) return std::unexpected(answer.error());
-    return fail(Code::Forbidden, fmt::format("cannot write {}", path));
-  }
+  // Tried before it is kept.
+  ApiClient api(context, {.url = url,
+                          .url_from = "URL",
+                          .token = Secret(token),
+                          .token_from = args.get_or("token-file", "what was typed"),
+                          .ca_file = args.get_or("ca-file", "")});
+  TG_TRY(const value answer, api.call({.path = "/api/workspaces", .body = nullptr}));
+  TG_CHECK(write_private_file(path, json::write(object{{"url", url}, {"token", token}})));
   context.io.err(fmt::format("logged in to {}; kept in {}\n", url, path));
   return 0;
 }
@@ -108,20 +108,20 @@ Result<int> login(Context& context, const Args& args) {
 std::vector<Command> token_commands() {
   return {
       {"token create", "Make a token; it is shown once",
-       with_common({{"NAME", "What it is for", Arity::One, true},
+       with_server({{"NAME", "What it is for", Arity::One, true},
                     {"--role",
                      "viewer, operator or admin (default: viewer)",
                      Arity::One,
                      false,
                      "ROLE",
                      {"viewer", "operator", "admin"}},
-                    {"--scope", "Workspaces it is for, separated by commas (default: all)",
+                    {"--workspaces", "Workspaces it is for, separated by commas (default: all)",
                      Arity::Many, false, "NAME,NAME"},
                     {"--expires", "RFC 3339 time of its end", Arity::One, false, "TIME"}}),
        create},
-      {"token list", "List the tokens", with_common({}), list},
+      {"token list", "List the tokens", with_server({}), list},
       {"token revoke", "Make a token useless",
-       with_common({{"TOKEN", "Name or id", Arity::One, true}}, false), revoke},
+       with_server({{"TOKEN", "Name or id", Arity::One, true}}, false), revoke},
       {"login",
        "Remember a server and its token for the commands that need one",
        {{"URL", "Address of the server", Arity::One, true},

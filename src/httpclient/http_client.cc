@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <chrono>
 #include <mutex>
+#include <utility>
 
 namespace tidegate::httpclient {
 namespace {
@@ -19,6 +21,9 @@ struct Exchange {
   CURL* curl = nullptr;
   bool stopped = false;  // on_data said so
   bool too_large = false;
+  bool idle = false;  // nothing arrived for idle_timeout
+  curl_off_t received = 0;
+  std::chrono::steady_clock::time_point last_byte = std::chrono::steady_clock::now();
 };
 
 std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user) {
@@ -55,9 +60,15 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
   return line.size();
 }
 
-int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  const auto& x = *static_cast<Exchange*>(user);
-  return x.request->cancelled && x.request->cancelled->load() ? 1 : 0;
+// libcurl's own limit is a mean speed in whole bytes a second, which a keep-alive of three bytes
+// does not reach.
+int on_progress(void* user, curl_off_t, curl_off_t received, curl_off_t, curl_off_t) {
+  auto& x = *static_cast<Exchange*>(user);
+  const auto now = std::chrono::steady_clock::now();
+  if (std::exchange(x.received, received) != received) x.last_byte = now;
+  const Millis limit = x.request->idle_timeout;
+  x.idle = limit > Millis(0) && now - x.last_byte >= limit;
+  return x.idle || (x.request->cancelled && x.request->cancelled->load()) ? 1 : 0;
 }
 
 Error transport_error(CURLcode code, const Request& request, const char* text) {
@@ -149,6 +160,12 @@ Result<Response> Client::send(const Request& request) {
   curl_slist_free_all(headers);
   if (x.too_large)
     return fail(Code::TooLarge, fmt::format("the answer of {} is too large", request.url));
+  if (x.idle && code == CURLE_ABORTED_BY_CALLBACK) {
+    return fail(Code::Unavailable,
+                fmt::format("nothing came from {} for {}", request.url,
+                            format_duration(request.idle_timeout)),
+                "timeout");
+  }
   if (code != CURLE_OK && !(x.stopped && code == CURLE_WRITE_ERROR)) {
     return fail(transport_error(code, request, text));
   }

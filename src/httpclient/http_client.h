@@ -22,6 +22,9 @@ struct Request {
   std::string body;
   Millis connect_timeout{5'000};
   Millis timeout{30'000};  // of the whole exchange; 0: no limit (event streams)
+  // 0: no limit. Nothing received for so long ends the exchange with Unavailable; looked at every
+  // second.
+  Millis idle_timeout{0};
   // Set: the body of a 2xx answer goes here piece by piece instead of into Response::body. False
   // ends the exchange, which then succeeds with what has arrived.
   std::function<bool(std::string_view)> on_data;
@@ -41,7 +44,8 @@ struct Response {
 class Transport {
  public:
   virtual ~Transport() = default;
-  // Any HTTP status is a success. Unavailable: no answer (the message names address and cause).
+  // Any HTTP status is a success. Unavailable: no answer (the message names address and cause; the
+  // reason is `timeout` when something took the connection and is silent).
   // Cancelled. Invalid: the URL or the CA file. TooLarge: an answer beyond 256 MiB.
   virtual Result<Response> send(const Request& request) = 0;
 };

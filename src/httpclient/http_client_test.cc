@@ -11,10 +11,10 @@
 namespace tidegate::httpclient {
 namespace {
 
-// Answers one connection with fixed bytes and keeps what it was sent.
-class OneShotServer {
+// Takes connections and says nothing, as a stopped server does.
+class SilentServer {
  public:
-  explicit OneShotServer(std::string answer) : answer_(std::move(answer)) {
+  SilentServer() {
     fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -24,15 +24,28 @@ class OneShotServer {
     socklen_t size = sizeof address;
     EXPECT_EQ(::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size), 0);
     port_ = ntohs(address.sin_port);
+  }
+  ~SilentServer() { ::close(fd_); }
+  std::string url(const char* path) const {
+    return "http://127.0.0.1:" + std::to_string(port_) + path;
+  }
+
+ protected:
+  int fd_ = -1;
+
+ private:
+  std::uint16_t port_ = 0;
+};
+
+// Answers one connection with fixed bytes and keeps what it was sent.
+class OneShotServer : public SilentServer {
+ public:
+  explicit OneShotServer(std::string answer) : answer_(std::move(answer)) {
     thread_ = std::thread([this] { serve(); });
   }
   ~OneShotServer() {
     ::shutdown(fd_, SHUT_RDWR);
     join();
-    ::close(fd_);
-  }
-  std::string url(const char* path) const {
-    return "http://127.0.0.1:" + std::to_string(port_) + path;
   }
   const std::string& received() {
     join();
@@ -63,8 +76,6 @@ class OneShotServer {
   }
 
   std::string answer_, received_;
-  int fd_ = -1;
-  std::uint16_t port_ = 0;
   std::thread thread_;
 };
 
@@ -129,6 +140,20 @@ TEST(HttpClient, FailuresNameTheAddress) {
   const auto wrong = client.send({.url = "gopher://h/"});
   ASSERT_FALSE(wrong);
   EXPECT_EQ(wrong.error().code, Code::Invalid);
+}
+
+// Seen here: a stopped server was waited for without end.
+TEST(HttpClient, ASilentServerIsATimeout) {
+  const SilentServer server;
+  Client client;
+  for (const auto& [timeout, idle] : {std::pair{Millis(1), Millis(0)}, {Millis(0), Millis(1)}}) {
+    const auto answer =
+        client.send({.url = server.url("/x"), .timeout = timeout, .idle_timeout = idle});
+    ASSERT_FALSE(answer);
+    EXPECT_EQ(answer.error().code, Code::Unavailable);
+    EXPECT_EQ(answer.error().reason, "timeout");
+    EXPECT_NE(answer.error().message.find(server.url("/x")), std::string::npos);
+  }
 }
 
 TEST(HttpClient, CancelledBeforeItStarts) {

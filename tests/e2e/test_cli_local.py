@@ -3,6 +3,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -130,6 +131,40 @@ def test_sync_dry_run_writes_nothing(bin_dir, csv_files):
             assert ("a",) not in db.execute("select name from sqlite_master").fetchall()
 
 
+def test_a_pattern_without_quotes_is_pointed_at(bin_dir, csv_files):
+    """Seen here: the second file became the destination."""
+    done = run(bin_dir, "sync", "data/a.csv", "data/b.csv", "out.db", cwd=csv_files, expect=2)
+    assert "tidegate sync 'data/*.csv' out.db" in done.stderr
+    assert not (csv_files / "out.db").exists()
+
+
+def test_sync_can_do_what_the_engines_errors_tell(bin_dir, tmp_path):
+    """Seen here: "reset the job", "exclude the column", "set schemaChange": no option did."""
+    with closing(sqlite3.connect(tmp_path / "in.db")) as db:
+        db.executescript("create table t (id integer primary key, at integer, secret text); insert into t values (1, 1, 's')")
+    command = ["sync", "in.db", "out.db", "--incremental", "--cursor", "at", "--exclude-columns", "secret"]
+
+    def rows():
+        with closing(sqlite3.connect(tmp_path / "out.db")) as db:
+            return db.execute("select * from t order by id").fetchall()
+
+    for written in (1, 0):
+        done = run(bin_dir, *command, cwd=tmp_path)
+        assert json.loads(done.stdout.splitlines()[-1])["entities"][0]["rowsWritten"] == written
+    assert [len(row) for row in rows()] == [2]
+    for _ in range(2):  # a second reset is one again
+        done = run(bin_dir, *command, "--reset", cwd=tmp_path)
+        assert json.loads(done.stdout.splitlines()[-1])["entities"][0]["rowsWritten"] == 1
+    with closing(sqlite3.connect(tmp_path / "in.db")) as db:
+        db.executescript("alter table t add column more text; insert into t values (2, 2, 's', 'm')")
+    failed = run(bin_dir, *command, "--schema-change", "fail", cwd=tmp_path, expect=2)
+    assert "more" in failed.stderr
+    run(bin_dir, *command, "--schema-change", "ignore", cwd=tmp_path)
+    assert [len(row) for row in rows()] == [2, 2]
+    server_job = "0199a0b0-0000-7000-8000-000000000000"
+    assert "jobs reset" in run(bin_dir, *command, "--reset", "--job", server_job, cwd=tmp_path, expect=2).stderr
+
+
 def test_two_files_with_one_stem_are_an_error_that_names_both(bin_dir, csv_files):
     (csv_files / "data" / "a.tsv").write_text("id\tname\n1\tx\n")
     done = run(bin_dir, "sync", "data", "out.db", cwd=csv_files, expect=2)
@@ -207,3 +242,60 @@ def test_doctor_names_each_remedy(bin_dir, tmp_path):
     rows = {r["check"]: r for r in json.loads(done.stdout)}
     assert rows["sync engine"]["status"] == "failed" and "--engine" in rows["sync engine"]["remedy"]
     assert rows["clock"]["status"] == "ok"
+
+
+def test_doctor_finds_what_serve_refuses(bin_dir, tmp_path):
+    """Seen here: all ok, and serve did not start."""
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    (data / "admin-token").write_text("\n")
+    (data / "admin-token").chmod(0o600)
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        address = f"127.0.0.1:{busy.getsockname()[1]}"
+        done = run(bin_dir, "doctor", "--data", data, "--listen", address, "--paths-roots", tmp_path / "none",
+                   "--store", f"sqlite://{tmp_path}/no/x.db", "--engine", "/nope", "-o", "json", cwd=tmp_path, expect=1)
+    rows = {r["check"]: r for r in json.loads(done.stdout)}
+    for check, status, text in (("admin-token", "failed", "holds no token"), ("address", "failed", address),
+                                ("paths.roots", "warning", "does not exist"), ("store", "failed", "does not exist"),
+                                ("sync engine", "failed", "No such file")):
+        assert rows[check]["status"] == status and text in rows[check]["detail"], rows[check]
+
+
+@pytest.mark.parametrize("args, text", [
+    (["--store", "sqlite:junk.db"], "is not an SQLite database"),
+    (["--store", "sqlite:no/x.db"], "does not exist"),
+    (["--store", "sqlite::memory:"], "would not be kept"),
+    (["--tls-cert", "/nope", "--tls-key", "/nope"], "No such file"),
+])
+def test_what_serve_refuses_is_exit_code_2(bin_dir, tmp_path, args, text):
+    """Seen here: exit code 1 for a store that is none, a folder made for a mistyped one."""
+    (tmp_path / "junk.db").write_text("junk " * 100)
+    done = run(bin_dir, "serve", "--data", tmp_path / "data", "--listen", "127.0.0.1:0", *args, cwd=tmp_path, expect=2)
+    assert text in done.stderr
+    assert not (tmp_path / "no").exists()
+
+
+def test_unknown_variables_are_told_of(bin_dir, tmp_path):
+    """Seen here: `tidegate config` said nothing; serve said did you mean "-"."""
+    env = {"TIDEGATE_LISTNE": "x", "TIDEGATE_QQQQQQQQQ": "x"}
+    said = run(bin_dir, "config", cwd=tmp_path, env=env).stderr
+    assert "TIDEGATE_LISTNE means nothing to this version; did you mean TIDEGATE_LISTEN?" in said
+    assert "TIDEGATE_QQQQQQQQQ means nothing to this version\n" in said
+    said = run(bin_dir, "serve", "--data", tmp_path / "data", "--tls-cert", "/nope", "--tls-key", "/nope", cwd=tmp_path,
+               env=env, expect=2).stderr
+    assert '"didYouMean":"TIDEGATE_LISTEN"' in said and '"-"' not in said
+
+
+def test_the_help_of_a_worker_names_its_own_default(bin_dir):
+    """Seen here: the help said 127.0.0.1:8080."""
+    assert "127.0.0.1:8080" not in run(bin_dir, "worker", "--help").stdout
+    assert "127.0.0.1:8080" in run(bin_dir, "serve", "--help").stdout
+
+
+def test_a_hash_in_a_cron_expression_is_an_example_without_a_job(bin_dir):
+    """Seen here: a time was explained that no job has."""
+    assert "--job ID" in run(bin_dir, "cron", "explain", "H H * * *").stderr
+    assert run(bin_dir, "cron", "explain", "H H * * *", "--job", "x").stderr == ""
+    assert run(bin_dir, "cron", "explain", "0 3 * MAR THU").stderr == ""

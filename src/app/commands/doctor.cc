@@ -7,9 +7,12 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
+#include <cerrno>
+#include <cstring>
 
 #include "app/commands/commands.h"
 #include "app/serve/data_dir.h"
+#include "app/serve/server_process.h"
 #include "base/json.h"
 #include "cli/api_client.h"
 #include "cli/output.h"
@@ -70,12 +73,65 @@ void check_data_dir(const Config& config, Report& report) {
       report.ok("disk space", fmt::format("{} MiB free", free_mib));
     }
   }
+}
+
+// What `serve` makes when it is missing, and refuses when it is wrong.
+void check_keys(const Config& config, Report& report) {
+  SystemRng rng;
   for (const char* name : {"admin-token", "secret-key"}) {
     const std::string path = config.data_dir + "/" + name;
-    if (::stat(path.c_str(), &info) == 0 && (info.st_mode & 077) != 0) {
+    const bool is_token = name == std::string_view("admin-token");
+    const Secret& configured = is_token ? config.admin_token : config.secret_key;
+    struct stat info{};
+    const bool is_file = configured.empty() && ::stat(path.c_str(), &info) == 0;
+    if (configured.empty() && !is_file) continue;
+    if (is_file && (info.st_mode & 077) != 0) {
       report.bad(name, fmt::format("other users may read {}", path),
                  "chmod 600 " + path + " and replace it: it may be known");
+      continue;
     }
+    Status usable;
+    if (!is_token) {
+      if (const auto keys = key_ring(config, rng); !keys) usable = fail(keys.error());
+    } else if (is_file) {
+      if (const auto token = kept_admin_token(config); !token) usable = fail(token.error());
+    }
+    if (!usable) report.bad(name, usable.error().message, "the message says what to do");
+  }
+}
+
+void check_roots(const Config& config, Report& report) {
+  for (const std::string& root : config.path_roots) {
+    struct stat info{};
+    if (root == config.data_dir + "/files" || ::stat(root.c_str(), &info) == 0) continue;
+    report.warn("paths.roots", root + " does not exist; jobs cannot use it", "mkdir -p " + root);
+  }
+}
+
+// By doing what `serve` does, for a moment.
+void check_address(const Config& config, Report& report) {
+  const std::string port = config.listen.substr(config.listen.rfind(':'));
+  if (const auto own = living_server(config); own && own->ends_with(port)) {
+    report.ok("address", *own + ", where the server of this folder listens");
+    return;
+  }
+  const auto options = http_options(config);
+  Status started = options ? Status() : std::unexpected(options.error());
+  if (options) {
+    const SystemClock clock;
+    SystemRng rng;
+    auto routes = http::Router::create({});
+    if (!routes) started = fail(routes.error());
+    if (routes) {
+      http::Server server(*options, std::move(*routes), clock, rng);
+      started = server.start();
+      if (!started) started = fail(listen_error(*options, started.error()));
+    }
+  }
+  if (started) {
+    report.ok("address", config.listen);
+  } else {
+    report.bad("address", started.error().message, "the message says what to do");
   }
 }
 
@@ -83,6 +139,10 @@ void check_store(const Config& config, Report& report) {
   const auto path = sqlite_path(config.store_url);
   if (!path) {
     report.bad("store", path.error().message, "set --store or TIDEGATE_STORE");
+    return;
+  }
+  if (const Status folder = check_store_folder(config, *path); !folder) {
+    report.bad("store", folder.error().message, "the message says what to do");
     return;
   }
   if (::access(path->c_str(), F_OK) != 0) {
@@ -101,6 +161,16 @@ void check_store(const Config& config, Report& report) {
 }
 
 void check_engine(const Config& config, Report& report) {
+  struct stat info{};
+  const bool found = ::stat(config.engine.c_str(), &info) == 0;
+  if (!found || S_ISDIR(info.st_mode)) {
+    report.bad(
+        "sync engine",
+        fmt::format("{} {}", config.engine,
+                    found ? "is a folder" : fmt::format("cannot be used: {}", strerror(errno))),
+        "put tidegate-sync beside this binary or set --engine");
+    return;
+  }
   launch::ChildHost host(config.engine);
   const Status started = host.start();
   const auto answer =
@@ -165,10 +235,13 @@ Result<int> doctor(cli::Context& context, const cli::Args& args) {
   TG_TRY(const Config config, read_config(context, args));
   Report report;
   check_data_dir(config, report);
+  check_keys(config, report);
+  check_roots(config, report);
   check_store(config, report);
   check_engine(config, report);
   check_time(report);
   check_limits(config, report);
+  check_address(config, report);
   check_server(context, args, report);
   cli::print(
       context.io, args, report.rows,

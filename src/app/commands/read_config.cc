@@ -6,7 +6,18 @@
 #include "app/commands/commands.h"
 #include "cli/locate.h"
 
+extern char** environ;
+
 namespace tidegate::app {
+
+std::vector<std::pair<std::string, std::string>> unknown_variables_here() {
+  std::vector<std::string> names;
+  for (char** e = environ; *e; ++e) {
+    const std::string_view entry(*e);
+    names.emplace_back(entry.substr(0, entry.find('=')));
+  }
+  return unknown_variables(names);
+}
 
 std::vector<cli::Option> config_options() {
   std::vector<cli::Option> out = {{"--config",

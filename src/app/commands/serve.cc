@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -13,8 +14,6 @@
 #include "base/log.h"
 #include "base/subprocess.h"
 #include "base/version.h"
-
-extern char** environ;
 
 namespace tidegate::app {
 namespace {
@@ -26,14 +25,13 @@ void configure_log(const cli::Context& context, const Config& config) {
 }
 
 void warn_of_unknown_variables() {
-  std::vector<std::string> names;
-  for (char** e = environ; *e; ++e) {
-    const std::string_view entry(*e);
-    names.emplace_back(entry.substr(0, entry.find('=')));
-  }
-  for (const auto& [name, near] : unknown_variables(names)) {
-    log::warn("an environment variable means nothing to this version",
-              {{"name", name}, {"didYouMean", near.empty() ? "-" : std::string_view(near)}});
+  constexpr std::string_view kText = "an environment variable means nothing to this version";
+  for (const auto& [name, near] : unknown_variables_here()) {
+    if (near.empty()) {
+      log::warn(kText, {{"name", name}});
+    } else {
+      log::warn(kText, {{"name", name}, {"didYouMean", near}});
+    }
   }
 }
 
@@ -72,7 +70,7 @@ int wait_for_end(const sigset_t& set, const cli::Context& context, const cli::Ar
     if (signal == SIGINT || signal == SIGTERM) return signal;
     if (signal != SIGHUP) {
       trim_memory();
-      server.keep_house();
+      server.keep_house(*context.transport);
       continue;
     }
     const auto config = read_config(context, args);
@@ -134,7 +132,12 @@ Result<int> serve(cli::Context& context, const cli::Args& args, Parts parts) {
 }
 
 cli::Command command(const char* name, const char* summary, Parts parts) {
-  return {name, summary, config_options(), [parts](cli::Context& context, const cli::Args& args) {
+  std::vector<cli::Option> options = config_options();
+  if (parts == Parts::Worker) {
+    std::ranges::find(options, "--listen", &cli::Option::name)->help =
+        "Address of /healthz and /readyz (default: a free port of 127.0.0.1)";
+  }
+  return {name, summary, std::move(options), [parts](cli::Context& context, const cli::Args& args) {
             return serve(context, args, parts);
           }};
 }

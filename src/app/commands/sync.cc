@@ -10,6 +10,7 @@
 #include "app/sync/reporter.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "cli/api_client.h"
 #include "cli/locate.h"
 #include "cli/yaml.h"
 #include "control/launch/child_host.h"
@@ -90,6 +91,23 @@ Result<protocol::SyncMode> mode_of(const cli::Args& args) {
       "usage");
 }
 
+protocol::EntityOptions entity_options(const cli::Args& args) {
+  protocol::EntityOptions options;
+  options.cursor = args.get("cursor");
+  options.primary_key = args.all("key", true);
+  options.include_columns = args.all("columns", true);
+  options.exclude_columns = args.all("exclude-columns", true);
+  return options;
+}
+
+protocol::SchemaChange schema_change_of(const cli::Args& args) {
+  const auto name = args.get("schema-change");
+  for (std::size_t i = 0; i < std::size(protocol::kSchemaChangeNames); ++i) {
+    if (name == protocol::kSchemaChangeNames[i]) return static_cast<protocol::SchemaChange>(i);
+  }
+  return protocol::SchemaChange::Evolve;
+}
+
 Result<protocol::RunSpec> run_spec(const cli::Args& args, const SyncEndpoint& source,
                                    const SyncEndpoint& destination) {
   protocol::RunSpec run;
@@ -103,9 +121,10 @@ Result<protocol::RunSpec> run_spec(const cli::Args& args, const SyncEndpoint& so
   run.where = args.get("where");
   run.dry_run = args.has("dry-run");
   run.take_over = args.has("take-over");
-  protocol::EntityOptions options;
-  options.cursor = args.get("cursor");
-  options.primary_key = args.all("key", true);
+  protocol::EntityOptions options = entity_options(args);
+  run.schema_change = schema_change_of(args);
+  // Greater than that of any reset before, as a server's counter would be.
+  if (args.has("reset")) run.reset_epoch = to_ms(SystemClock().now());
   const bool incremental = run.mode == protocol::SyncMode::Incremental ||
                            run.mode == protocol::SyncMode::IncrementalAppend;
   if (incremental && !options.cursor) {
@@ -129,6 +148,13 @@ Result<protocol::RunSpec> run_spec(const cli::Args& args, const SyncEndpoint& so
         "usage");
   }
   run.job = args.get_or("job", "cli-" + hash.substr(0, 16));
+  if (args.has("reset") && cli::looks_like_id(run.job)) {
+    return fail(Code::Invalid,
+                fmt::format("{} is a job of a server, which counts its own resets; reset it with "
+                            "`tidegate jobs reset {}`",
+                            run.job, run.job),
+                "usage");
+  }
   return run;
 }
 
@@ -151,7 +177,18 @@ Result<Plan> make_plan(cli::Context& context, const cli::Args& args) {
     if (const auto* items = named.if_contains(section)) params.named = items->get_object();
     TG_TRY(const boost::json::value expanded,
            cli::expand_env(boost::json::value(*text), context.io.env));
-    TG_TRY(*out, parse_endpoint(std::string_view(expanded.get_string()), role, params));
+    const std::string_view place(expanded.get_string());
+    if (const auto pattern = unquoted_pattern(place, params);
+        pattern && role == Role::Destination && args.has("ENTITY")) {
+      return fail(
+          Code::Invalid,
+          fmt::format("the destination would be the file {} and {} an entity. Put the "
+                      "pattern in quotes, or the shell replaces it by its files: "
+                      "tidegate sync '{}' {}",
+                      place, args.get_or("ENTITY", ""), *pattern, args.get_or("ENTITY", "")),
+          "usage");
+    }
+    TG_TRY(*out, parse_endpoint(place, role, params));
   }
   TG_TRY(plan.run, run_spec(args, plan.source, plan.destination));
   return plan;
@@ -285,6 +322,15 @@ cli::Command sync_command() {
        {"--limit", "At most so many rows of each entity; never advances state", One, false, "N"},
        {"--max-rejected", "Rows that may be rejected before an entity fails (default: 0)", One,
         false, "N"},
+       {"--columns", "Only these columns, separated by commas", Many, false, "COL,COL"},
+       {"--exclude-columns", "All but these columns, separated by commas", Many, false, "COL,COL"},
+       {"--schema-change",
+        "What to do when the source's columns change: evolve, ignore or fail (default: evolve)",
+        One,
+        false,
+        "WAY",
+        {"evolve", "ignore", "fail"}},
+       {"--reset", "Forget the state and read everything again (\"reset the job\")", Flag},
        {"--dry-run", "Read and check, write nothing", Flag},
        {"--job", "Owner of tables and state (default: made from source, destination and mode)", One,
         false, "NAME"},

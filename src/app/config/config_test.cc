@@ -94,6 +94,15 @@ TEST(Config, ListsAndSections) {
             (std::vector<std::string>{"/a", "/c"}));
 }
 
+// Seen here: `listen: [1]` was read as "1".
+TEST(Config, AListIsNoSingleValue) {
+  const auto c = load_config(input({}, "listen: ['127.0.0.1:1']\n"));
+  ASSERT_FALSE(c);
+  EXPECT_NE(describe(c.error()).find("listen: must be one value in tidegate.yaml, not a list"),
+            std::string::npos)
+      << describe(c.error());
+}
+
 TEST(Config, WrongValuesNameKeyOriginProblemAndRemedyAllAtOnce) {
   const auto c = load_config(
       input({{"TIDEGATE_LISTEN", "8080"}, {"TIDEGATE_LOG_LEVEL", "loud"}},

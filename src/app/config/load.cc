@@ -78,6 +78,8 @@ class Loader {
         if (known->secret) {
           error(key, fmt::format("a secret does not belong in {}; set {} or {}_FILE instead",
                                  input_.file, env_name(*known), env_name(*known)));
+        } else if (value.is_array() && known->type != KeyType::PathList) {
+          error(key, fmt::format("must be one value in {}, not a list", input_.file));
         } else if (auto text = scalar(value)) {
           from_file_.insert_or_assign(key, std::move(*text));
         } else {

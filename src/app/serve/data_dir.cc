@@ -16,6 +16,7 @@
 #include "base/process.h"
 #include "base/text.h"
 #include "base/version.h"
+#include "cli/api_client.h"
 #include "cli/locate.h"
 #include "control/secrets/tokens.h"
 
@@ -40,14 +41,26 @@ Status make_private_dir(const std::string& path) {
 
 std::string server_file(const Config& config) { return config.data_dir + "/server.json"; }
 
-// The process that server.json names; nullopt: none, or the file is not ours to understand.
-std::optional<ProcessIdentity> named_server(const Config& config) {
+struct NamedServer {
+  ProcessIdentity process;
+  std::string url;
+};
+// Whom server.json names; nullopt: nobody, or the file is not ours to understand.
+std::optional<NamedServer> named_server(const Config& config) {
   const auto text = cli::read_text_file(server_file(config), 4096);
   if (!text) return std::nullopt;
   const auto v = json::parse(*text);
-  const auto* process = v && v->is_object() ? v->get_object().if_contains("process") : nullptr;
-  if (process == nullptr || !process->is_string()) return std::nullopt;
-  return ProcessIdentity::decode(std::string_view(process->get_string()));
+  if (!v) return std::nullopt;
+  const auto process = ProcessIdentity::decode(cli::text_at(*v, "process"));
+  if (!process) return std::nullopt;
+  return NamedServer{*process, cli::text_at(*v, "url")};
+}
+
+// Any answer will do, also one that is no HTTP or a certificate that is not trusted here.
+bool is_silent(httpclient::Transport& transport, const std::string& url) {
+  const auto answer = transport.send(
+      {.url = url + "/healthz", .connect_timeout = Millis(2000), .timeout = Millis(2000)});
+  return !answer && answer.error().reason == "timeout";
 }
 
 // False: of two servers that start at the same time the other one was first.
@@ -89,6 +102,16 @@ Status prepare_data_dir(const Config& config) {
   return {};
 }
 
+Result<Secret> kept_admin_token(const Config& config) {
+  const std::string path = config.data_dir + "/admin-token";
+  TG_TRY(const std::string content, cli::read_text_file(path, 4096));
+  const std::string_view text = trim_end(content);
+  if (text.size() >= 16) return Secret(std::string(text));
+  return fail(Code::Invalid,
+              fmt::format("{} holds no token; delete it and a new one is made", path),
+              "admin_token");
+}
+
 Result<AdminToken> admin_token(const Config& config, Rng& rng) {
   if (!config.admin_token.empty()) return AdminToken{config.admin_token, false, ""};
   const std::string path = config.data_dir + "/admin-token";
@@ -97,14 +120,8 @@ Result<AdminToken> admin_token(const Config& config, Rng& rng) {
     TG_TRY(const bool ours, make_token_file(path, token, rng));
     if (ours) return AdminToken{std::move(token), true, path};
   }
-  TG_TRY(const std::string content, cli::read_text_file(path, 4096));
-  const std::string_view text = trim_end(content);
-  if (text.size() < 16) {
-    return fail(Code::Invalid,
-                fmt::format("{} holds no token; delete it and a new one is made", path),
-                "admin_token");
-  }
-  return AdminToken{Secret(std::string(text)), false, path};
+  TG_TRY(Secret token, kept_admin_token(config));
+  return AdminToken{std::move(token), false, path};
 }
 
 Result<secrets::KeyRing> key_ring(const Config& config, Rng& rng) {
@@ -132,6 +149,13 @@ Result<std::string> sqlite_path(const std::string& url) {
                 fmt::format("store: {}: is no known kind of store; use sqlite:///path", scheme),
                 "bad_store");
   }
+  if (path == ":memory:" || path.starts_with("file:")) {
+    return fail(Code::Unsupported,
+                fmt::format("store: sqlite:{} would not be kept in a file; write "
+                            "sqlite:///absolute/path or sqlite:relative/path",
+                            path),
+                "bad_store");
+  }
   if (path.starts_with("//")) path.erase(0, 2);
   if (path.empty() || path.ends_with('/') ||
       (url.starts_with("sqlite://") && !path.starts_with('/'))) {
@@ -145,6 +169,18 @@ Result<std::string> sqlite_path(const std::string& url) {
   return fs::absolute(path, ec).lexically_normal().string();
 }
 
+Status check_store_folder(const Config& config, const std::string& store_path) {
+  std::error_code ec;
+  const fs::path folder = fs::path(store_path).parent_path();
+  const fs::path data = fs::absolute(config.data_dir, ec).lexically_normal();
+  if (folder == data || fs::is_directory(folder, ec)) return {};
+  return fail(Code::Invalid,
+              fmt::format("store: the folder {} does not exist; make it (mkdir -p), or name "
+                          "another file with --store",
+                          folder.string()),
+              "bad_store");
+}
+
 std::vector<std::string> forbidden_paths(const Config& config, const std::string& store_path) {
   std::vector<std::string> out = {store_path, store_path + "-wal", store_path + "-shm"};
   for (const char* name : {"secret-key", "admin-token", "server.json"})
@@ -152,16 +188,27 @@ std::vector<std::string> forbidden_paths(const Config& config, const std::string
   return out;
 }
 
-Status offer_server_file(const Config& config, const std::string& url) {
-  if (const auto named = named_server(config); named && is_alive(*named)) return {};
+Status offer_server_file(const Config& config, const std::string& url,
+                         httpclient::Transport* probe) {
   const ProcessIdentity self = this_process();
+  if (const auto named = named_server(config); named && is_alive(named->process)) {
+    if (probe == nullptr || named->process == self || !is_silent(*probe, named->url)) return {};
+    log::warn("the server that server.json names is silent; the CLI is told of this one instead",
+              {{"silent", named->url}, {"pid", std::int64_t{named->process.pid}}});
+  }
   const boost::json::object content{
       {"url", url}, {"pid", self.pid}, {"process", self.encode()}, {"version", version()}};
   return cli::write_private_file(server_file(config), json::write(content) + "\n");
 }
 
+std::optional<std::string> living_server(const Config& config) {
+  const auto named = named_server(config);
+  return named && is_alive(named->process) ? std::optional(named->url) : std::nullopt;
+}
+
 void remove_server_file(const Config& config) {
-  if (named_server(config) == this_process()) ::unlink(server_file(config).c_str());
+  const auto named = named_server(config);
+  if (named && named->process == this_process()) ::unlink(server_file(config).c_str());
 }
 
 }  // namespace tidegate::app

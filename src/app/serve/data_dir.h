@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "base/secret.h"
 #include "control/secrets/key_ring.h"
+#include "httpclient/http_client.h"
 
 namespace tidegate::app {
 
@@ -22,21 +23,30 @@ struct AdminToken {
 };
 // The configured one, else the one of DATA/admin-token, else a new one kept there (0600).
 Result<AdminToken> admin_token(const Config& config, Rng& rng);
+// The one of DATA/admin-token. Invalid: the file holds none.
+Result<Secret> kept_admin_token(const Config& config);
 
 // The configured key, else the one of DATA/secret-key, which is made when it is missing.
 Result<secrets::KeyRing> key_ring(const Config& config, Rng& rng);
 
 // The path in a store URL: `sqlite:///abs`, `sqlite:rel`. Unsupported: another scheme, which this
-// build has no store for. Invalid: no URL.
+// build has no store for. Invalid: no URL, or one of a store that would not be kept.
 Result<std::string> sqlite_path(const std::string& url);
+
+// Invalid: the store's folder does not exist and is not the data folder, which alone is made.
+Status check_store_folder(const Config& config, const std::string& store_path);
 
 // What no job may read or write: the store, the keys and the token.
 std::vector<std::string> forbidden_paths(const Config& config, const std::string& store_path);
 
 // DATA/server.json: where a server of this folder listens, for the CLI. Names this process unless
-// another one that lives is named there; to be called again from time to time, since that one may
-// end without a word.
-Status offer_server_file(const Config& config, const std::string& url);
+// another one that lives is named there, and answers when `probe` is given (a stopped one does
+// not); to be called again from time to time, since that one may end without a word. The probe may
+// take two seconds.
+Status offer_server_file(const Config& config, const std::string& url,
+                         httpclient::Transport* probe = nullptr);
 void remove_server_file(const Config& config);  // when it is this process's
+// The address in DATA/server.json, when the process named there lives.
+std::optional<std::string> living_server(const Config& config);
 
 }  // namespace tidegate::app

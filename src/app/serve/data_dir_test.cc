@@ -14,6 +14,8 @@
 
 #include "app/serve/server_process.h"
 #include "base/process.h"
+#include "cli/fake_server.h"
+#include "cli/locate.h"
 
 namespace tidegate::app {
 namespace {
@@ -133,6 +135,28 @@ TEST_F(DataDir, TheServerFileStaysWithTheServerThatLives) {
   EXPECT_THAT(named(), testing::HasSubstr("http://second"));
 }
 
+// Seen here: a stopped server stayed named for ever, and the CLI waited for it beside a living one.
+TEST_F(DataDir, TheServerFileIsTakenFromASilentServer) {
+  ASSERT_TRUE(prepare_data_dir(config_));
+  ProcessIdentity first = this_process();
+  first.pid = ::getppid();
+  first.start_ticks = *process_start(first.pid);
+  std::ofstream(config_.data_dir + "/server.json")
+      << fmt::format(R"({{"url":"http://first","process":"{}"}})", first.encode());
+  const auto named = [&] { return cli::read_text_file(config_.data_dir + "/server.json").value(); };
+  cli::FakeServer network;
+  for (const char* reason : {"unreachable", "timeout"}) {
+    EXPECT_THAT(named(), testing::HasSubstr("http://first")) << reason;
+    network.on("GET", "/healthz", [&](const httpclient::Request&) {
+      return fail(Code::Unavailable, "no answer", reason);
+    });
+    ASSERT_TRUE(offer_server_file(config_, "http://second", &network));
+  }
+  EXPECT_THAT(named(), testing::HasSubstr("http://second"));
+  ASSERT_TRUE(offer_server_file(config_, "http://second", &network));
+  EXPECT_EQ(network.requests.size(), 2U) << "it does not ask itself";
+}
+
 TEST(StoreUrl, PathsAndWhatIsRefused) {
   EXPECT_EQ(sqlite_path("sqlite:///var/x.db").value(), "/var/x.db");
   EXPECT_EQ(sqlite_path("sqlite:/var/../x.db").value(), "/x.db");
@@ -146,6 +170,8 @@ TEST(StoreUrl, PathsAndWhatIsRefused) {
            {"mongodb://h/d", "mongodb:// is not available in this build yet"},
            {"mysql://h/d", "no known kind of store"},
            {"/var/x.db", "must be a URL"},
+           {"sqlite::memory:", "would not be kept in a file"},
+           {"sqlite:file:x?mode=memory", "would not be kept in a file"},
            {"sqlite:", "names no file"},
            {"sqlite://x.db", "names no file"},
            {"sqlite:///var/", "names no file"}}) {
@@ -155,6 +181,28 @@ TEST(StoreUrl, PathsAndWhatIsRefused) {
     EXPECT_NE(path.error().message.find(c.expected), std::string::npos) << path.error().message;
     EXPECT_EQ(path.error().message.find("s3cret"), std::string::npos);
   }
+}
+
+// Seen here: `--store sqlite:///nope/x.db` made /nope.
+TEST_F(DataDir, OnlyTheDataFolderIsMadeForAStore) {
+  EXPECT_TRUE(check_store_folder(config_, config_.data_dir + "/x.db"));
+  EXPECT_TRUE(check_store_folder(config_, base_ + "/x.db"));
+  const Status refused = check_store_folder(config_, base_ + "/nope/x.db");
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr(base_ + "/nope does not exist"));
+}
+
+// Seen here: "no start line (PEM routines)" for a file that is not there.
+TEST_F(DataDir, AMissingTlsFileIsSaidToBeMissing) {
+  config_.listen = "127.0.0.1:0";
+  EXPECT_TRUE(http_options(config_));
+  config_.tls_cert = base_ + "/cert";
+  const auto refused = http_options(config_);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::Invalid);
+  EXPECT_THAT(refused.error().message,
+              testing::AllOf(testing::HasSubstr("tls.cert"), testing::HasSubstr(config_.tls_cert),
+                             testing::HasSubstr("No such file")));
 }
 
 TEST(WorkerOptions, IntervalsScaleWithTheLeases) {

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/version.h"
+#include "cli/locate.h"
 #include "control/store/sqlite/sqlite_store.h"
 
 namespace tidegate::app {
@@ -57,18 +58,57 @@ worker::WorkerOptions worker_options(const Config& config) {
   return o;
 }
 
+Result<http::ServerOptions> http_options(const Config& config) {
+  http::ServerOptions options;
+  options.listen = config.listen;
+  // Checks and discoveries hold a thread while they run: half of the pool is never theirs.
+  options.workers = std::size_t{2} * launch::EngineClient::kAtOnce;
+  options.tls_cert_file = config.tls_cert;
+  options.tls_key_file = config.tls_key;
+  for (const auto& [key, path] :
+       {std::pair{"tls.cert", config.tls_cert}, {"tls.key", config.tls_key}}) {
+    if (path.empty()) continue;
+    // OpenSSL does not tell a file that is missing from one that is no PEM.
+    if (const auto text = cli::read_text_file(path); !text) {
+      return fail(Code::Invalid, fmt::format("{}: {}", key, text.error().message), "bad_tls_file");
+    }
+  }
+  return options;
+}
+
+Error listen_error(const http::ServerOptions& options, Error cause) {
+  if (cause.code != Code::Unavailable) return cause;
+  // The user's to solve, and no retry helps.
+  return {Code::Invalid,
+          fmt::format("{} is in use: {}. Another server may run there already (`tidegate doctor`); "
+                      "stop it, or listen elsewhere with --listen HOST:PORT (port 0 takes a free "
+                      "one)",
+                      options.listen, cause.message),
+          "address_in_use",
+          {}};
+}
+
 ServerProcess::ServerProcess(Config config, Parts parts)
     : config_(std::move(config)), parts_(parts) {}
 ServerProcess::~ServerProcess() { stop(); }
 
 Status ServerProcess::open_store() {
   TG_TRY(const std::string path, sqlite_path(config_.store_url));
+  TG_CHECK(check_store_folder(config_, path));
   TG_CHECK(prepare_data_dir(config_));
   roots_ = absolute(config_.path_roots);
   forbidden_ = absolute(forbidden_paths(config_, path));
   TG_TRY(keys_, key_ring(config_, rng_));
-  TG_TRY(store_,
-         store::open_sqlite_store({.path = path, .lock_patience = config_.scheduler_ttl}, clock_));
+  auto opened =
+      store::open_sqlite_store({.path = path, .lock_patience = config_.scheduler_ttl}, clock_);
+  if (!opened) {
+    Error error = std::move(opened).error();
+    // At a start it is the configuration's path that is wrong.
+    if (error.reason == "not_a_database" || error.reason == "store_cannot_open")
+      error.code = Code::Invalid;
+    return fail(std::move(error));
+  }
+  store_ = std::move(*opened);
   if (parts_ == Parts::Worker) return {};
   TG_TRY(token_, admin_token(config_, rng_));
   const std::string kept_at =
@@ -138,12 +178,7 @@ Result<http::Router> ServerProcess::router() {
 
 Status ServerProcess::listen() {
   TG_TRY(http::Router routes, router());
-  http::ServerOptions options;
-  options.listen = config_.listen;
-  // Checks and discoveries hold a thread while they run: half of the pool is never theirs.
-  options.workers = std::size_t{2} * launch::EngineClient::kAtOnce;
-  options.tls_cert_file = config_.tls_cert;
-  options.tls_key_file = config_.tls_key;
+  TG_TRY(http::ServerOptions options, http_options(config_));
   options.on_access = [](const http::Access& a) {
     log::debug("request", {{"method", http::method_name(a.method)},
                            {"route", a.route},
@@ -151,18 +186,10 @@ Status ServerProcess::listen() {
                            {"micros", static_cast<std::int64_t>(a.duration.count())},
                            {"requestId", a.request_id}});
   };
-  http_ = std::make_unique<http::Server>(std::move(options), std::move(routes), clock_, rng_);
+  http_ = std::make_unique<http::Server>(options, std::move(routes), clock_, rng_);
   const Status started = http_->start();
-  if (!started && started.error().code == Code::Unavailable) {
-    // The user's to solve, and no retry helps.
-    return fail(Code::Invalid,
-                fmt::format("{} is in use: {}. Another server may run there already (`tidegate "
-                            "doctor`); stop it, or "
-                            "listen elsewhere with --listen HOST:PORT (port 0 takes a free one)",
-                            config_.listen, started.error().message),
-                "address_in_use");
-  }
-  return started;
+  if (!started) return fail(listen_error(options, started.error()));
+  return {};
 }
 
 Status ServerProcess::start() {
@@ -180,9 +207,9 @@ Status ServerProcess::start() {
   return started;
 }
 
-void ServerProcess::keep_house() {
+void ServerProcess::keep_house(httpclient::Transport& transport) {
   if (parts_ == Parts::Worker) return;
-  if (const Status offered = offer_server_file(config_, url()); !offered) {
+  if (const Status offered = offer_server_file(config_, url(), &transport); !offered) {
     log::warn("server.json cannot be written: the CLI may not find this server",
               {{"error", describe(offered.error())}});
   }

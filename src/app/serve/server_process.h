@@ -32,7 +32,7 @@ class ServerProcess {
   void stop();
 
   // To be called every few seconds while it runs: sees to it that the CLI finds a living server.
-  void keep_house();
+  void keep_house(httpclient::Transport& transport);
 
   std::string url() const { return http_->url(); }
   const AdminToken& token() const { return token_; }
@@ -64,5 +64,9 @@ class ServerProcess {
 };
 
 worker::WorkerOptions worker_options(const Config& config);
+// Invalid: a TLS file cannot be read.
+Result<http::ServerOptions> http_options(const Config& config);
+// What start() says when the address of `options` cannot be had.
+Error listen_error(const http::ServerOptions& options, Error cause);
 
 }  // namespace tidegate::app

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <vector>
 
 #include "base/json.h"
@@ -73,7 +74,33 @@ bool ends_with_any(std::string_view path, std::span<const std::string_view> endi
   return std::ranges::any_of(endings, [&](std::string_view e) { return path.ends_with(e); });
 }
 
+// `sqlite:out.db` is relative, `sqlite:/a` and `sqlite:///a` are absolute.
+Result<SyncEndpoint> from_local_url(std::string_view type, std::string_view rest,
+                                    const EndpointParams& params) {
+  if (rest.starts_with("//")) {
+    rest.remove_prefix(2);
+    if (!rest.starts_with('/')) {
+      return fail(
+          Code::Invalid,
+          fmt::format(
+              "{0}://{1} has a host; write {0}:{1} for a relative path or {0}:///{1} for an "
+              "absolute one",
+              type, rest));
+    }
+  }
+  if (rest.empty())
+    return fail(Code::Invalid, fmt::format("{}: has no path; write {}:PATH", type, type));
+  if (type == "sqlite" && (rest == ":memory:" || rest.starts_with("file:"))) {
+    return fail(Code::Invalid,
+                fmt::format("sqlite:{} is a database that is not kept in a file, so nothing could "
+                            "be found in it afterwards; write sqlite:PATH",
+                            rest));
+  }
+  return local(type, absolute(rest, params.cwd));
+}
+
 Result<SyncEndpoint> from_path(std::string_view text, Role role, const EndpointParams& params) {
+  if (text == ":memory:") return from_local_url("sqlite", text, params);
   const std::string path = absolute(text, params.cwd);
   if (ends_with_any(path, kSqlite)) return local("sqlite", path);
   if (text.find_first_of("*?[") != std::string_view::npos || ends_with_any(path, kFile))
@@ -99,25 +126,6 @@ Result<SyncEndpoint> from_path(std::string_view text, Role role, const EndpointP
                   params.named_in.empty() ? "" : " and no such name in " + params.named_in));
 }
 
-// `sqlite:out.db` is relative, `sqlite:/a` and `sqlite:///a` are absolute.
-Result<SyncEndpoint> from_local_url(std::string_view type, std::string_view rest,
-                                    const EndpointParams& params) {
-  if (rest.starts_with("//")) {
-    rest.remove_prefix(2);
-    if (!rest.starts_with('/')) {
-      return fail(
-          Code::Invalid,
-          fmt::format(
-              "{0}://{1} has a host; write {0}:{1} for a relative path or {0}:///{1} for an "
-              "absolute one",
-              type, rest));
-    }
-  }
-  if (rest.empty())
-    return fail(Code::Invalid, fmt::format("{}: has no path; write {}:PATH", type, type));
-  return local(type, absolute(rest, params.cwd));
-}
-
 }  // namespace
 
 PathKind look_at(const std::string& path) {
@@ -131,6 +139,16 @@ PathKind look_at(const std::string& path) {
                  .starts_with("SQLite format 3")
              ? PathKind::SqliteFile
              : PathKind::File;
+}
+
+std::optional<std::string> unquoted_pattern(std::string_view destination,
+                                            const EndpointParams& params) {
+  if (params.named.contains(destination) || !ends_with_any(destination, kFile) ||
+      params.look(absolute(destination, params.cwd)) != PathKind::File) {
+    return std::nullopt;
+  }
+  const fs::path path(destination);
+  return (path.parent_path() / ("*" + path.extension().string())).string();
 }
 
 Result<SyncEndpoint> parse_endpoint(std::string_view text, Role role,

@@ -5,6 +5,7 @@
 #include <boost/json/object.hpp>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -37,6 +38,11 @@ struct SyncEndpoint {
 // its connector known by extension, content or being a folder or a pattern. Relative paths become
 // absolute. Invalid: none of these, with what to write instead.
 Result<SyncEndpoint> parse_endpoint(std::string_view text, Role role, const EndpointParams& params);
+
+// `data/*.csv` for a destination `data/b.csv` that is a file. None can be written to, so when words
+// follow it, the shell has most likely replaced a pattern by the names of its files.
+std::optional<std::string> unquoted_pattern(std::string_view destination,
+                                            const EndpointParams& params);
 
 PathKind look_at(const std::string& path);
 

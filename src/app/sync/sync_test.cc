@@ -82,6 +82,9 @@ TEST(Endpoint, WhatIsNoneSaysWhatToWrite) {
            {"nothing", "there is no file /work/dir/nothing and no such name in tidegate.yaml"},
            {"sqlite:", "write sqlite:PATH"},
            {"sqlite://out.db", "write sqlite:out.db for a relative path"},
+           {":memory:", "not kept in a file"},
+           {"sqlite::memory:", "not kept in a file"},
+           {"sqlite:file:x?mode=memory", "not kept in a file"},
            {"broken", "must be a map with type and config"},
            {"untyped", "must be a map with type and config"}}) {
     const auto e = parse_endpoint(c.text, Role::Source, params());
@@ -97,6 +100,17 @@ TEST(Endpoint, TheSamePlaceIsTheSameIdentityHoweverItIsWritten) {
   };
   EXPECT_EQ(id("out.db"), id("sqlite:///work/dir/out.db"));
   EXPECT_NE(id("out.db"), id("out2.db"));
+}
+
+// Seen here: `sync data/*.csv out.db` without quotes took the second file as the destination.
+TEST(Endpoint, APatternThatTheShellReplacedIsGuessed) {
+  EndpointParams p = params();
+  p.look = [](const std::string& path) {
+    return path == "/work/dir/data/b.csv" ? PathKind::File : PathKind::Missing;
+  };
+  EXPECT_EQ(unquoted_pattern("data/b.csv", p), "data/*.csv");
+  EXPECT_EQ(unquoted_pattern("data/new.csv", p), std::nullopt);
+  EXPECT_EQ(unquoted_pattern("out.db", p), std::nullopt);
 }
 
 TEST(Endpoint, LooksAtContent) {
