@@ -45,7 +45,7 @@ std::string name_or_id(const Names& names, std::string_view id) {
   return it == names.end() || it->second.empty() ? std::string(id) : it->second;
 }
 
-Column name_column(std::string title, std::string field, const Names& names) {
+Column name_column(std::string title, const std::string& field, const Names& names) {
   return {std::move(title), field, [field, &names](const boost::json::value& row) {
             return name_or_id(names, text_at(row, field));
           }};

@@ -21,6 +21,6 @@ Names names_for(ApiClient& api, const Args& args, const std::string& path,
 std::string name_or_id(const Names& names, std::string_view id);
 
 // A column of names for the ids in `field`. REQUIRES: names outlives it.
-Column name_column(std::string title, std::string field, const Names& names);
+Column name_column(std::string title, const std::string& field, const Names& names);
 
 }  // namespace tidegate::cli
