@@ -80,10 +80,10 @@ int run(std::span<char*> argv) {
                        .password_in_argv = scrub_passwords(argv),
                        .program = own_path(),
                        .connection_faults = connection_faults};
-  context.configured_data = [&context]() -> std::optional<std::string> {
-    const auto config = read_config(context, cli::Args());
-    if (!config || config->settings.at("data").origin != Origin::File) return std::nullopt;
-    return config->data_dir;
+  context.configured_data = [&context]() -> Result<std::optional<std::string>> {
+    TG_TRY(const Config config, read_config(context, cli::Args()));
+    if (config.settings.find("data")->second.origin != Origin::File) return std::nullopt;
+    return config.data_dir;
   };
   try {
     const Result<int> code = dispatch(context, words);

@@ -69,6 +69,19 @@ TEST_F(Locate, TheFolderOfTheConfigurationFileIsLookedAt) {
   EXPECT_FALSE(locate(context_, args_));
 }
 
+// Seen here: a mistake in that file sent the command to another server.
+TEST_F(Locate, AConfigurationFileThatCannotBeReadIsAnError) {
+  local_server();
+  context_.configured_data = []() -> Result<std::optional<std::string>> {
+    return fail(Code::Invalid, "tidegate.yaml: foo is no key");
+  };
+  const auto t = locate(context_, args_);
+  ASSERT_FALSE(t);
+  EXPECT_NE(t.error().message.find("foo is no key"), std::string::npos);
+  args_.set("server", {"http://named"});
+  EXPECT_EQ(locate(context_, args_)->url, "http://named");
+}
+
 TEST_F(Locate, NothingKnownSaysWhatToDo) {
   const auto t = locate(context_, args_);
   ASSERT_FALSE(t);

@@ -118,7 +118,12 @@ Result<Target> locate(const Context& context, const Args& args) {
   const Io& io = context.io;
   Target target;
   auto data = args.has("data") ? args.get("data") : io.env("TIDEGATE_DATA");
-  if (!data || data->empty()) data = context.configured_data();
+  const bool named = args.has("server") || !io.env("TIDEGATE_SERVER").value_or("").empty();
+  if (!data || data->empty()) {
+    auto configured = context.configured_data();
+    if (!configured && !named) return fail(std::move(configured).error());
+    data = configured ? *configured : std::nullopt;
+  }
   target.data_dir = data.value_or(default_data_dir(io));
   const auto login = known_from(io, login_path(io));
   const auto local = local_server(io, target.data_dir);

@@ -9,7 +9,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+
 #include <vector>
+#include "base/error.h"
 
 #include "base/error.h"
 
@@ -51,7 +53,8 @@ struct Context {
                                         const boost::json::object& connection)>
       connection_faults;
   // The data folder that a configuration file names, for finding the server that uses it.
-  std::function<std::optional<std::string>()> configured_data = [] { return std::nullopt; };
+  // An error is that file's: what it says of the server must not be passed over.
+  std::function<Result<std::optional<std::string>>()> configured_data = [] { return std::nullopt; };
 };
 
 enum class Color : char { Green, Red, Yellow, Dim };

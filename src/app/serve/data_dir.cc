@@ -64,9 +64,9 @@ bool is_silent(httpclient::Transport& transport, const std::string& url) {
 }
 
 // False: of two servers that start at the same time the other one was first.
-Result<bool> make_token_file(const std::string& path, const Secret& token, Rng& rng) {
+Result<bool> make_once(const std::string& path, std::string_view line, Rng& rng) {
   const std::string mine = fmt::format("{}.{:016x}", path, rng.next());
-  TG_CHECK(cli::write_private_file(mine, fmt::format("{}\n", token.reveal())));
+  TG_CHECK(cli::write_private_file(mine, fmt::format("{}\n", line)));
   const bool linked = ::link(mine.c_str(), path.c_str()) == 0;
   const int cause = errno;
   ::unlink(mine.c_str());
@@ -112,12 +112,21 @@ Result<Secret> kept_admin_token(const Config& config) {
               "admin_token");
 }
 
+Result<std::string> folder_id(const Config& config, Rng& rng) {
+  const std::string path = config.data_dir + "/folder-id";
+  if (::access(path.c_str(), F_OK) != 0) {
+    TG_CHECK(make_once(path, fmt::format("{:016x}", rng.next()), rng));
+  }
+  TG_TRY(const std::string text, cli::read_text_file(path, 4096));
+  return std::string(trim_end(text));
+}
+
 Result<AdminToken> admin_token(const Config& config, Rng& rng) {
   if (!config.admin_token.empty()) return AdminToken{config.admin_token, false, ""};
   const std::string path = config.data_dir + "/admin-token";
   if (::access(path.c_str(), F_OK) != 0) {
     Secret token = secrets::new_token(rng);
-    TG_TRY(const bool ours, make_token_file(path, token, rng));
+    TG_TRY(const bool ours, make_once(path, token.reveal(), rng));
     if (ours) return AdminToken{std::move(token), true, path};
   }
   TG_TRY(Secret token, kept_admin_token(config));

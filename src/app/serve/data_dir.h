@@ -16,6 +16,10 @@ namespace tidegate::app {
 // with what to do. Warns when other users may look into it.
 Status prepare_data_dir(const Config& config);
 
+// A random id that the folder keeps (DATA/folder-id), made when it is missing: what tells this
+// folder's admin token from those of others on one store, whatever the host is called.
+Result<std::string> folder_id(const Config& config, Rng& rng);
+
 struct AdminToken {
   Secret text;
   bool generated = false;  // now, by this call

@@ -64,6 +64,11 @@ TEST_F(DataDir, TheAdminTokenIsGeneratedOnceAndKept) {
   ASSERT_TRUE(second);
   EXPECT_FALSE(second->generated);
   EXPECT_EQ(second->text, first->text);
+  // What tells its tokens from those of other folders outlives the token.
+  const auto id = folder_id(config_, rng_);
+  ASSERT_TRUE(id);
+  EXPECT_EQ(id->size(), 16U);
+  EXPECT_EQ(folder_id(config_, rng_), id);
   config_.admin_token = Secret("configured-token-1");
   EXPECT_EQ(admin_token(config_, rng_)->text.reveal(), "configured-token-1");
 }

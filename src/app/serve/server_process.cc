@@ -111,9 +111,11 @@ Status ServerProcess::open_store() {
   store_ = std::move(*opened);
   if (parts_ == Parts::Worker) return {};
   TG_TRY(token_, admin_token(config_, rng_));
-  const std::string kept_at =
-      token_.file.empty() ? "" : fmt::format("{}:{}", host_name(), absolute({token_.file}).front());
-  return api::ensure_admin_token(*store_, token_.text.reveal(), kept_at, clock_, rng_);
+  std::string folder;
+  if (!token_.file.empty()) {
+    TG_TRY(folder, folder_id(config_, rng_));
+  }
+  return api::ensure_admin_token(*store_, token_.text.reveal(), folder, clock_, rng_);
 }
 
 Status ServerProcess::start_engine() {

@@ -61,9 +61,10 @@ class Api {
 };
 
 // A server's own admin token: kept when the store has it already, else it takes the place of the
-// earlier one from the same place. `text` is hashed. `kept_at`: host and file, so that servers with
-// data folders of their own leave each other's tokens alone; empty for the configured one, which
-// all servers share. Its name is `admin`, or `admin 2` and so on where that name is taken.
+// earlier one from the same place. `text` is hashed. `kept_at`: the id of a data folder, so that
+// servers with folders of their own leave each other's tokens alone; empty for the configured one,
+// which all servers share. Warns of a configured one that is still valid while this server has
+// none. Its name is `admin`, or `admin 2` and so on where that name is taken.
 Status ensure_admin_token(store::Store& store, std::string_view text, std::string_view kept_at,
                           const Clock& clock, Rng& rng);
 

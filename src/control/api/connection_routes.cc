@@ -55,7 +55,7 @@ Status read_connection(const Call& call, const object& body, const Connection* p
                        Connection& c) {
   std::vector<FieldError> errors;
   json::Reader r(body, "", errors);
-  c.name = model::read_text(r, "name", {.required = true}).value_or("");
+  c.name = model::read_text(r, "name", {.required = true, .invented = true}).value_or("");
   c.type = model::read_text(r, "type", {.max_chars = 100, .required = true}).value_or("");
   const object* config = r.child(kConfig);
   if (!r.has(kConfig) || body.at(kConfig).is_null()) r.error(kConfig, "is missing");

@@ -243,8 +243,8 @@ TEST_F(JobsTest, AKeyIsOneWhetherTheWorkspaceIsNamedOrGivenByItsId) {
   const std::string id = make_job("j");
   const std::vector<http::Header> key = {{"Idempotency-Key", "k"}};
   const Answer named = post(one(id, "run"), "", key);
-  const Answer by_id =
-      post("/api/workspaces/01900000-0000-7000-8000-000000000001/sync-jobs/" + id + "/run", "", key);
+  const Answer by_id = post(
+      "/api/workspaces/01900000-0000-7000-8000-000000000001/sync-jobs/" + id + "/run", "", key);
   EXPECT_EQ(by_id.status, 202) << by_id.text;
   EXPECT_EQ(by_id.at("runId"), named.at("runId"));
 }
@@ -292,6 +292,12 @@ TEST_F(JobsTest, AJobWhoseOnlyTimeHasPassedCanBeKeptButNotEnabled) {
   const std::string id = make_job("off", past + R"(,"enabled":false)");
   EXPECT_THAT(post(one(id, "toggle"), R"({"enabled":true})").fields(), ElementsAre("schedule.at"));
   EXPECT_EQ(get(one(id)).at("enabled"), "false");
+}
+
+TEST_F(JobsTest, WhatASourceCallsAColumnIsTakenAsItIs) {
+  const std::string id = make_job("j", R"("timeout":0,"entities":{"t":{"cursor":" at"}})");
+  EXPECT_EQ(get(one(id)).at("timeout"), "null") << "0 is no limit";
+  EXPECT_THAT(call(Method::Patch, one(id), R"({"name":" j"})").fields(), ElementsAre("name"));
 }
 
 TEST_F(JobsTest, ChangingTheScheduleMovesTheNextRun) {

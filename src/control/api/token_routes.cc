@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "control/api/answer.h"
 #include "control/api/directory.h"
 #include "control/api/input.h"
@@ -67,7 +68,7 @@ Result<Response> create_token(const Call& call) {
   std::vector<FieldError> errors;
   json::Reader r(body, "", errors);
   model::Token token;
-  token.name = model::read_text(r, "name", {.required = true}).value_or("");
+  token.name = model::read_text(r, "name", {.required = true, .invented = true}).value_or("");
   // What such a token made would be taken for an admin token of an earlier start.
   if (token.name.starts_with(kBootstrap)) {
     r.error("name", "begins with \"bootstrap\", which is kept for servers; choose another");
@@ -123,6 +124,18 @@ Result<Response> delete_token(const Call& call) {
   return answer(boost::json::object{{"id", id.str()}});
 }
 
+// Another server may still be configured with it, so it is not for this one to revoke.
+Status warn_of_configured(store::Store& store) {
+  TG_TRY(const auto all, store.list_tokens());
+  const auto it = std::ranges::find(all, kBootstrap, &model::Token::created_by);
+  if (it == all.end()) return {};
+  log::warn(
+      "the admin token of an earlier configuration is still valid; when no server has it any "
+      "more, revoke it: tidegate token revoke",
+      {{"token", it->name}});
+  return {};
+}
+
 Status make_admin_token(store::Store& store, const std::string& hash, const std::string& origin,
                         const Clock& clock, Rng& rng) {
   // Another one of the same place is not what the operator has now: it must not go on working.
@@ -153,6 +166,7 @@ Status make_admin_token(store::Store& store, const std::string& hash, const std:
 Status ensure_admin_token(store::Store& store, std::string_view text, std::string_view kept_at,
                           const Clock& clock, Rng& rng) {
   const std::string hash = secrets::hash_token(text);
+  if (!kept_at.empty()) TG_CHECK(warn_of_configured(store));
   TG_TRY(const auto known, store.find_token(hash));
   if (known) return {};
   const Status made = make_admin_token(store, hash, bootstrap_of(kept_at), clock, rng);

@@ -4,7 +4,6 @@
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -85,8 +84,7 @@ void ChildHost::Loop::post_spawned(LaunchId id, Result<Child> child) {
   if (child) {
     const Status sent = courier_.send(id, *child);
     if (sent) return;
-    kill(-child->pid, SIGKILL);
-    waitpid(child->pid, nullptr, 0);
+    end_unheard(child->pid);
     error = sent.error();
   } else {
     error = std::move(child).error();
@@ -95,8 +93,11 @@ void ChildHost::Loop::post_spawned(LaunchId id, Result<Child> child) {
 }
 
 void ChildHost::Loop::receive_children() {
-  run_commands();  // whatever was posted before a child came is done before it
-  while (auto delivery = courier_.receive()) spawned(delivery->id, std::move(delivery->child));
+  while (auto delivery = courier_.receive()) {
+    // A child may come before the command that announces it was looked at, also in this loop.
+    run_commands();
+    spawned(delivery->id, std::move(delivery->child));
+  }
 }
 
 void ChildHost::Loop::post_send(LaunchId id, std::string line) {
@@ -197,7 +198,10 @@ void ChildHost::Loop::forget(UniqueFd& fd) {
 
 void ChildHost::Loop::spawned(LaunchId id, Result<Child> child) {
   const auto at = entries_.find(static_cast<std::uint64_t>(id));
-  if (at == entries_.end()) return;
+  if (at == entries_.end()) {
+    if (child) end_unheard(child->pid);
+    return;
+  }
   Entry& entry = at->second;
   if (!child) {
     wipe(entry.request);

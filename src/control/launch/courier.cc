@@ -51,13 +51,6 @@ Error out_of_descriptors() {
           {}};
 }
 
-// It cannot be watched, so it must not live.
-void end_unheard(pid_t pid) {
-  if (pid <= 1) return;
-  kill(-pid, SIGKILL);
-  waitpid(pid, nullptr, 0);
-}
-
 }  // namespace
 
 void own_descriptors(std::initializer_list<int> keep) {
@@ -70,6 +63,12 @@ void own_descriptors(std::initializer_list<int> keep) {
     from = std::max(from, fd + 1);
   }
   syscall(SYS_close_range, from, ~0U, 0);
+}
+
+void end_unheard(pid_t pid) {
+  if (pid <= 1) return;
+  kill(-pid, SIGKILL);
+  waitpid(pid, nullptr, 0);
 }
 
 Status Courier::open() {

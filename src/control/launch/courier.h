@@ -19,6 +19,9 @@ namespace tidegate::launch {
 // `keep`; leaves it as it is where the system refuses.
 void own_descriptors(std::initializer_list<int> keep);
 
+// Ends and reaps a child that nobody can watch.
+void end_unheard(pid_t pid);
+
 // send() from any thread and table; receive() on one.
 class Courier {
  public:

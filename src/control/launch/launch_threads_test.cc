@@ -326,6 +326,37 @@ TEST(Launch, ChildThatLogsWithoutEndDoesNotFillTheMemory) {
   EXPECT_EQ(told, lines > 20'000U);
 }
 
+// Seen here: a child that came while others were being received was lost, its run never ended.
+TEST(Launch, EveryOneOfManyConcurrentLaunchesEnds) {
+  ChildHost host("/bin/true");
+  ASSERT_TRUE(host.start());
+  constexpr int kThreads = 4, kEach = 3000, kInFlight = 2;
+  std::mutex mutex;
+  std::condition_variable changed;
+  int ended = 0;
+  std::vector<std::jthread> callers;
+  for (int t = 0; t < kThreads; ++t) {
+    callers.emplace_back([&] {
+      for (int i = 0; i < kEach; ++i) {
+        {
+          std::unique_lock lock(mutex);
+          changed.wait(lock, [&] { return i * kThreads - ended < kInFlight * kThreads; });
+        }
+        host.launch({}, "x", [&](LaunchId, const std::variant<protocol::Event, Exit>& what) {
+          if (!std::holds_alternative<Exit>(what)) return;
+          const std::lock_guard lock(mutex);
+          ++ended;
+          changed.notify_all();
+        });
+      }
+    });
+  }
+  std::unique_lock lock(mutex);
+  EXPECT_TRUE(changed.wait_for(lock, std::chrono::minutes(2), [&] {
+    return ended == kThreads * kEach;
+  })) << ended;
+}
+
 TEST(Courier, AChildOfAnotherTableOfDescriptorsIsHeardHere) {
   Courier courier;
   ASSERT_TRUE(courier.open());

@@ -142,13 +142,15 @@ SyncMode read_mode(json::Reader& r) {
 }
 
 void read_policies(json::Reader& r, JobSpec& spec) {
-  if (const auto d = r.duration("timeout", kSecond, 366 * kDay)) spec.timeout = *d;
-  if (const auto d = r.duration("stallTimeout", Millis(0), 366 * kDay)) {
-    spec.stall_timeout = *d;
-    if (*d > Millis(0) && *d < kSecond) {
-      r.error("stallTimeout", "is shorter than anything takes; give 1s or more, or 0 for no limit");
+  const auto limit = [&r](std::string_view name) {
+    const auto d = r.duration(name, Millis(0), 366 * kDay);
+    if (d && *d > Millis(0) && *d < kSecond) {
+      r.error(name, "is shorter than anything takes; give 1s or more, or 0 for no limit");
     }
-  }
+    return d;
+  };
+  if (const auto d = limit("timeout"); d && *d > Millis(0)) spec.timeout = *d;
+  if (const auto d = limit("stallTimeout")) spec.stall_timeout = *d;
   if (const auto i = r.one_of("overlap", kOverlapNames)) spec.overlap = static_cast<Overlap>(*i);
   if (const auto i = r.one_of("catchup", kCatchupNames)) spec.catchup = static_cast<Catchup>(*i);
   if (const auto n = r.integer("maxCatchup", {.min = 1, .max = 10'000})) {
@@ -248,7 +250,7 @@ Result<JobSpec> job_spec_from_json(const object& o, std::uint64_t hash_seed) {
   std::vector<FieldError> errors;
   json::Reader r(o, "", errors);
   JobSpec spec;
-  spec.name = read_text(r, "name", {.required = true}).value_or("");
+  spec.name = read_text(r, "name", {.required = true, .invented = true}).value_or("");
   spec.description =
       read_text(r, "description", {.max_chars = 4000, .one_line = false}).value_or("");
   spec.source_id = ConnectionId(read_text(r, "dataSourceId", {.required = true}).value_or(""));

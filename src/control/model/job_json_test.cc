@@ -146,6 +146,8 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{R"({"dependsOn":[]})", "dependsOn", "not available in this version"},
         Bad{R"({"timeout":"soon"})", "timeout", "duration"},
         Bad{R"({"timeout":-1})", "timeout", "duration"},
+        Bad{R"({"timeout":"500ms"})", "timeout", "no limit"},
+        Bad{R"({"stallTimeout":"1ms"})", "stallTimeout", "no limit"},
         Bad{R"({"overlap":"allow"})", "overlap", "full_append"},
         Bad{R"({"maxRejected":1.5})", "maxRejected", "whole number"},
         Bad{R"({"maxCatchup":0})", "maxCatchup", "between 1"},

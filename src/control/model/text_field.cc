@@ -33,7 +33,7 @@ std::optional<std::string> read_text(json::Reader& r, std::string_view key, cons
   std::string problem;
   if (rule.one_line && (rule.required || !s->empty())) {
     problem = name_problem(*s, rule.max_chars);
-    if (problem.empty() && (s->front() == ' ' || s->back() == ' ')) {
+    if (problem.empty() && rule.invented && (s->front() == ' ' || s->back() == ' ')) {
       problem = "begins or ends with a blank; remove it";
     }
   } else if (const auto n = count_chars(*s); n > rule.max_chars) {

@@ -39,7 +39,8 @@ boost::json::array texts_to_json(const Items& items) {
 struct NameRule {
   std::size_t max_chars = 200;
   bool required = false;
-  bool one_line = true;  // no control characters
+  bool one_line = true;   // no control characters
+  bool invented = false;  // by a person, for people: no blanks at its ends
 };
 // As Reader::text, with limits in characters and an error for control characters.
 std::optional<std::string> read_text(json::Reader& r, std::string_view key, const NameRule& rule);

@@ -164,7 +164,8 @@ class QueueStore {
   // ---- triggers by people
   // A queued run with no slot, due now. Conflict `run_active` with the active run's id in
   // details[0].message while one is queued or running (not with Overlap::Allow); one that is held
-  // (rules::is_held) gives way and ends as superseded.
+  // (rules::is_held) gives way and ends as superseded, or stays held beside a run of only some
+  // entities.
   virtual Result<Created<RunId>> trigger_run(const TriggerRun& trigger) = 0;
   // queued → cancelled at once; running → cancel_requested. Conflict `run_ended` when terminal.
   virtual Result<model::Run> request_cancel(const WorkspaceId& ws, const RunId& run,

@@ -220,8 +220,9 @@ Status BoundFilter::save(EntityState& state) const {
     state.seen_null = seen_.null;
     state.seen_columns = kinds_of_seen();
   }
-  // Of merged rows not all that are in the destination need to be known.
-  state.seen_dropped = config_.has_key && (missed || (same_bound && known.seen_dropped));
+  // Of merged rows not all that are in the destination need to be known: rows without a cursor come
+  // again whatever the cursor is, so this stays until the state is reset.
+  state.seen_dropped = config_.has_key && (missed || known.seen_dropped);
   for (const auto& [set, read] :
        {std::pair{&state.seen_at_bound, bound_count_}, std::pair{&state.seen_null, null_count_}}) {
     if (read <= kMaxSeen && total(*set) <= kMaxSeen) continue;

@@ -35,7 +35,9 @@ TEST_P(StoreContract, AQueuedRunOfAPausedJobWaitsForTheEndOfThePause) {
   must(store().finish_attempts({&retry, 1}));
   must(store().set_pause(
       ws_, id, {}, model::Pause{.note = "", .until = now() + 1h, .since = now(), .by = "b"}, {}));
-  EXPECT_THAT(claim("w1"), IsEmpty());
+  const auto held = must(store().claim_runs({.owner = OwnerId("w1"), .max = 1}));
+  EXPECT_THAT(held.runs, IsEmpty());
+  EXPECT_EQ(held.next, now() + 1h) << "nobody would look again in time";
   EXPECT_EQ(run(first.run.id).state, RunState::Queued);
   clock().advance(1h);
   EXPECT_THAT(claim("w1"), SizeIs(1)) << "the pause is over by itself";
@@ -72,6 +74,22 @@ TEST_P(StoreContract, AHeldRunGivesWayToOneStartedByHand) {
   EXPECT_EQ(reason_of(store().trigger_run({.workspace = ws_, .job = id, .run = RunId("r2")})),
             "run_active")
       << "a run that is not held keeps its place";
+}
+
+TEST_P(StoreContract, AHeldRunStaysBesideOneOfOnlySomeEntities) {
+  const JobId id = add(job("j1"));
+  plan(id, {base_});
+  must(store().update_job(switched(reread(id), false, now())));
+  const RunId held = must(store().list_runs({.workspace = ws_, .job = id})).items.at(0).id;
+  must(store().trigger_run(
+      {.workspace = ws_, .job = id, .run = RunId("part"), .only_entities = {"orders"}}));
+  EXPECT_EQ(run(held).state, RunState::Queued);
+  const auto part = claim("w1");
+  ASSERT_THAT(part, SizeIs(1));
+  EXPECT_EQ(part[0].run.id, RunId("part"));
+  EXPECT_TRUE(finish(part[0], RunState::Succeeded));
+  must(store().update_job(switched(reread(id), true, now())));
+  EXPECT_EQ(claim("w1").at(0).run.id, held);
 }
 
 // Seen here: a job whose every attempt failed was "healthy", because each new slot replaced the run

@@ -239,8 +239,11 @@ Result<QueueStore::Claim> MemoryStore::claim_runs(const ClaimParams& params) {
       if (!claim.next || row.run.not_before < *claim.next) claim.next = row.run.not_before;
       continue;
     }
-    if (claim.runs.size() >= params.max || !may_start(row.run)) continue;
     JobRow& job = jobs_.at(row.run.job);
+    if (const auto& pause = job.job.pause; is_held(row.run) && pause && pause->until) {
+      claim.next = std::min(claim.next.value_or(*pause->until), *pause->until);
+    }
+    if (claim.runs.size() >= params.max || !may_start(row.run)) continue;
     job.fence = rules::next_fence(job.fence, now);
     job.job.last_run_at = now;
     const auto& destination =
@@ -350,8 +353,11 @@ Result<Created<RunId>> MemoryStore::trigger_run(const TriggerRun& trigger) {
     for (const auto& [at, id] : row->runs) {
       if (row->active.contains(id) && !is_held(runs_.at(id).run)) return rules::run_active(id);
     }
-    for (const RunId& id : std::set<RunId>(row->active)) {
-      supersede(*row, id, rules::kReplacedByHand, write);
+    // A partial one does not do the work of what is held.
+    if (trigger.only_entities.empty()) {
+      for (const RunId& id : std::set<RunId>(row->active)) {
+        supersede(*row, id, rules::kReplacedByHand, write);
+      }
     }
   }
   const Instant now = clock_.now();

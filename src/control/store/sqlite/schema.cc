@@ -152,8 +152,14 @@ constexpr const char* kSecretKeys = R"sql(
 ALTER TABLE workers ADD COLUMN secret_keys TEXT NOT NULL DEFAULT '[]';
 )sql";
 
-constexpr std::array<Migration, 3> kMigrations{
-    {{1, "tables", kTables}, {2, "views", kViews}, {3, "secret keys of workers", kSecretKeys}}};
+constexpr const char* kPauses = R"sql(
+CREATE INDEX sync_jobs_paused ON sync_jobs (pause_until) WHERE pause_until IS NOT NULL;
+)sql";
+
+constexpr std::array<Migration, 4> kMigrations{{{1, "tables", kTables},
+                                                {2, "views", kViews},
+                                                {3, "secret keys of workers", kSecretKeys},
+                                                {4, "ends of pauses", kPauses}}};
 
 }  // namespace
 

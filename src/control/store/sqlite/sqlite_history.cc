@@ -67,9 +67,9 @@ Result<Listing<Run>> SqliteStore::list_runs(const RunQuery& query) {
       return {};
     };
     const auto walked = db.each(
-        fmt::format("SELECT {}{}{} ORDER BY created_at {}, id {}",
+        fmt::format("SELECT {}{}{} ORDER BY created_at {}, id {} LIMIT ?6",
                     query.brief ? TG_BRIEF_RUN_COLUMNS : TG_RUN_COLUMNS, where, page, order, order),
-        take, query.workspace, query.job, query.since, at, after);
+        take, query.workspace, query.job, query.since, at, after, limit + 1);
     if (!walked && !more) return fail(walked.error());
     if (more) {
       const Run& last = list.items.back();

@@ -267,8 +267,9 @@ Result<std::vector<PlanResult>> SqliteStore::apply_plan(const LeaderLease& lease
 
 namespace {
 
-// Makes room for a run that a person starts: what is held gives way, anything else is a conflict.
-Status replace_held(Tx& tx, const JobId& job) {
+// Makes room for a run that a person starts: what is held gives way to a whole one, which does its
+// work, and waits behind a partial one; anything else is a conflict.
+Status replace_held(Tx& tx, const JobId& job, bool whole) {
   TG_TRY(const auto active, active_runs(tx.db, job));
   if (active.empty()) return {};
   TG_TRY(const JobHold hold, find_hold(tx.db, job));
@@ -278,6 +279,7 @@ Status replace_held(Tx& tx, const JobId& job) {
       return rules::run_active(run.id);
     }
   }
+  if (!whole) return {};
   for (const Run& run : active) TG_CHECK(supersede(tx, run.id, rules::kReplacedByHand));
   return {};
 }
@@ -294,7 +296,7 @@ Result<Created<RunId>> SqliteStore::trigger_run(const TriggerRun& trigger) {
     if (!job || (!trigger.workspace.empty() && job->workspace != trigger.workspace)) {
       return rules::job_not_found(trigger.job);
     }
-    if (!job->allow_overlap) TG_CHECK(replace_held(tx, trigger.job));
+    if (!job->allow_overlap) TG_CHECK(replace_held(tx, trigger.job, trigger.only_entities.empty()));
     Run run = new_run(*job, trigger.job, {trigger.run, {}, trigger.trigger, tx.now}, tx.now);
     run.triggered_by = trigger.triggered_by;
     run.only_entities = trigger.only_entities;

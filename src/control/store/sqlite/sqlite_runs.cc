@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -18,13 +20,19 @@ struct Candidate {
   JobId job;
   ConnectionId destination;
   bool allow_overlap = false;
-  model::Trigger trigger{};
 };
+
+// Queued runs that may start at ?1, but for what runs already; ?2 is rules::kAheadOfClock later.
+// The last condition is rules::is_held.
+constexpr std::string_view kDue =
+    " FROM sync_runs r WHERE r.state = 'queued' AND (r.not_before <= ?1 OR r.sort_at > ?2) AND "
+    "(r.trigger NOT IN ('schedule', 'catchup') OR EXISTS (SELECT 1 FROM sync_jobs j WHERE j.id = "
+    "r.job_id AND j.enabled AND (j.pause_since IS NULL OR j.pause_until <= ?1)))";
 
 // Chooses the runs of one claim: what runs already and what was chosen before excludes.
 class Chooser {
  public:
-  Chooser(Db& db, Instant now) : db_(db), now_(now) {}
+  explicit Chooser(Db& db) : db_(db) {}
 
   // The exclusive key of the run when it may start; nullopt when something holds it up.
   Result<std::optional<std::string>> admit(const Candidate& c) {
@@ -32,8 +40,6 @@ class Chooser {
         exclusive_jobs_.contains(c.job)) {
       return std::nullopt;
     }
-    TG_TRY(const JobHold* hold, hold_of(c.job));
-    if (rules::is_held(hold->enabled, hold->pause, c.trigger, now_)) return std::nullopt;
     TG_TRY(const std::string* key, exclusive_key(c.destination));
     if (busy_keys_.contains(*key)) return std::nullopt;
     TG_TRY(const bool busy_job, db_.exists("SELECT 1 FROM sync_runs WHERE state = 'running' AND "
@@ -68,17 +74,7 @@ class Chooser {
     return &it->second;
   }
 
-  Result<const JobHold*> hold_of(const JobId& job) {
-    const auto [it, fresh] = holds_.try_emplace(job);
-    if (fresh) {
-      TG_TRY(it->second, find_hold(db_, job));
-    }
-    return &it->second;
-  }
-
   Db& db_;
-  const Instant now_;
-  std::map<JobId, JobHold> holds_;
   std::map<ConnectionId, std::string> keys_;
   std::set<JobId> chosen_, exclusive_jobs_, blocked_jobs_;
   std::set<std::string> busy_keys_;
@@ -137,22 +133,21 @@ Result<std::vector<Chosen>> choose(Db& db, Instant now, std::size_t max,
                                    const std::set<std::int64_t>& left_out) {
   std::vector<Chosen> chosen;
   if (max == 0) return chosen;
-  Chooser chooser(db, now);
+  Chooser chooser(db);
   // The walk ends when enough are found; the writes come after it, as they move its index.
   bool enough = false;
   const auto look = [&](Row r) -> Status {
     if (left_out.contains(r.integer(0))) return {};
-    Candidate c{r.integer(0), JobId(r.text(1)), ConnectionId(r.text(2)), r.flag(3)};
-    TG_CHECK(read_name(r.view(4), model::kTriggerNames, c.trigger));
+    const Candidate c{r.integer(0), JobId(r.text(1)), ConnectionId(r.text(2)), r.flag(3)};
     TG_TRY(auto key, chooser.admit(c));
     if (key) chosen.push_back({c.row, std::move(*key)});
     enough = chosen.size() >= max;
     return enough ? fail(Code::Cancelled, "") : Status();
   };
-  auto walked = db.each(
-      "SELECT rowid, job_id, destination_id, allow_overlap, trigger FROM sync_runs WHERE "
-      "state = 'queued' AND (not_before <= ? OR sort_at > ?) ORDER BY sort_at",
-      look, now, now + rules::kAheadOfClock);
+  auto walked = db.each(fmt::format("SELECT r.rowid, r.job_id, r.destination_id, r.allow_overlap{} "
+                                    "ORDER BY r.sort_at",
+                                    kDue),
+                        look, now, now + rules::kAheadOfClock);
   if (!walked && !enough) return fail(walked.error());
   return chosen;
 }
@@ -163,6 +158,11 @@ Result<std::optional<Instant>> next_start(Db& db, Instant now) {
       "SELECT not_before FROM sync_runs WHERE state = 'queued' AND not_before > ? "
       "ORDER BY not_before LIMIT 1",
       [&](Row r) { next = r.time(0); }, now));
+  // The end of a pause that holds some.
+  TG_CHECK(db.maybe(
+      "SELECT pause_until FROM sync_jobs j WHERE pause_until > ? AND EXISTS (SELECT 1 FROM "
+      "sync_runs r WHERE r.job_id = j.id AND r.state = 'queued') ORDER BY pause_until LIMIT 1",
+      [&](Row r) { next = next ? std::min(*next, r.time(0)) : r.time(0); }, now));
   return next;
 }
 
@@ -214,10 +214,7 @@ Result<QueueStore::Claim> SqliteStore::claim_runs(const ClaimParams& params) {
     const Instant now = clock_.now();
     TG_TRY(claim.next, next_start(db, now));
     if (params.max == 0) return false;
-    return db.exists(
-        "SELECT 1 FROM sync_runs WHERE state = 'queued' AND (not_before <= ? OR sort_at > ?) LIMIT "
-        "1",
-        now, now + rules::kAheadOfClock);
+    return db.exists(fmt::format("SELECT 1{} LIMIT 1", kDue), now, now + rules::kAheadOfClock);
   }));
   if (!waiting) return claim;
   return writer_.run([&](Tx& tx) -> Result<Claim> {

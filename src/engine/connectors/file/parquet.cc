@@ -117,14 +117,20 @@ class ParquetReader final : public Reader {
   std::shared_ptr<arrow::RecordBatch> rest_;
 };
 
+// How the INT96 columns of one entity are read.
+struct Int96Unit {
+  arrow::TimeUnit::type unit = arrow::TimeUnit::MICRO;
+  std::map<std::string, std::string> broken;  // see Int96Findings
+};
+
 class ParquetTable final : public Table {
  public:
   ParquetTable(Files files, std::shared_ptr<arrow::Schema> schema, std::int64_t rows,
-               arrow::TimeUnit::type int96, std::stop_token stop)
+               Int96Unit int96, std::stop_token stop)
       : files_(std::move(files)),
         schema_(std::move(schema)),
         rows_(rows),
-        int96_(int96),
+        int96_(std::move(int96)),
         stop_(std::move(stop)) {}
 
   const std::shared_ptr<arrow::Schema>& schema() const override { return schema_; }
@@ -133,7 +139,10 @@ class ParquetTable final : public Table {
   Result<std::unique_ptr<Reader>> open(std::size_t index,
                                        std::shared_ptr<arrow::Schema> columns) override {
     const auto& file = files_[index];
-    TG_TRY(auto reader, open_parquet(*file, int96_));
+    for (const auto& [name, fault] : int96_.broken) {
+      if (columns->GetFieldIndex(name) >= 0) return fail(data_error(fault));
+    }
+    TG_TRY(auto reader, open_parquet(*file, int96_.unit));
     std::unique_ptr<arrow::RecordBatchReader> batches;
     TG_CHECK(guarded(file->path(), [&]() -> arrow::Status {
       std::vector<int> groups(static_cast<std::size_t>(reader->num_row_groups()));
@@ -160,14 +169,14 @@ class ParquetTable final : public Table {
   Files files_;
   std::shared_ptr<arrow::Schema> schema_;
   std::int64_t rows_;
-  arrow::TimeUnit::type int96_;
+  Int96Unit int96_;
   std::stop_token stop_;
 };
 
 // INT96 timestamps have no unit: all files of the entity are looked at, or, with `sample`, the
 // beginning of each.
-Result<arrow::TimeUnit::type> int96_unit(const Files& files, std::optional<std::int64_t> sample,
-                                         const std::stop_token& stop) {
+Result<Int96Unit> int96_unit(const Files& files, std::optional<std::int64_t> sample,
+                             const std::stop_token& stop) {
   Int96Findings found;
   for (const auto& file : files) {
     TG_TRY(const auto reader, open_parquet(*file, arrow::TimeUnit::MICRO));
@@ -176,8 +185,8 @@ Result<arrow::TimeUnit::type> int96_unit(const Files& files, std::optional<std::
     }));
     if (stop.stop_requested()) return fail(Code::Cancelled, "stopped while reading files");
   }
-  if (!found.nanos) return arrow::TimeUnit::MICRO;
-  if (found.beyond_nanos.empty()) return arrow::TimeUnit::NANO;
+  if (!found.nanos) return Int96Unit{arrow::TimeUnit::MICRO, std::move(found.broken)};
+  if (found.beyond_nanos.empty()) return Int96Unit{arrow::TimeUnit::NANO, std::move(found.broken)};
   return fail(data_error(fmt::format(
       "the column \"{}\" has INT96 timestamps outside of the years 1678 to 2261, and others of "
       "this entity's have nanoseconds, which no one type holds; write the file with INT64 "
@@ -190,11 +199,11 @@ Result<arrow::TimeUnit::type> int96_unit(const Files& files, std::optional<std::
 Result<std::unique_ptr<Table>> scan_parquet_table(const FileEntity&, Files files,
                                                   const SourceConfig&, const Context& context,
                                                   std::optional<std::int64_t> sample) {
-  TG_TRY(const auto int96, int96_unit(files, sample, context.stop));
+  TG_TRY(auto int96, int96_unit(files, sample, context.stop));
   std::shared_ptr<arrow::Schema> schema;
   std::int64_t rows = 0;
   for (const auto& file : files) {
-    TG_TRY(const auto reader, open_parquet(*file, int96));
+    TG_TRY(const auto reader, open_parquet(*file, int96.unit));
     std::shared_ptr<arrow::Schema> own;
     TG_CHECK(guarded(file->path(), [&] { return reader->GetSchema(&own); }));
     std::vector<std::shared_ptr<arrow::Field>> fields;
@@ -215,7 +224,7 @@ Result<std::unique_ptr<Table>> scan_parquet_table(const FileEntity&, Files files
     }
     schema = std::move(own);
   }
-  return std::make_unique<ParquetTable>(std::move(files), std::move(schema), rows, int96,
+  return std::make_unique<ParquetTable>(std::move(files), std::move(schema), rows, std::move(int96),
                                         context.stop);
 }
 

@@ -25,23 +25,24 @@ bool fits(T value) {
          value <= std::numeric_limits<std::int64_t>::max();
 }
 
-arrow::Status look_at(const parquet::Int96& value, const std::string& column,
-                      Int96Findings& found) {
+void look_at(const parquet::Int96& value, const std::string& column, Int96Findings& found) {
   std::uint64_t clock = 0;  // bytes 0 to 7: nanoseconds of the day, 8 to 11: the day
   std::memcpy(&clock, value.value.data(), sizeof clock);
   const Int128 ns = (Int128{value.value[2]} - kUnixEpoch) * kDayNs + clock;
   if (clock >= kDayNs || !fits(ns / 1000)) {
-    return arrow::Status::Invalid(
-        fmt::format("the column \"{}\" has an INT96 value that is no timestamp (day {}, {} ns)",
+    found.broken.try_emplace(
+        column,
+        fmt::format("the column \"{}\" has an INT96 value that is no timestamp (day {}, {} ns); "
+                    "leave the column out (`columns` of the entity), or write the file anew",
                     column, value.value[2], clock));
+    return;
   }
   found.nanos = found.nanos || clock % 1000 != 0;
   if (found.beyond_nanos.empty() && !fits(ns)) found.beyond_nanos = column;
-  return arrow::Status::OK();
 }
 
-arrow::Status look_at_column(parquet::Int96Reader& reader, const parquet::ColumnDescriptor& column,
-                             std::int64_t most, const std::stop_token& stop, Int96Findings& found) {
+void look_at_column(parquet::Int96Reader& reader, const parquet::ColumnDescriptor& column,
+                    std::int64_t most, const std::stop_token& stop, Int96Findings& found) {
   std::array<parquet::Int96, kValues> values{};
   std::array<std::int16_t, kValues> definitions{}, repetitions{};
   const std::string name = column.path()->ToDotString();
@@ -49,10 +50,9 @@ arrow::Status look_at_column(parquet::Int96Reader& reader, const parquet::Column
     std::int64_t n = 0;
     seen += reader.ReadBatch(kValues, definitions.data(), repetitions.data(), values.data(), &n);
     for (std::int64_t i = 0; i < n; ++i) {
-      ARROW_RETURN_NOT_OK(look_at(values[static_cast<std::size_t>(i)], name, found));
+      look_at(values[static_cast<std::size_t>(i)], name, found);
     }
   }
-  return arrow::Status::OK();
 }
 
 }  // namespace
@@ -67,8 +67,7 @@ arrow::Status look_at_int96(parquet::ParquetFileReader& file, std::optional<std:
     if (column.physical_type() != parquet::Type::INT96) continue;
     for (int group = 0; group < file.metadata()->num_row_groups(); ++group) {
       const auto reader = file.RowGroup(group)->Column(c);
-      ARROW_RETURN_NOT_OK(
-          look_at_column(static_cast<parquet::Int96Reader&>(*reader), column, most, stop, found));
+      look_at_column(static_cast<parquet::Int96Reader&>(*reader), column, most, stop, found);
       if (sample) break;
     }
   }

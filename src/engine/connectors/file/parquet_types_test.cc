@@ -37,16 +37,21 @@ class ParquetTypesTest : public FileSourceTest {
     using parquet::schema::PrimitiveNode;
     const auto node = GroupNode::Make(
         "schema", parquet::Repetition::REQUIRED,
-        {PrimitiveNode::Make("at", parquet::Repetition::REQUIRED, parquet::Type::INT96)});
+        {PrimitiveNode::Make("at", parquet::Repetition::REQUIRED, parquet::Type::INT96),
+         PrimitiveNode::Make("n", parquet::Repetition::REQUIRED, parquet::Type::INT32)});
     auto out = *arrow::io::FileOutputStream::Open(folder_ + "/" + name);
     auto file = parquet::ParquetFileWriter::Open(out, std::static_pointer_cast<GroupNode>(node));
-    auto* column = static_cast<parquet::Int96Writer*>(file->AppendRowGroup()->NextColumn());
+    auto* group = file->AppendRowGroup();
+    auto* column = static_cast<parquet::Int96Writer*>(group->NextColumn());
     for (const Int96Value& v : values) {
       parquet::Int96 raw{};
       std::memcpy(raw.value.data(), &v.nanos, sizeof v.nanos);
       raw.value[2] = v.day;
       column->WriteBatch(1, nullptr, nullptr, &raw);
     }
+    auto* numbers = static_cast<parquet::Int32Writer*>(group->NextColumn());
+    const std::int32_t one = 1;
+    for (std::size_t i = 0; i < values.size(); ++i) numbers->WriteBatch(1, nullptr, nullptr, &one);
     file->Close();
     ASSERT_TRUE(out->Close().ok());
   }
@@ -66,18 +71,18 @@ class ParquetTypesTest : public FileSourceTest {
 // Seen here: 9999-12-31 came out as 1816-03-29T05:56:08.066277376, and the run was green.
 TEST_F(ParquetTypesTest, Int96OutsideOfTheNanosecondsKeepsItsDate) {
   write_int96("p.parquet", {{kYear9999, 0}, {kYear1, 0}, {kEpoch, 5'000}});
-  const Read got = read(R"({"path": "p.parquet"})", "p");
+  const Read got = read(R"({"path": "p.parquet"})", "p", {"at"});
   ASSERT_FALSE(got.error) << got.error->message;
-  EXPECT_EQ(got.types, "at:timestamp[us]");
+  EXPECT_EQ(got.types, "at:timestamp[us] n:int32");
   EXPECT_EQ(got.rows,
             (Texts{"9999-12-31T00:00:00", "0001-01-01T00:00:00", "1970-01-01T00:00:00.000005"}));
 }
 
 TEST_F(ParquetTypesTest, Int96KeepsItsNanoseconds) {
   write_int96("p.parquet", {{kEpoch, 1}, {kEpoch + 1, 0}});
-  const Read got = read(R"({"path": "p.parquet"})", "p");
+  const Read got = read(R"({"path": "p.parquet"})", "p", {"at"});
   ASSERT_FALSE(got.error) << got.error->message;
-  EXPECT_EQ(got.types, "at:timestamp[ns]");
+  EXPECT_EQ(got.types, "at:timestamp[ns] n:int32");
   EXPECT_EQ(got.rows, (Texts{"1970-01-01T00:00:00.000000001", "1970-01-02T00:00:00"}));
 }
 
@@ -100,6 +105,13 @@ TEST_F(ParquetTypesTest, Int96ThatNoOneTypeHoldsIsRefused) {
     EXPECT_EQ(error_kind(*got.error), "data");
     EXPECT_NE(got.error->message.find(c.part), std::string::npos) << got.error->message;
   }
+}
+
+TEST_F(ParquetTypesTest, ABrokenInt96ColumnCanBeLeftOut) {
+  write_int96("p.parquet", {{4'000'000'000, 0}});
+  const Read got = read(R"({"path": "p.parquet"})", "p", {"n"});
+  EXPECT_FALSE(got.error);
+  EXPECT_EQ(got.rows, Texts{"1"});
 }
 
 // Seen here: undefined behaviour (a signed overflow) at the least timestamp.

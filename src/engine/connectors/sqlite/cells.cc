@@ -132,6 +132,8 @@ class BytesColumn final : public Column<BytesColumn, arrow::BinaryBuilder> {
   }
 };
 
+constexpr int kSureDigits = 15;  // that every double keeps (DBL_DIG)
+
 template <class Decimal, class Builder>
 class DecimalColumn final : public Column<DecimalColumn<Decimal, Builder>, Builder> {
  public:
@@ -146,6 +148,8 @@ class DecimalColumn final : public Column<DecimalColumn<Decimal, Builder>, Build
     const double v = sqlite3_column_double(stmt, column);
     std::string why = put(real_text(v));
     if (why.empty()) return why;
+    // Sums drift in digits that the declared type does not have: a double is sure of 15.
+    if (precision_ <= kSureDigits) return put(fmt::format("{:.{}g}", v, kSureDigits));
     const auto sure = sure_digits(v);
     return sure ? put(*sure) : why;
   }
@@ -245,7 +249,7 @@ class TimestampColumn final : public Column<TimestampColumn, arrow::TimestampBui
 std::string real_text(double v) { return fmt::format("{}", v); }
 
 std::optional<std::string> sure_digits(double v) {
-  std::string text = fmt::format("{:.15g}", v);
+  std::string text = fmt::format("{:.{}g}", v, kSureDigits);
   double near = 0;
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), near);
   if (ec != std::errc{} || near != std::nextafter(v, near)) return std::nullopt;

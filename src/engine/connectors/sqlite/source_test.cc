@@ -21,6 +21,18 @@ TEST_F(SqliteSourceValues, ADecimalKeptAsRealKeepsAllItsDigits) {
                    "0.1000|1000000000000000.000|0.300000"}));
 }
 
+// Seen here: a running total that had drifted by a few units of its last place failed its entity.
+TEST_F(SqliteSourceValues, ADriftedSumIsReadAsItsDeclaredDigits) {
+  sql(in(),
+      "CREATE TABLE t (balance DECIMAL(10,2)); INSERT INTO t VALUES (0.1); "
+      "WITH RECURSIVE i(n, s) AS (SELECT 0, 0.1 UNION ALL SELECT n + 1, s + 0.1 FROM i WHERE n < "
+      "30) UPDATE t SET balance = (SELECT s FROM i WHERE n = 30)");
+  ASSERT_EQ(sql(in(), "SELECT balance = 3.1 FROM t"), Texts{"0"});
+  const auto r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(sql(out(), "SELECT balance FROM t"), Texts{"3.10"});
+}
+
 // Seen here: digits beyond the declared scale were dropped without a word.
 TEST_F(SqliteSourceValues, ADecimalKeptAsRealWithMoreDigitsIsRejected) {
   sql(in(), "CREATE TABLE t (a NUMERIC(18,4)); INSERT INTO t VALUES (123456789012.34567)");

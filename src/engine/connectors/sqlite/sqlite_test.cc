@@ -149,6 +149,8 @@ TEST_F(Sqlite, AMergeRejectsTheRowsThatAConstraintOfTheTableRefuses) {
   EXPECT_EQ(e.rows_updated, 1);
   EXPECT_EQ(e.rows_read, e.rows_written + e.rows_rejected + e.rows_deduplicated);
   EXPECT_EQ(sql(out(), "SELECT id, v FROM t WHERE id > 1000"), Texts{"1004|2"});
+  EXPECT_EQ(sql(out(), "SELECT locator FROM _tidegate_rejected WHERE attempt = 2 ORDER BY id"),
+            (Texts{"t (id=1001)", "t (id=1002)", "t (id=1003)"}));
   EXPECT_EQ(
       sql(out(), "SELECT reason, row FROM _tidegate_rejected WHERE attempt = 2 ORDER BY id"),
       (Texts{"CHECK constraint failed: v < 100|"

@@ -204,17 +204,34 @@ Result<std::vector<RejectedRow>> SqliteWriter::write(const arrow::RecordBatch& b
   return rejected;
 }
 
-// The source's place of a row is not known here; its key is.
-std::string SqliteWriter::locator(const arrow::RecordBatch& batch, std::int64_t row) const {
+// The source's place of a row is not known here; its key is. `value`: the text of a column, nullopt
+// when the row does not have it.
+template <class Value>
+std::string SqliteWriter::locator_by(const Value& value) const {
   std::string key;
   for (const auto& name : load_.key) {
-    const auto column = batch.GetColumnByName(name);
-    if (column == nullptr) continue;
-    key += fmt::format(
-        "{}{}={}", key.empty() ? "" : ", ", name,
-        protocol::to_utf8(value_text(*column, row).value_or("NULL").substr(0, kKeyShown)));
+    const std::optional<std::string> text = value(name);
+    if (!text) continue;
+    key += fmt::format("{}{}={}", key.empty() ? "" : ", ", name,
+                       protocol::to_utf8(text->substr(0, kKeyShown)));
   }
   return key.empty() ? plan_.entity : fmt::format("{} ({})", plan_.entity, key);
+}
+
+std::string SqliteWriter::locator(const arrow::RecordBatch& batch, std::int64_t row) const {
+  return locator_by([&](const std::string& name) -> std::optional<std::string> {
+    const auto column = batch.GetColumnByName(name);
+    if (column == nullptr) return std::nullopt;
+    return value_text(*column, row).value_or("NULL");
+  });
+}
+
+std::string SqliteWriter::locator(const boost::json::object& staged) const {
+  return locator_by([&](const std::string& name) -> std::optional<std::string> {
+    const auto* value = staged.if_contains(name);
+    if (value == nullptr) return std::nullopt;
+    return value->is_string() ? std::string(value->get_string()) : json::write(*value);
+  });
 }
 
 // A constraint of the user's own (NOT NULL, CHECK, a trigger) refuses single rows: they are found
@@ -292,13 +309,13 @@ Status SqliteWriter::merge_range(std::int64_t begin, std::int64_t end, CommitRep
                                  "s._tidegate_seq = {}",
                                  kStage, quote(state_.table), key_matches(load_.key), begin)));
   report.updated -= there;
-  TG_TRY(std::string row, staged_row(begin));
-  report.refused.push_back({"", status.error().message, std::move(row)});
+  TG_TRY(const boost::json::object row, staged_row(begin));
+  report.refused.push_back({locator(row), status.error().message, json::write(row)});
   return db_.exec(fmt::format("DELETE FROM {} WHERE _tidegate_seq = {}", kStage, begin));
 }
 
 // As row_json(): what cannot be JSON is text.
-Result<std::string> SqliteWriter::staged_row(std::int64_t seq) {
+Result<boost::json::object> SqliteWriter::staged_row(std::int64_t seq) {
   TG_TRY(Stmt stmt, db_.prepare(fmt::format("SELECT {} FROM {} WHERE _tidegate_seq = {}",
                                             columns_of(change_.written), kStage, seq)));
   TG_CHECK(stmt.step());
@@ -322,7 +339,7 @@ Result<std::string> SqliteWriter::staged_row(std::int64_t seq) {
         value = protocol::to_utf8(stmt.text(column));
     }
   }
-  return json::write(row);
+  return row;
 }
 
 Status SqliteWriter::move_rejected() {

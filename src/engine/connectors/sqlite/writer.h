@@ -53,13 +53,16 @@ class SqliteWriter final : public Writer {
                 std::vector<RejectedRow>& rejected);
   Result<CommitReport> merge();
   Status merge_range(std::int64_t begin, std::int64_t end, CommitReport& report);
-  Result<std::string> staged_row(std::int64_t seq);
+  Result<boost::json::object> staged_row(std::int64_t seq);
   std::string cursor_collation() const;
   std::string keep_greater_cursor() const;
   Status clear_stage();
   Status move_rejected();
   Status in_stage(Status status) const;
+  template <class Value>
+  std::string locator_by(const Value& value) const;
   std::string locator(const arrow::RecordBatch& batch, std::int64_t row) const;
+  std::string locator(const boost::json::object& staged) const;
   void undo();
 
   Db& db_;
