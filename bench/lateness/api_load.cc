@@ -44,7 +44,7 @@ ApiLoad::ApiLoad(store::Store& store, const Clock& clock, Rng& rng, std::vector<
       keys_(must(secrets::KeyRing::from_text(std::string(64, '7')))),
       jobs_(std::move(jobs)),
       gap_(1'000'000 / per_second) {
-  must(api::ensure_admin_token(store, kToken, clock, rng));
+  must(api::ensure_admin_token(store, kToken, "", clock, rng));
   api_ = std::make_unique<api::Api>(api::ApiDeps{store, *engine_, keys_, clock, rng},
                                     api::ApiOptions{});
   server_ = std::make_unique<http::Server>(http::ServerOptions{.listen = "127.0.0.1:0"},
