@@ -226,7 +226,8 @@ Result<QueueStore::Claim> SqliteStore::claim_runs(const ClaimParams& params) {
       Fence& fence = fences.try_emplace(run.job, loaded.fence).first->second;
       fence = rules::next_fence(fence, tx.now);
       loaded.run.job.last_run_at = tx.now;
-      rules::begin_attempt(run, params.owner, fence, std::move(run.exclusive_key), tx.now);
+      std::string key = run.exclusive_key;
+      rules::begin_attempt(run, params.owner, fence, std::move(key), tx.now);
       TG_CHECK(tx.db.exec(
           "UPDATE sync_runs SET state = 'running', attempt = ?, started_at = ?, owner = ?, fence = "
           "?, lease_boot_id = ?, lease_until = ?, lease_expires_at = ?, error_kind = '', error = "
