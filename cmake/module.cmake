@@ -5,7 +5,9 @@
 # src/. DEPS are modules: each must lie on a strictly lower layer, or on the same layer inside the
 # same tower (plan and worker share one; a cycle is refused by CMake itself). TESTS become one
 # executable `NAME_test` in the sanitizer builds; THREAD_TESTS become `NAME_threads_test`, which the
-# TSan build also runs.
+# TSan build also runs. TESTS named *_pgtest.cc and *_mongotest.cc need a server: they become
+# `NAME_pgtest` and `NAME_mongotest`, run beneath tools/with_postgres and tools/with_mongo, which
+# start one for them.
 set_property(GLOBAL PROPERTY TIDEGATE_MODULES "")
 
 function(tidegate_tower dir out)
@@ -49,13 +51,23 @@ function(tidegate_module name)
   target_link_libraries(tidegate_${name} ${scope} ${dep_targets} ${M_LIBS})
 
   if(TIDEGATE_TESTS)
+    foreach(server pg mongo)
+      set(${server}_tests ${M_TESTS})
+      list(FILTER ${server}_tests INCLUDE REGEX "_${server}test\\.cc$")
+      list(FILTER M_TESTS EXCLUDE REGEX "_${server}test\\.cc$")
+    endforeach()
     tidegate_test_executable(${name}_test unit "${M_TESTS}" "${name};${M_TEST_DEPS}" "${M_TEST_LIBS}")
+    tidegate_test_executable(${name}_pgtest unit "${pg_tests}" "${name};${M_TEST_DEPS}"
+                             "${M_TEST_LIBS}" ${CMAKE_SOURCE_DIR}/tools/with_postgres)
+    tidegate_test_executable(${name}_mongotest unit "${mongo_tests}" "${name};${M_TEST_DEPS}"
+                             "${M_TEST_LIBS}" ${CMAKE_SOURCE_DIR}/tools/with_mongo)
     tidegate_test_executable(${name}_threads_test threads "${M_THREAD_TESTS}"
                              "${name};${M_TEST_DEPS}" "${M_TEST_LIBS}")
   endif()
 endfunction()
 
-# The TSan build holds only the executables labelled `threads`.
+# The TSan build holds only the executables labelled `threads`. What follows is the command that runs
+# it.
 function(tidegate_test_executable exe label files modules libs)
   if(NOT TIDEGATE_TESTS OR NOT files OR
      (TIDEGATE_SANITIZE STREQUAL "thread" AND NOT label STREQUAL "threads"))
@@ -72,7 +84,7 @@ function(tidegate_test_executable exe label files modules libs)
   target_compile_definitions(${exe} PRIVATE TIDEGATE_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                              TIDEGATE_BINARY_DIR="${CMAKE_BINARY_DIR}")
   # One ctest entry per executable: starting a sanitized process per case costs more than the cases.
-  add_test(NAME ${exe} COMMAND ${exe} --gtest_brief=1)
+  add_test(NAME ${exe} COMMAND ${ARGN} $<TARGET_FILE:${exe}> --gtest_brief=1)
   set_tests_properties(${exe} PROPERTIES LABELS ${label} TIMEOUT 600)
 endfunction()
 
