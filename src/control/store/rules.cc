@@ -28,6 +28,13 @@ void merge_entities(std::vector<protocol::EntityResult>& into,
   }
 }
 
+void end_queued(model::Run& run, std::string_view kind, std::string_view error, Instant now) {
+  run.state = model::RunState::Cancelled;
+  run.error_kind = kind;
+  run.error = error;
+  run.finished_at = now;
+}
+
 model::Attempt* current_attempt(model::Run& run) {
   return run.attempts.empty() ? nullptr : &run.attempts.back();
 }
@@ -43,6 +50,16 @@ bool is_held(bool enabled, const std::optional<model::Pause>& pause, model::Trig
   const bool by_schedule =
       trigger == model::Trigger::Schedule || trigger == model::Trigger::Catchup;
   return by_schedule && (!enabled || (pause && pause->holds(now)));
+}
+
+Status check_room(bool enabled, const std::optional<model::Pause>& pause,
+                  std::span<const model::Run> active, Instant now) {
+  for (const model::Run& run : active) {
+    if (run.state != model::RunState::Queued || !is_held(enabled, pause, run.trigger, now)) {
+      return run_active(run.id);
+    }
+  }
+  return {};
 }
 
 Status check_move(model::RunState from, model::RunState to) {
@@ -103,11 +120,13 @@ void end_attempt(model::Run& run, const AttemptEnd& end, Instant now) {
   run.finished_at = now;
 }
 
-void cancel_queued(model::Run& run, std::string_view kind, std::string error, Instant now) {
-  run.state = model::RunState::Cancelled;
-  run.error_kind = kind;
-  run.error = std::move(error);
-  run.finished_at = now;
+void supersede(model::Run& run, std::string_view why, Instant now) {
+  end_queued(run, model::error_kind::kSuperseded, why, now);
+}
+
+void cancel_queued(model::Run& run, Instant now) {
+  run.cancel_requested = true;
+  end_queued(run, model::error_kind::kCancelled, "cancelled before it started", now);
 }
 
 bool is_repeat(const model::Run& run, const AttemptEnd& end) {
@@ -158,6 +177,15 @@ bool extends(const model::SlotRecord& newest, const model::SlotRecord& next) {
   return newest.outcome == next.outcome && newest.reason == next.reason && newest.last < next.first;
 }
 
+void replace(model::Connection& row, const model::Connection& with) {
+  row.name = with.name;
+  row.type = with.type;
+  row.config = with.config;
+  row.exclusive_key = with.exclusive_key;
+  row.updated_at = with.updated_at;
+  row.revision += 1;
+}
+
 std::vector<model::RunLogLine> fit_log(LogTail& tail, std::span<const model::RunLogLine> lines,
                                        std::size_t max_bytes, Instant now) {
   std::vector<model::RunLogLine> kept;
@@ -190,6 +218,42 @@ std::set<Instant> slots_of(const PlanStep& step) {
   }
   for (const auto& record : step.records) slots.insert({record.first, record.last});
   return slots;
+}
+
+model::Run new_run(const JobId& job, const WorkspaceId& workspace, std::int64_t revision,
+                   const NewRun& added, Instant now) {
+  model::Run run;
+  run.id = added.id;
+  run.workspace = workspace;
+  run.job = job;
+  run.job_revision = revision;
+  run.scheduled_for = added.slot;
+  run.trigger = added.trigger;
+  run.created_at = now;
+  run.not_before = added.not_before;
+  return run;
+}
+
+bool step_applies(const PlanStep& step, std::int64_t revision,
+                  const std::optional<Instant>& next_slot,
+                  const std::map<RunId, model::RunState>& active) {
+  if (revision != step.expected_revision || next_slot != step.expected_next_slot) return false;
+  if (step.expected_active && active != *step.expected_active) return false;
+  std::set<Instant> slots;
+  for (const NewRun& run : step.runs) {
+    if (run.slot && !slots.insert(*run.slot).second) return false;
+  }
+  for (const auto& record : step.records) {
+    if (!slots.insert(record.first).second) return false;
+  }
+  const auto in_state = [&](model::RunState state) {
+    return [&active, state](const RunId& id) {
+      const auto it = active.find(id);
+      return it != active.end() && it->second == state;
+    };
+  };
+  return std::ranges::none_of(step.supersede, in_state(model::RunState::Running)) &&
+         std::ranges::none_of(step.cancel, in_state(model::RunState::Queued));
 }
 
 void drop_known_slots(PlanStep& step, const std::set<Instant>& known) {

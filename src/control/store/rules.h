@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <map>
 #include <optional>
 #include <set>
 #include <span>
@@ -39,6 +40,14 @@ Fence next_fence(Fence previous, Instant now);
 void drop_known_slots(PlanStep& step, const std::set<Instant>& known);
 // The instants of a step to look up for it.
 std::set<Instant> slots_of(const PlanStep& step);
+// What a planned or triggered run begins as.
+model::Run new_run(const JobId& job, const WorkspaceId& workspace, std::int64_t revision,
+                   const NewRun& added, Instant now);
+// True when the step was decided on what is still so, and names no slot twice. `active`: the job's
+// queued and running runs. The caller has checked that none of the step's runs exists.
+bool step_applies(const PlanStep& step, std::int64_t revision,
+                  const std::optional<Instant>& next_slot,
+                  const std::map<RunId, model::RunState>& active);
 
 // A queued run whose slot (else creation) lies so far ahead was queued before the wall clock
 // stepped back: it is due, however long its not_before says it should wait.
@@ -49,6 +58,10 @@ inline constexpr Millis kAheadOfClock{60'000};
 // since. What people start runs all the same.
 bool is_held(bool enabled, const std::optional<model::Pause>& pause, model::Trigger trigger,
              Instant now);
+// Whether a person may start a run beside the active ones of a job without overlap: all of them are
+// held. Conflict `run_active` otherwise.
+Status check_room(bool enabled, const std::optional<model::Pause>& pause,
+                  std::span<const model::Run> active, Instant now);
 inline constexpr std::string_view kReplacedBySlot = "a newer slot of the job took its place";
 inline constexpr std::string_view kReplacedByHand = "a run that was started by hand took its place";
 
@@ -59,7 +72,9 @@ void begin_attempt(model::Run& run, const OwnerId& owner, Fence fence, std::stri
                    Instant now);
 // A requeue of a run that somebody asked to cancel ends it as cancelled.
 void end_attempt(model::Run& run, const AttemptEnd& end, Instant now);
-void cancel_queued(model::Run& run, std::string_view kind, std::string error, Instant now);
+// Queued runs: another one took its place (kReplaced…); somebody cancelled it before it started.
+void supersede(model::Run& run, std::string_view why, Instant now);
+void cancel_queued(model::Run& run, Instant now);
 // True when `end` was applied before (its reply was lost): the caller answers success again.
 bool is_repeat(const model::Run& run, const AttemptEnd& end);
 
@@ -72,6 +87,9 @@ void keep_states(model::SyncJob& job, const Committed& committed);
 // True when a run pinned to `spec` may run beside another one of its job.
 bool allows_overlap(const model::JobSpec& spec);
 bool extends(const model::SlotRecord& newest, const model::SlotRecord& next);
+
+// What an update replaces; the revision grows.
+void replace(model::Connection& row, const model::Connection& with);
 
 // ---- the log's budget
 struct LogTail {  // of what is kept already
@@ -88,6 +106,18 @@ std::size_t page_limit(const Page& page);  // clamped to 1–1000
 // A page of runs ends after the one that reaches this, so that a list needs bounded memory: a run
 // over a thousand entities has hundreds of kilobytes.
 inline constexpr std::size_t kPageBytes = 4 << 20;
+// A list that was read with one item more than `limit`, where there is one: `cursor` makes the next
+// page's out of the last item.
+template <class T, class Cursor>
+void end_page(Listing<T>& list, std::size_t limit, Cursor&& cursor) {
+  if (list.items.size() <= limit) return;
+  list.items.pop_back();
+  list.next_cursor = cursor(list.items.back());
+}
+// The cursors of the lists that are sorted by name, by creation and by slot.
+std::string name_cursor(std::string_view kind, const std::string& name, const std::string& id);
+std::string run_cursor(const model::Run& last);
+std::string slot_cursor(const model::LedgerEntry& last);
 std::string encode_cursor(std::string_view kind, std::initializer_list<std::string_view> parts);
 // Malformed when it is not a cursor of that kind with so many parts; nullopt without a cursor.
 Result<std::optional<std::vector<std::string>>> decode_cursor(const Page& page,
@@ -103,7 +133,9 @@ std::unexpected<Error> run_not_found(const RunId& id);
 std::unexpected<Error> workspace_not_found(const std::string& id);
 std::unexpected<Error> connection_not_found(model::ConnectionKind kind, const ConnectionId& id);
 std::unexpected<Error> token_not_found(const TokenId& id);
+std::unexpected<Error> token_exists();
 std::unexpected<Error> name_taken(std::string_view what, const std::string& name);
+std::unexpected<Error> connection_name_taken(const model::Connection& connection);
 std::unexpected<Error> stale_revision(std::int64_t current);
 std::unexpected<Error> idempotency_mismatch();
 std::unexpected<Error> run_active(const RunId& active);

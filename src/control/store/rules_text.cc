@@ -46,6 +46,16 @@ std::string encode_cursor(std::string_view kind, std::initializer_list<std::stri
   return text;
 }
 
+std::string name_cursor(std::string_view kind, const std::string& name, const std::string& id) {
+  return encode_cursor(kind, {name, id});
+}
+std::string run_cursor(const model::Run& last) {
+  return encode_cursor("runs", {std::to_string(to_ms(last.created_at)), last.id.str()});
+}
+std::string slot_cursor(const model::LedgerEntry& last) {
+  return encode_cursor("slots", {std::to_string(to_ms(last.first))});
+}
+
 Result<std::optional<std::vector<std::string>>> decode_cursor(const Page& page,
                                                               std::string_view kind,
                                                               std::size_t parts) {
@@ -104,6 +114,12 @@ std::unexpected<Error> connection_not_found(model::ConnectionKind kind, const Co
 }
 std::unexpected<Error> token_not_found(const TokenId& id) {
   return fail(Code::NotFound, fmt::format("there is no token '{}'", id.str()), "token_not_found");
+}
+std::unexpected<Error> token_exists() {
+  return fail(Code::Conflict, "the token exists already and cannot be shown again", "token_exists");
+}
+std::unexpected<Error> connection_name_taken(const model::Connection& connection) {
+  return name_taken(kind_words(connection.kind), connection.name);
 }
 std::unexpected<Error> name_taken(std::string_view what, const std::string& name) {
   return fail(Code::Conflict,

@@ -1,7 +1,7 @@
 #pragma once
 // The store of the control plane. No transaction object, SQL or vendor type leaks through it: one
 // operation is one method, atomic and durable when it returns. Implementations: memory (the
-// reference), sqlite; PostgreSQL and MongoDB follow. All pass store/contract.
+// reference), sqlite, postgres; MongoDB follows. All pass store/contract.
 
 #include <memory>
 #include <string>

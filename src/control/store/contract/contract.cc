@@ -1,5 +1,8 @@
 #include "control/store/contract/contract.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace tidegate::store::contract {
 
 using model::ConnectionKind;
@@ -94,6 +97,27 @@ Status StoreContract::finish(const ClaimedRun& run, model::RunState state) {
 
 model::Run StoreContract::run(const RunId& id) { return must(store().get_run(ws_, id)); }
 SyncJob StoreContract::reread(const JobId& id) { return must(store().get_job(ws_, id)); }
+
+ChangeHandler Listener::handler() {
+  return [this](const Change& c) {
+    const std::scoped_lock lock(mutex_);
+    seen_.push_back(c);
+    changed_.notify_all();
+  };
+}
+
+bool Listener::wait_for(ChangeKind kind, const std::string& id) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, std::chrono::seconds(20), [&] {
+    return std::ranges::any_of(
+        seen_, [&](const Change& c) { return c.kind == kind && (c.id == id || c.id.empty()); });
+  });
+}
+
+std::vector<Change> Listener::take() {
+  const std::scoped_lock lock(mutex_);
+  return std::exchange(seen_, {});
+}
 
 HeldRun held(const ClaimedRun& run) { return {run.run.id, run.run.fence}; }
 

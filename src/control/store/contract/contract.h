@@ -7,8 +7,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -17,19 +19,25 @@
 
 namespace tidegate::store::contract {
 
-// Stands still until it is moved. Thread-safe.
+// Stands still until it is moved. Thread-safe. `moved` is told the new wall time: a store whose
+// clock is a server's is moved along.
 class ManualClock final : public Clock {
  public:
-  explicit ManualClock(Instant start) : wall_(to_ms(start)) {}
+  explicit ManualClock(Instant start, std::function<void(Instant)> moved = {})
+      : moved_(std::move(moved)), wall_(to_ms(start)) {}
   Instant now() const override { return from_ms(wall_); }
   BootInstant boot_now() const override { return BootInstant(Millis(boot_.load())); }
   void advance(Millis by) {
-    wall_ += by.count();
     boot_ += by.count();
+    step_wall(by);
   }
-  void step_wall(Millis by) { wall_ += by.count(); }  // as NTP or an operator does
+  void step_wall(Millis by) {  // as NTP or an operator does
+    wall_ += by.count();
+    if (moved_) moved_(now());
+  }
 
  private:
+  const std::function<void(Instant)> moved_;
   std::atomic<std::int64_t> wall_;
   std::atomic<std::int64_t> boot_{1'000'000};
 };
@@ -78,6 +86,19 @@ class StoreContract : public testing::TestWithParam<ContractParam> {
  private:
   std::unique_ptr<Harness> harness_;
   std::optional<LeaderLease> lease_;
+};
+
+// Collects changes and lets a test wait for one. A hint of a whole kind counts for every id.
+class Listener {
+ public:
+  ChangeHandler handler();
+  bool wait_for(ChangeKind kind, const std::string& id);
+  std::vector<Change> take();
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Change> seen_;
 };
 
 HeldRun held(const ClaimedRun& run);

@@ -1,8 +1,5 @@
 #include <gmock/gmock.h>
 
-#include <condition_variable>
-#include <mutex>
-
 #include "control/store/contract/contract.h"
 
 namespace tidegate::store::contract {
@@ -169,39 +166,6 @@ TEST_P(StoreContract, WorkersAreSeenWhileTheyBeat) {
   must(store().forget_worker(OwnerId("w2")));
   EXPECT_THAT(must(store().list_workers(2s)), IsEmpty());
 }
-
-namespace {
-
-// Collects changes and lets a test wait for one.
-class Listener {
- public:
-  ChangeHandler handler() {
-    return [this](const Change& c) {
-      const std::scoped_lock lock(mutex_);
-      seen_.push_back(c);
-      changed_.notify_all();
-    };
-  }
-  bool wait_for(ChangeKind kind, const std::string& id) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(20), [&] { return has(kind, id); });
-  }
-  bool has(ChangeKind kind, const std::string& id) const {
-    return std::ranges::any_of(
-        seen_, [&](const Change& c) { return c.kind == kind && (c.id == id || c.id.empty()); });
-  }
-  std::vector<Change> take() {
-    const std::scoped_lock lock(mutex_);
-    return std::exchange(seen_, {});
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<Change> seen_;
-};
-
-}  // namespace
 
 TEST_P(StoreContract, ChangesAreTold) {
   Listener mine, theirs;

@@ -70,9 +70,7 @@ Result<Listing<Run>> MemoryStore::list_runs(const RunQuery& query) {
     bytes += json::write(model::to_stored(list.items.back())).size();
   }
   if (it != found.end()) {
-    const Run& last = list.items.back();
-    list.next_cursor =
-        rules::encode_cursor("runs", {std::to_string(to_ms(last.created_at)), last.id.str()});
+    list.next_cursor = rules::run_cursor(list.items.back());
   }
   return list;
 }
@@ -117,8 +115,7 @@ Result<Listing<LedgerEntry>> MemoryStore::list_slots(const LedgerQuery& query) {
   const std::size_t limit = rules::page_limit(query.page);
   for (; it != found.end() && list.items.size() < limit; ++it) list.items.push_back(*it);
   if (it != found.end()) {
-    list.next_cursor =
-        rules::encode_cursor("slots", {std::to_string(to_ms(list.items.back().first))});
+    list.next_cursor = rules::slot_cursor(list.items.back());
   }
   return list;
 }

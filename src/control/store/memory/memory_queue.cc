@@ -73,19 +73,11 @@ Result<QueueStore::Due> MemoryStore::due_jobs(Instant now, std::size_t limit) {
 
 RunRow& MemoryStore::insert_run(JobRow& row, const NewRun& added, Instant now) {
   RunRow& run_row = runs_[added.id];
-  Run& run = run_row.run;
-  run.id = added.id;
-  run.workspace = row.job.workspace;
-  run.job = row.job.id;
-  run.job_revision = row.job.revision;
-  run.scheduled_for = added.slot;
-  run.trigger = added.trigger;
-  run.created_at = now;
-  run.not_before = added.not_before;
+  run_row.run = rules::new_run(row.job.id, row.job.workspace, row.job.revision, added, now);
   if (added.slot) row.by_slot[*added.slot] = added.id;
   row.runs.emplace(now, added.id);
   row.active.insert(added.id);
-  queued_.emplace(queue_order(run), added.id);
+  queued_.emplace(queue_order(run_row.run), added.id);
   return run_row;
 }
 
@@ -111,31 +103,13 @@ void MemoryStore::add_record(JobRow& row, model::SlotRecord record) {
 }
 
 bool MemoryStore::step_applies(const JobRow& row, const PlanStep& step) const {
-  if (row.deleted || row.job.revision != step.expected_revision ||
-      row.job.next_slot != step.expected_next_slot) {
+  if (row.deleted ||
+      std::ranges::any_of(step.runs, [&](const NewRun& run) { return runs_.contains(run.id); })) {
     return false;
   }
-  if (step.expected_active) {
-    std::map<RunId, RunState> active;
-    for (const RunId& id : row.active) active.emplace(id, runs_.at(id).run.state);
-    if (active != *step.expected_active) return false;
-  }
-  std::set<Instant> slots;
-  for (const NewRun& run : step.runs) {
-    if (runs_.contains(run.id)) return false;
-    if (run.slot && !slots.insert(*run.slot).second) return false;
-  }
-  for (const auto& record : step.records) {
-    if (!slots.insert(record.first).second) return false;
-  }
-  const auto in_state = [&](const RunId& id, RunState unexpected) {
-    const auto it = runs_.find(id);
-    return it != runs_.end() && it->second.run.state == unexpected;
-  };
-  return std::ranges::none_of(step.supersede,
-                              [&](const RunId& r) { return in_state(r, RunState::Running); }) &&
-         std::ranges::none_of(step.cancel,
-                              [&](const RunId& r) { return in_state(r, RunState::Queued); });
+  std::map<RunId, RunState> active;
+  for (const RunId& id : row.active) active.emplace(id, runs_.at(id).run.state);
+  return rules::step_applies(step, row.job.revision, row.job.next_slot, active);
 }
 
 void MemoryStore::left_active(JobRow& row, const Run& run) {
@@ -147,8 +121,7 @@ void MemoryStore::supersede(JobRow& row, const RunId& id, std::string_view why, 
   const auto it = runs_.find(id);
   if (it == runs_.end() || it->second.run.state != RunState::Queued) return;
   queued_.erase({queue_order(it->second.run), id});
-  rules::cancel_queued(it->second.run, model::error_kind::kSuperseded, std::string(why),
-                       clock_.now());
+  rules::supersede(it->second.run, why, clock_.now());
   left_active(row, it->second.run);
   write.note(ChangeKind::Run, id.str());
 }
@@ -375,8 +348,7 @@ void MemoryStore::cancel_run(RunRow& row, Write& write) {
   row.run.cancel_requested = true;
   if (row.run.state == RunState::Queued) {
     queued_.erase({queue_order(row.run), row.run.id});
-    rules::cancel_queued(row.run, model::error_kind::kCancelled, "cancelled before it started",
-                         clock_.now());
+    rules::cancel_queued(row.run, clock_.now());
     left_active(jobs_.at(row.run.job), row.run);
   }
   write.note(ChangeKind::Run, row.run.id.str());

@@ -7,14 +7,6 @@ namespace tidegate::store {
 using model::Connection;
 using model::ConnectionKind;
 
-namespace {
-
-std::string_view what(ConnectionKind kind) {
-  return kind == ConnectionKind::Source ? "data source" : "destination";
-}
-
-}  // namespace
-
 Result<Created<ConnectionId>> MemoryStore::create_connection(
     const Connection& connection, const std::optional<Idempotency>& once) {
   Write write(*this);
@@ -27,7 +19,7 @@ Result<Created<ConnectionId>> MemoryStore::create_connection(
   for (const auto& [id, c] : connections_) {
     if (c.workspace == connection.workspace && c.kind == connection.kind &&
         c.name == connection.name) {
-      return rules::name_taken(what(c.kind), c.name);
+      return rules::connection_name_taken(c);
     }
   }
   connections_[connection.id] = connection;
@@ -78,15 +70,10 @@ Result<Connection> MemoryStore::update_connection(const Connection& connection,
   for (const auto& [id, c] : connections_) {
     if (id != connection.id && c.workspace == row.workspace && c.kind == row.kind &&
         c.name == connection.name) {
-      return rules::name_taken(what(c.kind), c.name);
+      return rules::connection_name_taken(c);
     }
   }
-  row.name = connection.name;
-  row.type = connection.type;
-  row.config = connection.config;
-  row.exclusive_key = connection.exclusive_key;
-  row.updated_at = connection.updated_at;
-  row.revision += 1;
+  rules::replace(row, connection);
   write.note(ChangeKind::Connection, row.id.str());
   return row;
 }
@@ -168,10 +155,7 @@ Status MemoryStore::delete_workspace(const WorkspaceId& id, IfRevision if_revisi
 
 Status MemoryStore::create_token(const model::Token& token) {
   Write write(*this);
-  if (tokens_.contains(token.id)) {
-    return fail(Code::Conflict, "the token exists already and cannot be shown again",
-                "token_exists");
-  }
+  if (tokens_.contains(token.id)) return rules::token_exists();
   for (const auto& [id, t] : tokens_) {
     if (t.name == token.name) return rules::name_taken("token", t.name);
   }

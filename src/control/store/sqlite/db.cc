@@ -16,11 +16,6 @@ std::string_view Row::view(int column) const {
   return text == nullptr ? std::string_view() : std::string_view(text, std::size_t(size));
 }
 
-std::optional<Instant> Row::maybe_time(int column) const {
-  if (null(column)) return std::nullopt;
-  return time(column);
-}
-
 void Db::Close::operator()(sqlite3* db) const { sqlite3_close_v2(db); }
 void Db::Finalize::operator()(sqlite3_stmt* stmt) const { sqlite3_finalize(stmt); }
 Db::Use::~Use() {

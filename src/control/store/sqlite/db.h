@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/ids.h"
 #include "base/time.h"
+#include "control/store/sql_rows.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -21,17 +22,13 @@ struct sqlite3_stmt;
 namespace tidegate::store::sqlite {
 
 // The current row of a running statement; valid inside the callback that receives it.
-class Row {
+class Row final : public sql::Row {
  public:
   explicit Row(sqlite3_stmt* stmt) : stmt_(stmt) {}
-  bool null(int column) const;
-  std::int64_t integer(int column) const;
-  int small(int column) const { return static_cast<int>(integer(column)); }
-  bool flag(int column) const { return integer(column) != 0; }
-  std::string_view view(int column) const;  // valid until the next row
-  std::string text(int column) const { return std::string(view(column)); }
-  Instant time(int column) const { return from_ms(integer(column)); }
-  std::optional<Instant> maybe_time(int column) const;
+  bool null(int column) const override;
+  std::int64_t integer(int column) const override;
+  std::string_view view(int column) const override;  // valid until the next row
+  Instant time(int column) const override { return from_ms(integer(column)); }
 
  private:
   sqlite3_stmt* stmt_;
@@ -88,12 +85,12 @@ class Db {
   }
   template <class... Args>
   Result<bool> exists(std::string_view sql, const Args&... args) {
-    return first(sql, [](Row) {}, args...);
+    return first(sql, [](const Row&) {}, args...);
   }
   template <class... Args>
   Result<std::int64_t> number(std::string_view sql, const Args&... args) {
     std::int64_t n = 0;
-    TG_CHECK(maybe(sql, [&](Row r) { n = r.integer(0); }, args...));
+    TG_CHECK(maybe(sql, [&](const Row& r) { n = r.integer(0); }, args...));
     return n;
   }
   // Several statements without parameters or results; not cached.
@@ -130,8 +127,8 @@ class Db {
   int changes() const;
 
   template <class F>
-  static Status call(F& f, Row row) {
-    if constexpr (std::is_void_v<std::invoke_result_t<F&, Row>>) {
+  static Status call(F& f, const Row& row) {
+    if constexpr (std::is_void_v<std::invoke_result_t<F&, const Row&>>) {
       f(row);
       return {};
     } else {

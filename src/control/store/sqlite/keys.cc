@@ -11,7 +11,7 @@ Result<std::optional<std::string>> find_replay(Db& db, Instant now, const Idempo
          db.first(
              "SELECT body_hash, created_id FROM idempotency_keys WHERE scope = ? AND key = ? "
              "AND created_at > ?",
-             [&](Row r) {
+             [&](const Row& r) {
                body_hash = r.text(0);
                id = r.text(1);
              },

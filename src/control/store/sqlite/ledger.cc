@@ -12,7 +12,7 @@ Result<bool> slot_known(Db& db, const JobId& job, Instant slot) {
   TG_TRY(const bool before, db.first(
                                 "SELECT last_slot FROM slot_records WHERE job_id = ? AND "
                                 "first_slot <= ? ORDER BY first_slot DESC LIMIT 1",
-                                [&](Row r) { last = r.time(0); }, job, slot));
+                                [&](const Row& r) { last = r.time(0); }, job, slot));
   return before && last >= slot;
 }
 
@@ -22,7 +22,7 @@ Status add_record(Db& db, const JobId& job, const model::SlotRecord& record) {
          db.first(
              "SELECT first_slot, last_slot, outcome, reason FROM slot_records WHERE job_id = ? "
              "ORDER BY first_slot DESC LIMIT 1",
-             [&](Row r) -> Status {
+             [&](const Row& r) -> Status {
                newest.first = r.time(0);
                newest.last = r.time(1);
                newest.reason = r.text(3);
@@ -53,7 +53,7 @@ Result<std::vector<model::Run>> active_runs(Db& db, const JobId& job) {
       "SELECT " TG_RUN_COLUMNS
       " FROM sync_runs WHERE job_id = ? AND state IN "
       "('queued', 'running') ORDER BY created_at, id",
-      [&](Row r) -> Status {
+      [&](const Row& r) -> Status {
         TG_TRY(auto run, run_from(r));
         runs.push_back(std::move(run));
         return {};
@@ -65,7 +65,7 @@ Result<std::vector<model::Run>> active_runs(Db& db, const JobId& job) {
 Status cancel_run(Tx& tx, model::Run& run, JobHead& head) {
   run.cancel_requested = true;
   if (run.state == model::RunState::Queued) {
-    rules::cancel_queued(run, model::error_kind::kCancelled, "cancelled before it started", tx.now);
+    rules::cancel_queued(run, tx.now);
     rules::account(head.job, run);
   }
   tx.note(ChangeKind::Run, run.id.str());

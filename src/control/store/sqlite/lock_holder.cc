@@ -69,7 +69,7 @@ Status LockPatience::end_holder(Db& reader) {
 
 Status register_process(Db& db, const ProcessIdentity& self, Instant now) {
   std::vector<ProcessIdentity> gone;
-  TG_CHECK(db.each("SELECT boot_id, pid, pid_start FROM store_processes", [&](Row r) {
+  TG_CHECK(db.each("SELECT boot_id, pid, pid_start FROM store_processes", [&](const Row& r) {
     const ProcessIdentity p{r.text(0), static_cast<pid_t>(r.integer(1)),
                             static_cast<std::uint64_t>(r.integer(2))};
     if (p.boot_id != self.boot_id || process_start(p.pid) != p.start_ticks) gone.push_back(p);

@@ -13,16 +13,12 @@ using model::ConnectionKind;
 
 namespace {
 
-std::string_view what(ConnectionKind kind) {
-  return kind == ConnectionKind::Source ? "data source" : "destination";
-}
-
 Status check_name(Db& db, const Connection& c) {
   TG_TRY(const bool taken,
          db.exists("SELECT 1 FROM connections WHERE workspace_id = ? AND kind = ? AND name = ? AND "
                    "id <> ?",
                    c.workspace, name_of(c.kind, model::kConnectionKindNames), c.name, c.id));
-  if (taken) return rules::name_taken(what(c.kind), c.name);
+  if (taken) return rules::connection_name_taken(c);
   return {};
 }
 
@@ -80,18 +76,16 @@ Result<Listing<Connection>> SqliteStore::list_connections(const ConnectionQuery&
         fmt::format("SELECT " TG_CONNECTION_COLUMNS
                     "{} AND (name, id) > (?4, ?5) ORDER BY name, id LIMIT ?6",
                     kWhere),
-        [&](Row r) -> Status {
+        [&](const Row& r) -> Status {
           TG_TRY(auto c, connection_from(r));
           list.items.push_back(std::move(c));
           return {};
         },
         query.workspace, kind, query.name_contains, cursor ? (*cursor)[0] : "",
         cursor ? (*cursor)[1] : "", limit + 1));
-    if (list.items.size() > limit) {
-      list.items.pop_back();
-      const Connection& last = list.items.back();
-      list.next_cursor = rules::encode_cursor("connections", {last.name, last.id.str()});
-    }
+    rules::end_page(list, limit, [](const Connection& c) {
+      return rules::name_cursor("connections", c.name, c.id.str());
+    });
     return list;
   });
 }
@@ -102,12 +96,7 @@ Result<Connection> SqliteStore::update_connection(const Connection& connection,
     TG_TRY(auto row, connection_for_write(tx.db, connection.workspace, connection.kind,
                                           connection.id, if_revision));
     TG_CHECK(check_name(tx.db, connection));
-    row.name = connection.name;
-    row.type = connection.type;
-    row.config = connection.config;
-    row.exclusive_key = connection.exclusive_key;
-    row.updated_at = connection.updated_at;
-    row.revision += 1;
+    rules::replace(row, connection);
     TG_CHECK(
         tx.db.exec("UPDATE connections SET name = ?, type = ?, config = ?, exclusive_key = "
                    "?, updated_at = ?, revision = ? WHERE id = ?",
@@ -129,7 +118,7 @@ Status SqliteStore::delete_connection(const WorkspaceId& ws, ConnectionKind kind
         "= ?1) UNION SELECT j.name FROM sync_runs r JOIN sync_jobs j ON j.id = r.job_id WHERE "
         "r.state IN ('queued', 'running') AND (r.source_id = ?1 OR r.destination_id = ?1) ORDER BY "
         "1",
-        [&](Row r) { users.push_back(r.text(0)); }, id));
+        [&](const Row& r) { users.push_back(r.text(0)); }, id));
     if (!users.empty()) return rules::connection_in_use(users);
     TG_CHECK(tx.db.exec("DELETE FROM connections WHERE id = ?", id));
     tx.note(ChangeKind::Connection, id.str());

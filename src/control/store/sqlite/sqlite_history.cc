@@ -1,15 +1,10 @@
 #include <fmt/format.h>
 
-#include <boost/json/array.hpp>
-#include <boost/json/parse.hpp>
-#include <boost/json/serialize.hpp>
-
 #include "control/store/sqlite/ledger.h"
 #include "control/store/sqlite/sqlite_state.h"
 
 namespace tidegate::store::sqlite {
 
-namespace bj = boost::json;
 using model::LedgerEntry;
 using model::Run;
 
@@ -58,11 +53,11 @@ Result<Listing<Run>> SqliteStore::list_runs(const RunQuery& query) {
     const std::size_t limit = rules::page_limit(query.page);
     std::size_t bytes = 0;
     bool more = false;
-    const auto take = [&](Row r) -> Status {
+    const auto take = [&](const Row& r) -> Status {
       more = list.items.size() >= limit || bytes >= rules::kPageBytes;
       if (more) return fail(Code::Cancelled, "");
       TG_TRY(auto run, run_from(r));
-      bytes += r.view(kRunDetail).size();
+      bytes += r.view(sql::kRunDetail).size();
       list.items.push_back(std::move(run));
       return {};
     };
@@ -71,11 +66,7 @@ Result<Listing<Run>> SqliteStore::list_runs(const RunQuery& query) {
                     query.brief ? TG_BRIEF_RUN_COLUMNS : TG_RUN_COLUMNS, where, page, order, order),
         take, query.workspace, query.job, query.since, at, after, limit + 1);
     if (!walked && !more) return fail(walked.error());
-    if (more) {
-      const Run& last = list.items.back();
-      list.next_cursor =
-          rules::encode_cursor("runs", {std::to_string(to_ms(last.created_at)), last.id.str()});
-    }
+    if (more) list.next_cursor = rules::run_cursor(list.items.back());
     return list;
   });
 }
@@ -102,64 +93,17 @@ Result<Listing<LedgerEntry>> SqliteStore::list_slots(const LedgerQuery& query) {
         fmt::format("SELECT first_slot, last_slot, slots, outcome, reason, run_id{} AND "
                     "(?4 IS NULL OR first_slot < ?4) ORDER BY first_slot DESC LIMIT ?5",
                     kWhere),
-        [&](Row r) {
+        [&](const Row& r) {
           list.items.push_back(
               {r.time(0), r.time(1), r.integer(2), r.text(3), r.text(4), RunId(r.text(5))});
         },
         query.job, query.since, query.until, before, limit + 1));
-    if (list.items.size() > limit) {
-      list.items.pop_back();
-      list.next_cursor =
-          rules::encode_cursor("slots", {std::to_string(to_ms(list.items.back().first))});
-    }
+    rules::end_page(list, limit, rules::slot_cursor);
     return list;
   });
 }
 
 // ---- logs
-
-namespace {
-
-// One line: [at, attempt, level, entity, message]; its number follows from the row's first.
-std::string lines_text(const std::vector<model::RunLogLine>& lines) {
-  bj::array all;
-  for (const auto& l : lines) {
-    all.push_back(
-        bj::array{to_ms(l.at), l.attempt, static_cast<int>(l.level), l.entity, l.message});
-  }
-  return bj::serialize(all);
-}
-
-Status read_lines(Row row, std::int64_t after, std::size_t limit,
-                  std::vector<model::RunLogLine>& out) {
-  boost::system::error_code ec;
-  const auto text = row.view(1);
-  const bj::value v = bj::parse(bj::string_view(text.data(), text.size()), ec);
-  const auto broken = [] {
-    return fail(Code::Internal, "a log of the store cannot be read: the store is damaged");
-  };
-  if (ec || !v.is_array()) return broken();
-  std::int64_t seq = row.integer(0);
-  for (const auto& item : v.get_array()) {
-    const auto* l = item.if_array();
-    if (l == nullptr || l->size() != 5 || !(*l)[0].is_int64() || !(*l)[1].is_int64() ||
-        !(*l)[2].is_int64() || !(*l)[3].is_string() || !(*l)[4].is_string()) {
-      return broken();
-    }
-    if (seq > after && out.size() < limit) {
-      out.push_back({.seq = seq,
-                     .at = from_ms((*l)[0].get_int64()),
-                     .attempt = static_cast<int>((*l)[1].get_int64()),
-                     .level = static_cast<LogLevel>((*l)[2].get_int64()),
-                     .entity = std::string((*l)[3].get_string()),
-                     .message = std::string((*l)[4].get_string())});
-    }
-    ++seq;
-  }
-  return {};
-}
-
-}  // namespace
 
 Status SqliteStore::append_log(const HeldRun& held, std::span<const model::RunLogLine> lines,
                                std::size_t max_bytes) {
@@ -173,11 +117,11 @@ Status SqliteStore::append_log(const HeldRun& held, std::span<const model::RunLo
     TG_CHECK(tx.db.maybe(
         "SELECT last_seq, total_bytes, full FROM run_logs WHERE run_id = ? ORDER BY "
         "first_seq DESC LIMIT 1",
-        [&](Row r) { tail = {r.integer(0), r.integer(1), r.flag(2)}; }, held.run));
+        [&](const Row& r) { tail = {r.integer(0), r.integer(1), r.flag(2)}; }, held.run));
     const auto kept = rules::fit_log(tail, lines, max_bytes, tx.now);
     if (kept.empty()) return {};
     return tx.db.exec("INSERT INTO run_logs VALUES (?, ?, ?, ?, ?, ?)", held.run, kept.front().seq,
-                      tail.seq, tail.bytes, tail.full, lines_text(kept));
+                      tail.seq, tail.bytes, tail.full, sql::lines_text(kept));
   });
 }
 
@@ -192,7 +136,8 @@ Result<std::vector<model::RunLogLine>> SqliteStore::read_log(const RunId& run, s
         "SELECT first_seq, lines FROM run_logs WHERE run_id = ?1 AND first_seq >= "
         "coalesce((SELECT max(first_seq) FROM run_logs WHERE run_id = ?1 AND first_seq "
         "<= ?2 + 1), 0) ORDER BY first_seq LIMIT ?3",
-        [&](Row r) { return read_lines(r, after, limit, lines); }, run, after, limit + 1));
+        [&](const Row& r) { return sql::read_lines(r.integer(0), r.view(1), after, limit, lines); },
+        run, after, limit + 1));
     return lines;
   });
 }

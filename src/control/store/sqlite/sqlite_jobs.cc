@@ -115,23 +115,20 @@ Result<Listing<SyncJob>> SqliteStore::list_jobs(const JobQuery& query) {
         fmt::format("SELECT " TG_JOB_COLUMNS
                     "{} AND (name, id) > (?5, ?6) ORDER BY name, id LIMIT ?7",
                     where),
-        [&](Row r) -> Status {
+        [&](const Row& r) -> Status {
           TG_TRY(auto head, job_head_from(r));
           list.items.push_back(std::move(head.job));
           return {};
         },
         query.workspace, query.name_contains, query.enabled, query.connection, after_name, after_id,
         limit + 1));
-    const bool more = list.items.size() > limit;
-    if (more) list.items.pop_back();
     for (SyncJob& job : list.items) {
       TG_TRY(job.spec, load_spec(db, job.id, job.revision));
       TG_TRY(job.known_state, load_states(db, job.id));
     }
-    if (more) {
-      const SyncJob& last = list.items.back();
-      list.next_cursor = rules::encode_cursor("jobs", {last.spec.name, last.id.str()});
-    }
+    rules::end_page(list, limit, [](const SyncJob& j) {
+      return rules::name_cursor("jobs", j.spec.name, j.id.str());
+    });
     return list;
   });
 }

@@ -21,7 +21,7 @@ Result<std::optional<LeaderLease>> SqliteStore::acquire_leader(const OwnerId& ow
     TG_CHECK(
         tx.db.maybe("SELECT owner, fence, boot_id, boot_until FROM worker_locks WHERE id = "
                     "'scheduler'",
-                    [&](Row r) {
+                    [&](const Row& r) {
                       holder = OwnerId(r.text(0));
                       fence = Fence{r.integer(1)};
                       expired = holder.empty() || r.view(2) != options_.boot_id ||
@@ -82,7 +82,7 @@ Result<QueueStore::Due> SqliteStore::due_jobs(Instant now, std::size_t limit) {
     Due due;
     // Rows that cannot be read take no place of others: read on until enough are found.
     bool enough = limit == 0;
-    const auto look = [&](Row r) -> Status {
+    const auto look = [&](const Row& r) -> Status {
       if (enough) return fail(Code::Cancelled, "");
       const std::string id = r.text(0);
       if (auto view = plan_view(db, job_head_from(r))) {
@@ -100,46 +100,21 @@ Result<QueueStore::Due> SqliteStore::due_jobs(Instant now, std::size_t limit) {
     TG_CHECK(db.maybe(
         "SELECT next_slot FROM sync_jobs WHERE next_slot > ? ORDER BY next_slot LIMIT "
         "1",
-        [&](Row r) { due.next = r.time(0); }, now));
+        [&](const Row& r) { due.next = r.time(0); }, now));
     return due;
   });
 }
 
 namespace {
 
-// What planning a job needs of its row, without parsing its spec.
-struct PlannedJob {
-  WorkspaceId workspace;
-  std::int64_t revision = 0;
-  std::optional<Instant> next_slot;
-  ConnectionId source, destination;
-  bool allow_overlap = false;
-};
+using sql::PlannedJob;
 
 Result<std::optional<PlannedJob>> find_planned(Db& db, const JobId& id) {
   std::optional<PlannedJob> job;
   TG_CHECK(db.maybe(
-      "SELECT workspace_id, revision, next_slot, source_id, destination_id, overlap "
-      "FROM sync_jobs WHERE id = ? AND deleted_at IS NULL",
-      [&](Row r) {
-        job = PlannedJob{WorkspaceId(r.text(0)),
-                         r.integer(1),
-                         r.maybe_time(2),
-                         ConnectionId(r.text(3)),
-                         ConnectionId(r.text(4)),
-                         r.view(5) == name_of(model::Overlap::Allow, model::kOverlapNames)};
-      },
-      id));
+      "SELECT " TG_PLANNED_COLUMNS " FROM sync_jobs WHERE id = ? AND deleted_at IS NULL",
+      [&](const Row& r) { job = sql::planned_from(r); }, id));
   return job;
-}
-
-Result<bool> in_state(Db& db, const std::vector<RunId>& runs, RunState state) {
-  for (const RunId& id : runs) {
-    TG_TRY(const bool found, db.exists("SELECT 1 FROM sync_runs WHERE id = ? AND state = ?", id,
-                                       name_of(state, model::kRunStateNames)));
-    if (found) return true;
-  }
-  return false;
 }
 
 Result<std::map<RunId, RunState>> active_states(Db& db, const JobId& job) {
@@ -147,7 +122,7 @@ Result<std::map<RunId, RunState>> active_states(Db& db, const JobId& job) {
   TG_CHECK(db.each(
       "SELECT id, state = 'running' FROM sync_runs WHERE job_id = ? AND state IN ('queued', "
       "'running')",
-      [&](Row r) {
+      [&](const Row& r) {
         active.emplace(RunId(r.text(0)), r.flag(1) ? RunState::Running : RunState::Queued);
       },
       job));
@@ -163,36 +138,21 @@ Result<std::set<Instant>> known_slots(Db& db, const PlanStep& step) {
   return known;
 }
 
-// True when the step was decided on what is still so, and names no slot twice.
 Result<bool> step_applies(Db& db, const std::optional<PlannedJob>& job, const PlanStep& step) {
-  if (!job || job->revision != step.expected_revision ||
-      job->next_slot != step.expected_next_slot) {
-    return false;
-  }
-  std::set<Instant> slots;
+  if (!job) return false;
   for (const NewRun& run : step.runs) {
     TG_TRY(const bool known, db.exists("SELECT 1 FROM sync_runs WHERE id = ?", run.id));
     if (known) return false;
-    if (!run.slot) continue;
-    if (!slots.insert(*run.slot).second) return false;
   }
-  for (const auto& record : step.records) {
-    if (!slots.insert(record.first).second) return false;
-  }
-  if (step.expected_active) {
-    TG_TRY(const auto active, active_states(db, step.job));
-    if (active != *step.expected_active) return false;
-  }
-  TG_TRY(const bool started, in_state(db, step.supersede, RunState::Running));
-  TG_TRY(const bool requeued, in_state(db, step.cancel, RunState::Queued));
-  return !started && !requeued;
+  TG_TRY(const auto active, active_states(db, step.job));
+  return rules::step_applies(step, job->revision, job->next_slot, active);
 }
 
 Status supersede(Tx& tx, const RunId& id, std::string_view why) {
   TG_TRY(auto run, find_run(tx.db, id));
   if (!run || run->state != RunState::Queued) return {};
   TG_TRY(auto head, find_job_head(tx.db, run->job));
-  rules::cancel_queued(*run, model::error_kind::kSuperseded, std::string(why), tx.now);
+  rules::supersede(*run, why, tx.now);
   rules::account(head->job, *run);
   TG_CHECK(update_run(tx.db, *run));
   tx.note(ChangeKind::Run, id.str());
@@ -210,25 +170,12 @@ Status ask_to_cancel(Tx& tx, const PlanStep& step) {
   return {};
 }
 
-Run new_run(const PlannedJob& job, const JobId& id, const NewRun& added, Instant now) {
-  Run run;
-  run.id = added.id;
-  run.workspace = job.workspace;
-  run.job = id;
-  run.job_revision = job.revision;
-  run.scheduled_for = added.slot;
-  run.trigger = added.trigger;
-  run.created_at = now;
-  run.not_before = added.not_before;
-  return run;
-}
-
 Status apply_step(Tx& tx, const PlannedJob& job, const PlanStep& step) {
   for (const RunId& id : step.supersede) TG_CHECK(supersede(tx, id, rules::kReplacedBySlot));
   TG_CHECK(ask_to_cancel(tx, step));
   for (const NewRun& added : step.runs) {
-    TG_CHECK(insert_run(tx.db, new_run(job, step.job, added, tx.now), job.allow_overlap, job.source,
-                        job.destination));
+    TG_CHECK(insert_run(tx.db, rules::new_run(step.job, job.workspace, job.revision, added, tx.now),
+                        job.allow_overlap, job.source, job.destination));
     tx.note(ChangeKind::Run, added.id.str());
   }
   for (const auto& record : step.records) TG_CHECK(add_record(tx.db, step.job, record));
@@ -269,16 +216,9 @@ namespace {
 
 // Makes room for a run that a person starts: what is held gives way to a whole one, which does its
 // work, and waits behind a partial one; anything else is a conflict.
-Status replace_held(Tx& tx, const JobId& job, bool whole) {
-  TG_TRY(const auto active, active_runs(tx.db, job));
-  if (active.empty()) return {};
-  TG_TRY(const JobHold hold, find_hold(tx.db, job));
-  for (const Run& run : active) {
-    if (run.state != RunState::Queued ||
-        !rules::is_held(hold.enabled, hold.pause, run.trigger, tx.now)) {
-      return rules::run_active(run.id);
-    }
-  }
+Status replace_held(Tx& tx, const JobId& id, const PlannedJob& job, bool whole) {
+  TG_TRY(const auto active, active_runs(tx.db, id));
+  TG_CHECK(rules::check_room(job.enabled, job.pause, active, tx.now));
   if (!whole) return {};
   for (const Run& run : active) TG_CHECK(supersede(tx, run.id, rules::kReplacedByHand));
   return {};
@@ -296,8 +236,11 @@ Result<Created<RunId>> SqliteStore::trigger_run(const TriggerRun& trigger) {
     if (!job || (!trigger.workspace.empty() && job->workspace != trigger.workspace)) {
       return rules::job_not_found(trigger.job);
     }
-    if (!job->allow_overlap) TG_CHECK(replace_held(tx, trigger.job, trigger.only_entities.empty()));
-    Run run = new_run(*job, trigger.job, {trigger.run, {}, trigger.trigger, tx.now}, tx.now);
+    if (!job->allow_overlap) {
+      TG_CHECK(replace_held(tx, trigger.job, *job, trigger.only_entities.empty()));
+    }
+    Run run = rules::new_run(trigger.job, job->workspace, job->revision,
+                             {trigger.run, {}, trigger.trigger, tx.now}, tx.now);
     run.triggered_by = trigger.triggered_by;
     run.only_entities = trigger.only_entities;
     run.take_over = trigger.take_over;

@@ -19,12 +19,12 @@ Status old_runs(Db& db, Instant oldest, std::size_t batch, std::set<std::string>
            db.first(
                "SELECT workspace_id FROM sync_runs WHERE workspace_id > ? ORDER BY "
                "workspace_id LIMIT 1",
-               [&](Row r) { workspace = r.text(0); }, workspace));
+               [&](const Row& r) { workspace = r.text(0); }, workspace));
     if (!more || found.size() >= batch) return {};
     TG_CHECK(db.each(
         "SELECT id FROM sync_runs WHERE workspace_id = ?1 AND created_at < ?2 AND "
         "finished_at < ?2 ORDER BY created_at LIMIT ?3",
-        [&](Row r) { found.insert(r.text(0)); }, workspace, oldest, batch - found.size()));
+        [&](const Row& r) { found.insert(r.text(0)); }, workspace, oldest, batch - found.size()));
   }
 }
 
@@ -33,14 +33,14 @@ Status surplus_runs(Db& db, std::int64_t kept, std::size_t batch, std::set<std::
   Ids jobs;
   TG_CHECK(db.each(
       "SELECT id FROM sync_jobs WHERE runs_kept > ? LIMIT ?",
-      [&](Row r) { jobs.push_back(r.text(0)); }, kept, batch));
+      [&](const Row& r) { jobs.push_back(r.text(0)); }, kept, batch));
   for (const auto& job : jobs) {
     if (found.size() >= batch) return {};
     Ids surplus;
     TG_CHECK(db.each(
         "SELECT id FROM sync_runs WHERE job_id = ? AND state NOT IN ('queued', "
         "'running') ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?",
-        [&](Row r) { surplus.push_back(r.text(0)); }, job, kept));
+        [&](const Row& r) { surplus.push_back(r.text(0)); }, job, kept));
     // The oldest come last.
     for (auto it = surplus.rbegin(); it != surplus.rend() && found.size() < batch; ++it) {
       found.insert(*it);
@@ -60,7 +60,7 @@ Result<std::vector<Surplus>> surplus_records(Db& db, std::int64_t kept, std::siz
   Ids jobs;
   TG_CHECK(db.each(
       "SELECT job_id FROM slot_records GROUP BY job_id HAVING count(*) > ? LIMIT ?",
-      [&](Row r) { jobs.push_back(r.text(0)); }, kept, batch));
+      [&](const Row& r) { jobs.push_back(r.text(0)); }, kept, batch));
   std::vector<Surplus> found;
   for (auto& job : jobs) {
     Instant newest{};
@@ -68,7 +68,7 @@ Result<std::vector<Surplus>> surplus_records(Db& db, std::int64_t kept, std::siz
            db.first(
                "SELECT first_slot FROM slot_records WHERE job_id = ? ORDER BY first_slot DESC "
                "LIMIT 1 OFFSET ?",
-               [&](Row r) { newest = r.time(0); }, job, kept));
+               [&](const Row& r) { newest = r.time(0); }, job, kept));
     if (some) found.push_back({std::move(job), newest});
   }
   return found;
@@ -81,13 +81,13 @@ Result<std::size_t> remove_runs(Db& db, const std::set<std::string>& ids) {
   for (const auto& id : ids) {
     TG_CHECK(db.maybe(
         "SELECT total_bytes FROM run_logs WHERE run_id = ? ORDER BY first_seq DESC LIMIT 1",
-        [&](Row r) { bytes += r.integer(0); }, id));
+        [&](const Row& r) { bytes += r.integer(0); }, id));
     if (removed > 0 && bytes > kBatchBytes) break;
     std::string job;
     TG_TRY(const bool gone, db.first(
                                 "DELETE FROM sync_runs WHERE id = ? AND state NOT IN ('queued', "
                                 "'running') RETURNING job_id",
-                                [&](Row r) { job = r.text(0); }, id));
+                                [&](const Row& r) { job = r.text(0); }, id));
     if (!gone) continue;
     TG_CHECK(db.exec("DELETE FROM run_logs WHERE run_id = ?", id));
     TG_CHECK(db.exec("UPDATE sync_jobs SET runs_kept = runs_kept - 1 WHERE id = ?", job));
@@ -133,7 +133,7 @@ Result<std::size_t> remove_deleted_jobs(Db& db, std::size_t budget) {
       "SELECT id FROM sync_jobs j WHERE deleted_at IS NOT NULL AND NOT EXISTS (SELECT 1 "
       "FROM sync_runs WHERE job_id = j.id) AND NOT EXISTS (SELECT 1 FROM slot_records "
       "WHERE job_id = j.id) LIMIT ?",
-      [&](Row r) { jobs.push_back(r.text(0)); }, budget));
+      [&](const Row& r) { jobs.push_back(r.text(0)); }, budget));
   for (const auto& job : jobs) {
     TG_CHECK(db.exec("DELETE FROM job_revisions WHERE job_id = ?", job));
     TG_CHECK(db.exec("DELETE FROM job_states WHERE job_id = ?", job));

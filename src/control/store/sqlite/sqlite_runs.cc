@@ -69,7 +69,7 @@ class Chooser {
     if (fresh) {
       TG_CHECK(db_.maybe(
           "SELECT exclusive_key FROM connections WHERE id = ?",
-          [&](Row r) { it->second = r.text(0); }, destination));
+          [&](const Row& r) { it->second = r.text(0); }, destination));
     }
     return &it->second;
   }
@@ -136,7 +136,7 @@ Result<std::vector<Chosen>> choose(Db& db, Instant now, std::size_t max,
   Chooser chooser(db);
   // The walk ends when enough are found; the writes come after it, as they move its index.
   bool enough = false;
-  const auto look = [&](Row r) -> Status {
+  const auto look = [&](const Row& r) -> Status {
     if (left_out.contains(r.integer(0))) return {};
     const Candidate c{r.integer(0), JobId(r.text(1)), ConnectionId(r.text(2)), r.flag(3)};
     TG_TRY(auto key, chooser.admit(c));
@@ -157,12 +157,12 @@ Result<std::optional<Instant>> next_start(Db& db, Instant now) {
   TG_CHECK(db.maybe(
       "SELECT not_before FROM sync_runs WHERE state = 'queued' AND not_before > ? "
       "ORDER BY not_before LIMIT 1",
-      [&](Row r) { next = r.time(0); }, now));
+      [&](const Row& r) { next = r.time(0); }, now));
   // The end of a pause that holds some.
   TG_CHECK(db.maybe(
       "SELECT pause_until FROM sync_jobs j WHERE pause_until > ? AND EXISTS (SELECT 1 FROM "
       "sync_runs r WHERE r.job_id = j.id AND r.state = 'queued') ORDER BY pause_until LIMIT 1",
-      [&](Row r) { next = next ? std::min(*next, r.time(0)) : r.time(0); }, now));
+      [&](const Row& r) { next = next ? std::min(*next, r.time(0)) : r.time(0); }, now));
   return next;
 }
 
@@ -175,7 +175,7 @@ Result<ClaimLoader::Loaded> load_queued(Db& db, ClaimLoader& loader, std::int64_
   Run run;
   TG_CHECK(db.maybe(
       "SELECT " TG_RUN_COLUMNS " FROM sync_runs WHERE rowid = ?",
-      [&](Row r) -> Status {
+      [&](const Row& r) -> Status {
         TG_TRY(run, run_from(r));
         return {};
       },
@@ -282,7 +282,7 @@ Result<std::vector<RenewOutcome>> SqliteStore::renew_runs(const OwnerId& owner, 
           "UPDATE sync_runs SET lease_boot_id = ?, lease_until = ?, "
           "lease_expires_at = ? WHERE id = ? AND state = 'running' AND fence = ? "
           "AND owner = ? RETURNING cancel_requested",
-          [&](Row r) {
+          [&](const Row& r) {
             out.held = true;
             out.cancel_requested = r.flag(0);
           },
@@ -344,7 +344,7 @@ Result<std::vector<ClaimedRun>> SqliteStore::expired_runs(std::size_t limit) {
         "SELECT " TG_RUN_COLUMNS
         " FROM sync_runs WHERE state = 'running' AND "
         "(lease_boot_id <> ? OR lease_until <= ?) LIMIT ?",
-        [&](Row r) -> Status {
+        [&](const Row& r) -> Status {
           if (auto run = run_from(r)) {
             runs.push_back(std::move(*run));
           } else if (!bad_rows_.skip("run", r.text(0), run.error())) {

@@ -10,9 +10,9 @@
 #include <thread>
 #include <vector>
 
+#include "control/store/bad_rows.h"
 #include "control/store/change_hub.h"
 #include "control/store/rules.h"
-#include "control/store/sqlite/bad_rows.h"
 #include "control/store/sqlite/file_guard.h"
 #include "control/store/sqlite/read_cache.h"
 #include "control/store/sqlite/readers.h"

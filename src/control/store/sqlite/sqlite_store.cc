@@ -67,7 +67,7 @@ Status create_file(const std::string& path) {
 Status use_wal(Db& db) {
   std::string mode;
   for (int i = 0;; ++i) {
-    auto done = db.first("PRAGMA journal_mode = WAL", [&](Row r) { mode = r.text(0); });
+    auto done = db.first("PRAGMA journal_mode = WAL", [&](const Row& r) { mode = r.text(0); });
     if (done) break;
     if (done.error().reason != "store_locked" || i >= kOpenTries) return fail(done.error());
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -147,8 +147,9 @@ Result<std::optional<std::string>> SqliteStore::find_replay(const Idempotency& o
 Status SqliteStore::ping() {
   TG_CHECK(guard_.check());
   TG_CHECK(writer_.probe());
-  return quick_.read(
-      [](Db& db) -> Status { return db.maybe("SELECT id FROM change_counters", [](Row) {}); });
+  return quick_.read([](Db& db) -> Status {
+    return db.maybe("SELECT id FROM change_counters", [](const Row&) {});
+  });
 }
 
 std::unique_ptr<Subscription> SqliteStore::watch(ChangeHandler handler) {
@@ -165,9 +166,10 @@ constexpr auto kRun = static_cast<std::size_t>(ChangeKind::Run);
 
 Result<Counters> read_counters(Db& db) {
   Counters c{};
-  TG_CHECK(db.maybe("SELECT job, 0, connection, workspace, token FROM change_counters", [&](Row r) {
-    for (std::size_t i = 0; i < c.size(); ++i) c[i] = r.integer(int(i));
-  }));
+  TG_CHECK(db.maybe("SELECT job, 0, connection, workspace, token FROM change_counters",
+                    [&](const Row& r) {
+                      for (std::size_t i = 0; i < c.size(); ++i) c[i] = r.integer(int(i));
+                    }));
   return c;
 }
 

@@ -14,7 +14,7 @@ Result<std::unique_ptr<WalIndex>> WalIndex::open(const std::string& path) {
   sqlite3_busy_timeout(db.raw(), 5000);
   std::unique_ptr<WalIndex> index(new WalIndex(std::move(db)));
   // A first read makes SQLite map the index.
-  TG_CHECK(index->db_.maybe("SELECT 1 FROM sqlite_schema LIMIT 1", [](Row) {}));
+  TG_CHECK(index->db_.maybe("SELECT 1 FROM sqlite_schema LIMIT 1", [](const Row&) {}));
   sqlite3_file* file = nullptr;
   if (sqlite3_file_control(index->db_.raw(), "main", SQLITE_FCNTL_FILE_POINTER, &file) !=
           SQLITE_OK ||

@@ -1,8 +1,8 @@
-#include "control/store/sqlite/bad_rows.h"
+#include "control/store/bad_rows.h"
 
 #include "base/log.h"
 
-namespace tidegate::store::sqlite {
+namespace tidegate::store {
 namespace {
 
 constexpr std::size_t kMostLogged = 1000;
@@ -19,4 +19,4 @@ bool BadRows::skip(std::string_view what, const std::string& id, const Error& er
   return true;
 }
 
-}  // namespace tidegate::store::sqlite
+}  // namespace tidegate::store

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 
-namespace tidegate::store::sqlite {
+namespace tidegate::store {
 
 // Thread-safe.
 class BadRows {
@@ -23,4 +23,4 @@ class BadRows {
   std::set<std::string> logged_;  // guarded by mutex_; bounded
 };
 
-}  // namespace tidegate::store::sqlite
+}  // namespace tidegate::store

@@ -1,0 +1,203 @@
+// What opening the store does to a database, and what a wrong one gets.
+#include <gmock/gmock.h>
+
+#include <future>
+
+#include "control/store/postgres/pg_test_fixture.h"
+
+namespace tidegate::store {
+namespace {
+
+using contract::code_of;
+using contract::must;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+// The server's URL with another user, password or database.
+std::string url_with(const std::string& user, const std::string& password,
+                     const std::string& database = "tidegate") {
+  const std::string url = server_url();
+  const auto host = url.substr(url.find('@') + 1);
+  return "postgres://" + user + ":" + password + "@" + host.substr(0, host.find('/')) + "/" +
+         database;
+}
+
+class PostgresOpen : public testing::Test {
+ protected:
+  Result<std::unique_ptr<Store>> open(const std::string& url) {
+    return open_postgres_store({.url = Secret(url), .connect_timeout = Millis(5'000)}, rng_);
+  }
+  // The message of the refusal, which never shows a password.
+  std::string refusal(const std::string& url, Code code, const std::string& reason) {
+    const auto opened = open(url);
+    EXPECT_EQ(code_of(opened), code);
+    if (opened) return "";
+    EXPECT_EQ(opened.error().reason, reason) << opened.error().message;
+    EXPECT_THAT(opened.error().message, Not(HasSubstr("s3cret")));
+    EXPECT_THAT(opened.error().message, Not(HasSubstr("tidegate-test")));
+    return opened.error().message;
+  }
+  std::string tables() {
+    return schema_.console.ask(
+        "SELECT count(*)::text FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN "
+        "('r', 'v')",
+        schema_.name());
+  }
+  // A role that may log in and no more.
+  std::string make_role() {
+    const std::string role = "r" + schema_.name();
+    schema_.console.run("CREATE ROLE " + role + " LOGIN PASSWORD 's3cret'");
+    roles_.push_back(role);
+    return role;
+  }
+  void TearDown() override {
+    for (const auto& role : roles_) {
+      schema_.console.run("DROP OWNED BY " + role + "; DROP ROLE " + role);
+    }
+  }
+
+  ScratchSchema schema_;
+  SystemRng rng_;
+  std::vector<std::string> roles_;
+};
+
+TEST_F(PostgresOpen, AFreshSchemaIsMigratedOnceAndHoldsTheDefaultWorkspace) {
+  const auto store = must(schema_.open());
+  EXPECT_EQ(must(store->list_workspaces()).at(0).name, "default");
+  EXPECT_EQ(tables(), "18");
+  must(store->create_workspace({.id = WorkspaceId("w"), .name = "w"}, {}));
+  const auto again = must(schema_.open());
+  EXPECT_EQ(must(again->list_workspaces()).size(), 2u);
+  EXPECT_EQ(
+      schema_.console.ask("SELECT count(*)::text FROM " + schema_.name() + ".schema_migrations"),
+      "2");
+  EXPECT_EQ(
+      schema_.console.ask("SELECT count(*)::text FROM pg_class WHERE relname = 'sync_runs' AND "
+                          "relnamespace = 'public'::regnamespace"),
+      "0");
+}
+
+TEST_F(PostgresOpen, ServersThatStartTogetherMigrateOnce) {
+  std::vector<std::future<bool>> starts;
+  for (int i = 0; i < 6; ++i) {
+    starts.push_back(std::async(std::launch::async, [&] {
+      SystemRng rng;
+      const auto store = open_postgres_store(schema_.options(), rng);
+      EXPECT_TRUE(store) << describe(store.error());
+      return store.has_value() && (*store)->list_workspaces()->size() == 1;
+    }));
+  }
+  for (auto& s : starts) EXPECT_TRUE(s.get());
+}
+
+TEST_F(PostgresOpen, AStoreOfANewerVersionIsRefusedUntouched) {
+  must(schema_.open());
+  schema_.console.run("INSERT INTO " + schema_.name() +
+                      ".schema_migrations VALUES (99, 'future', now())");
+  EXPECT_THAT(refusal(schema_.url(), Code::Invalid, "schema_too_new"),
+              AllOf(HasSubstr("version 99"), HasSubstr("newer tidegate"),
+                    HasSubstr("Nothing was changed")));
+}
+
+TEST_F(PostgresOpen, TablesOfSomethingElseAreNamedAndLeftAlone) {
+  schema_.console.run("CREATE TABLE " + schema_.name() +
+                      ".schema_migrations (version varchar PRIMARY KEY); CREATE TABLE " +
+                      schema_.name() + ".workers (id int)");
+  EXPECT_THAT(refusal(schema_.url(), Code::Invalid, "not_a_store"),
+              AllOf(HasSubstr("schema_migrations, workers"), HasSubstr("search_path")));
+  EXPECT_EQ(tables(), "2");
+}
+
+TEST_F(PostgresOpen, OtherTablesBesideOursAreFine) {
+  schema_.console.run("CREATE TABLE " + schema_.name() + ".orders (id int)");
+  must(schema_.open());
+  EXPECT_EQ(tables(), "19");
+}
+
+TEST_F(PostgresOpen, EachMissingPrivilegeIsNamed) {
+  const std::string role = make_role(), mine = schema_.url(url_with(role, "s3cret"));
+  EXPECT_THAT(refusal(mine, Code::Invalid, "store_privilege"),
+              AllOf(HasSubstr("USAGE ON SCHEMA " + schema_.name()),
+                    HasSubstr("CREATE ON SCHEMA " + schema_.name()), HasSubstr("GRANT")));
+  EXPECT_EQ(tables(), "0");
+  must(schema_.open());
+  schema_.console.run("GRANT USAGE ON SCHEMA " + schema_.name() + " TO " + role +
+                      "; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " +
+                      schema_.name() + " TO " + role + "; REVOKE DELETE ON " + schema_.name() +
+                      ".run_queue FROM " + role + "; REVOKE INSERT ON " + schema_.name() +
+                      ".run_logs FROM " + role);
+  EXPECT_THAT(
+      refusal(mine, Code::Invalid, "store_privilege"),
+      AllOf(HasSubstr("INSERT ON run_logs, DELETE ON run_queue"), Not(HasSubstr("SCHEMA"))));
+  schema_.console.run("GRANT ALL ON ALL TABLES IN SCHEMA " + schema_.name() + " TO " + role);
+  EXPECT_TRUE(must(open(mine))->ping()) << "it may work without being the owner";
+}
+
+TEST_F(PostgresOpen, AnUpgradeNeedsTheOwner) {
+  const std::string role = make_role();
+  must(schema_.open());
+  schema_.console.run("DELETE FROM " + schema_.name() +
+                      ".schema_migrations WHERE version = 2; GRANT "
+                      "USAGE, CREATE ON SCHEMA " +
+                      schema_.name() + " TO " + role + "; GRANT ALL ON ALL TABLES IN SCHEMA " +
+                      schema_.name() + " TO " + role);
+  EXPECT_THAT(refusal(schema_.url(url_with(role, "s3cret")), Code::Invalid, "store_privilege"),
+              HasSubstr("OWNERSHIP OF sync_runs"));
+}
+
+TEST_F(PostgresOpen, AWrongPasswordUserOrDatabaseIsSaidWithItsRemedy) {
+  const std::string role = make_role();
+  EXPECT_THAT(refusal(url_with(role, "wrong"), Code::Invalid, "store_refused"),
+              AllOf(HasSubstr("127.0.0.1 port"), HasSubstr("database tidegate"), HasSubstr(role),
+                    HasSubstr("password"), HasSubstr("pg_hba.conf")));
+  EXPECT_THAT(refusal(url_with("nobody-here", "s3cret"), Code::Invalid, "store_refused"),
+              HasSubstr("nobody-here"));
+  EXPECT_THAT(refusal(url_with(role, "s3cret", "missing"), Code::Invalid, "store_refused"),
+              HasSubstr("CREATE DATABASE \"missing\""));
+}
+
+TEST_F(PostgresOpen, AMissingSchemaIsSaidWithItsRemedy) {
+  EXPECT_THAT(
+      refusal(server_url() + "?options=-csearch_path%3Dnowhere", Code::Invalid, "store_schema"),
+      AllOf(HasSubstr("nowhere"), HasSubstr("CREATE SCHEMA")));
+}
+
+TEST_F(PostgresOpen, AnUnreachableServerIsUnavailableAndNamed) {
+  EXPECT_THAT(
+      refusal("postgres://u:s3cret@127.0.0.1:1/shop", Code::Unavailable, "store_unavailable"),
+      AllOf(HasSubstr("127.0.0.1 port 1, database shop"), HasSubstr("check that the server")));
+}
+
+TEST_F(PostgresOpen, OfSeveralHostsTheNextOneIsTried) {
+  std::string url = schema_.url();
+  const auto at = url.find('@') + 1;
+  url.insert(at, "127.0.0.1:1,");
+  EXPECT_TRUE(must(open(url))->ping());
+}
+
+TEST_F(PostgresOpen, AUrlThatIsNoneIsNotQuoted) {
+  for (const char* url : {"postgres://u:s3cret%zz@host/db", "mysql://u:s3cret@host/db", "s3cret",
+                          "postgres://u:s3cret@host:port/db?sslmod=disable"}) {
+    EXPECT_THAT(refusal(url, Code::Invalid, "store_url"), HasSubstr("postgres://user"));
+  }
+  EXPECT_THAT(refusal("postgres://u:s3cret@h/db?sslmod=x", Code::Invalid, "store_url"),
+              HasSubstr("\"sslmod\""));
+}
+
+TEST_F(PostgresOpen, ATlsOptionOfTheUrlCounts) {
+  EXPECT_THAT(refusal(server_url() + "?sslmode=require", Code::Unavailable, "store_unavailable"),
+              HasSubstr("SSL"));
+}
+
+TEST_F(PostgresOpen, ADatabaseOfAnotherEncodingIsRefused) {
+  const std::string name = "d" + schema_.name();
+  schema_.console.run("CREATE DATABASE " + name +
+                      " ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'");
+  EXPECT_THAT(refusal(url_with("tidegate", "tidegate-test", name), Code::Invalid, "store_encoding"),
+              HasSubstr("UTF8"));
+  schema_.console.run("DROP DATABASE " + name);
+}
+
+}  // namespace
+}  // namespace tidegate::store

@@ -1,0 +1,182 @@
+// Runs while they are held: renewal, the end of an attempt, orphans.
+#include <map>
+#include <set>
+
+#include "control/store/postgres/attempts.h"
+#include "control/store/postgres/ledger.h"
+#include "control/store/postgres/loader.h"
+#include "control/store/postgres/postgres_state.h"
+
+namespace tidegate::store::postgres {
+
+using model::Run;
+
+namespace {
+
+// ---- renewal
+
+// Prolongs those that are still held by this owner under that fence. Locks them in the order of
+// their ids first, as whoever ends attempts does.
+Query prolong(const OwnerId& owner, Millis ttl, std::span<const Renewal> renewals) {
+  return query(
+      "UPDATE job_execution_locks l SET expires_at = h.at + $4 * interval '1 millisecond' FROM "
+      "(SELECT x.run_id, tidegate_now() AS at FROM job_execution_locks x JOIN unnest($2, $3) AS "
+      "i(run_id, fence) ON i.run_id = x.run_id AND i.fence = x.fence WHERE x.owner = $1 ORDER BY "
+      "x.run_id FOR UPDATE OF x) h WHERE l.run_id = h.run_id RETURNING l.run_id, "
+      "l.cancel_requested",
+      owner, column(renewals, [](const Renewal& r) { return r.held.run; }),
+      column(renewals, [](const Renewal& r) { return r.held.fence; }), ttl.count());
+}
+
+std::vector<RenewOutcome> outcomes(std::span<const Renewal> renewals, const Rows& held) {
+  std::map<RunId, bool> cancel_requested;
+  for (const Row row : held) cancel_requested[RunId(row.text(0))] = row.flag(1);
+  std::vector<RenewOutcome> out;
+  for (const Renewal& r : renewals) {
+    const auto it = cancel_requested.find(r.held.run);
+    const bool is_held = it != cancel_requested.end();
+    out.push_back({.run = r.held.run, .held = is_held, .cancel_requested = is_held && it->second});
+  }
+  return out;
+}
+
+// Renewals that carry something to write: progress and states.
+class News {
+ public:
+  explicit News(std::span<const Renewal> renewals) : renewals_(renewals) {
+    for (const Renewal& r : renewals) {
+      if (r.progress.empty() && r.committed.empty()) continue;
+      ids_.push_back(r.held.run);
+      if (!r.committed.empty()) committing_.push_back(r.held.run);
+    }
+  }
+  bool empty() const { return ids_.empty(); }
+  // A reset of the job forgets states: it comes before or after the whole of this.
+  Query lock_jobs() const { return lock_jobs_of(committing_); }
+  std::vector<Query> looks() const {
+    return {query("SELECT " TG_RUN_COLUMNS " FROM sync_runs WHERE id = ANY ($1)", ids_),
+            states_of(committing_)};
+  }
+
+  Result<std::vector<Query>> writes(std::span<const Rows> jobs_and_looks,
+                                    const std::vector<RenewOutcome>& held, Tx& tx) const {
+    std::map<JobId, JobHead> heads;
+    for (const Row row : jobs_and_looks[0]) {
+      TG_TRY(auto head, sql::job_head_from(row));
+      heads[head.job.id] = std::move(head);
+    }
+    std::map<RunId, Run> runs;
+    for (const Row row : jobs_and_looks[2]) {
+      TG_TRY(auto run, sql::run_from(row));
+      runs[run.id] = std::move(run);
+    }
+    std::map<JobId, States> states;
+    TG_CHECK(learn_states(jobs_and_looks[3], states));
+    std::vector<Run> changed;
+    for (std::size_t i = 0; i < held.size(); ++i) {
+      const Renewal& renewal = renewals_[i];
+      const auto run = runs.find(renewal.held.run);
+      if (!held[i].held || run == runs.end()) continue;
+      if (!renewal.progress.empty()) {
+        run->second.progress = renewal.progress;
+        tx.note(ChangeKind::Run, run->first.str());
+      }
+      if (!renewal.committed.empty()) {
+        run->second.lost_in_row = 0;
+        JobHead& head = heads.at(run->second.job);
+        head.job.known_state = states[head.job.id];
+        rules::keep_states(head.job, renewal.committed);
+        states[head.job.id] = head.job.known_state;
+      }
+      changed.push_back(run->second);
+    }
+    return std::vector<Query>{
+        query("UPDATE sync_runs r SET lost_in_row = i.lost_in_row, detail = NULLIF(i.detail, "
+              "'')::json FROM unnest($1, $2, $3) AS i(id, lost_in_row, detail) WHERE r.id = i.id",
+              column(changed, &Run::id), column(changed, &Run::lost_in_row),
+              column(changed, sql::run_detail)),
+        save_states(states)};
+  }
+
+ private:
+  std::span<const Renewal> renewals_;
+  std::vector<RunId> ids_, committing_;
+};
+
+}  // namespace
+
+Result<std::vector<RenewOutcome>> PostgresStore::renew_runs(const OwnerId& owner, Millis lease_ttl,
+                                                            std::span<const Renewal> renewals) {
+  const News news(renewals);
+  if (news.empty()) {  // one statement, one round trip
+    return db_.read([&](Session& db) -> Result<std::vector<RenewOutcome>> {
+      TG_TRY(const auto held, db.run({prolong(owner, lease_ttl, renewals)}));
+      return outcomes(renewals, held[0]);
+    });
+  }
+  return db_.write([&](Tx& tx) -> Result<std::vector<RenewOutcome>> {
+    std::vector<Query> queries{news.lock_jobs(), prolong(owner, lease_ttl, renewals)};
+    for (auto& q : news.looks()) queries.push_back(std::move(q));
+    TG_TRY(const auto rows, tx.start(std::move(queries)));
+    auto out = outcomes(renewals, rows[1]);
+    TG_TRY(auto writes, news.writes(rows, out, tx));
+    TG_TRY(const auto done, tx.commit(std::move(writes)));
+    return out;
+  });
+}
+
+// ---- the end of an attempt
+
+Result<std::vector<Status>> PostgresStore::finish_attempts(std::span<const AttemptEnd> ends) {
+  return db_.write([&](Tx& tx) -> Result<std::vector<Status>> {
+    Attempts attempts(column(ends, [](const AttemptEnd& e) { return e.held.run; }));
+    TG_TRY(const auto rows, tx.start(attempts.looks()));
+    TG_CHECK(attempts.learn(rows));
+    std::vector<Status> results;
+    for (const AttemptEnd& end : ends) results.push_back(attempts.end(end, tx));
+    TG_TRY(const auto done, tx.commit(attempts.writes()));
+    return results;
+  });
+}
+
+// ---- orphans
+
+Result<std::vector<ClaimedRun>> PostgresStore::expired_runs(std::size_t limit) {
+  return db_.read([&](Session& db) -> Result<std::vector<ClaimedRun>> {
+    TG_TRY(const auto rows, db.run({load_expired(limit)}));
+    RunLoader loader;
+    std::vector<ClaimedRun> expired;
+    for (const Row row : rows[0]) {
+      if (auto loaded = loader.load(row)) {
+        expired.push_back(std::move(loaded->run));
+      } else {
+        bad_rows_.skip("run", row.text(0), loaded.error());
+      }
+    }
+    return expired;
+  });
+}
+
+Result<std::size_t> PostgresStore::release_orphans(const LeaderLease& lease,
+                                                   std::span<const OrphanDecision> decisions) {
+  return db_.write([&](Tx& tx) -> Result<std::size_t> {
+    Attempts attempts(column(decisions, [](const OrphanDecision& d) { return d.held.run; }));
+    auto queries = attempts.looks();
+    queries.insert(queries.begin(), hold_leader(lease));
+    TG_TRY(const auto rows, tx.start(std::move(queries)));
+    if (rows[0].empty()) return rules::leader_fenced();
+    TG_CHECK(attempts.learn(std::span(rows).subspan(1)));
+    std::size_t released = 0;
+    for (const OrphanDecision& d : decisions) {
+      if (!attempts.is_orphan(d.held, tx.now)) continue;
+      AttemptEnd end = d.end;
+      end.held = d.held;
+      TG_CHECK(attempts.end(end, tx));
+      ++released;
+    }
+    TG_TRY(const auto done, tx.commit(attempts.writes()));
+    return released;
+  });
+}
+
+}  // namespace tidegate::store::postgres

@@ -1,0 +1,74 @@
+#pragma once
+// Reading and writing whole things: what sql_rows.h says of one row, over a connection. Queries are
+// built here and sent by the caller, together with others in one flight.
+
+#include <fmt/format.h>
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "control/store/postgres/session.h"
+#include "control/store/sql_rows.h"
+
+namespace tidegate::store::postgres {
+
+using sql::JobHead;
+using sql::name_of;
+
+using States = std::map<std::string, protocol::KnownState>;
+
+// A condition that grows; `{}` in it is the number of its parameter.
+struct Where {
+  std::string sql;
+  Params params;
+  template <class T>
+  void add(std::string_view condition, const T& value) {
+    params.add(value);
+    sql += fmt::format(fmt::runtime(condition), params.size());
+  }
+};
+
+// ---- reading
+Result<std::optional<model::Run>> find_run(Session& db, const RunId& id);
+// With its current spec and state; nullopt for a deleted one and one of another workspace.
+Result<std::optional<model::SyncJob>> load_job(Session& db, const WorkspaceId& ws, const JobId& id);
+// "SELECT … FROM sync_jobs" with spec and states behind the columns of job_head_from; the row of
+// such a select.
+#define TG_WHOLE_JOBS                                                                        \
+  "SELECT " TG_JOB_COLUMNS                                                                   \
+  ", (SELECT spec FROM job_revisions v WHERE v.job_id = j.id AND v.revision = j.revision), " \
+  "(SELECT states FROM job_states s WHERE s.job_id = j.id) FROM sync_jobs j "
+Result<JobHead> whole_job_from(const sql::Row& row);
+
+// The job's row for writing: every write of what belongs to a job holds it, so such writes come one
+// after the other. Several are locked in the order of their ids. NotFound: deleted, unknown, of
+// another workspace.
+Result<JobHead> lock_job(Session& db, const WorkspaceId& ws, const JobId& id);
+Query lock_jobs_of(const std::vector<RunId>& runs);  // columns of job_head_from
+
+// Queued and running ones, oldest first; columns of run_from.
+Query active_runs(const std::vector<JobId>& jobs);
+Result<std::vector<model::Run>> runs_from(const Rows& rows);
+
+// ---- writing
+// The columns of run_queue; the last one out of a run's row.
+#define TG_QUEUE_COLUMNS \
+  "run_id, job_id, sort_at, not_before, allow_overlap, destination_id, by_schedule"
+#define TG_BY_SCHEDULE "trigger IN ('schedule', 'catchup')"
+
+struct AddedRun {
+  model::Run run;
+  bool allow_overlap = false;
+  ConnectionId source, destination;
+};
+Query insert_runs(
+    const std::vector<AddedRun>& added);  // queued ones, with their place in the queue
+// Every column that changes in a run's life.
+Query update_runs(const std::vector<model::Run>& runs);
+// What runs change of jobs: slot, counters, last_*.
+Query update_job_progress(const std::vector<JobHead>& heads);
+Query save_states(const std::map<JobId, States>& states);
+
+}  // namespace tidegate::store::postgres
