@@ -1,7 +1,7 @@
 #pragma once
 // The store of the control plane. No transaction object, SQL or vendor type leaks through it: one
 // operation is one method, atomic and durable when it returns. Implementations: memory (the
-// reference), sqlite, postgres; MongoDB follows. All pass store/contract.
+// reference), sqlite, postgres, mongo. All pass store/contract.
 
 #include <memory>
 #include <string>
@@ -19,7 +19,12 @@ struct Capabilities {
   bool durable = true;         // survives the process
   bool shared = true;          // several processes may open it
   bool pushes_changes = true;  // watch() tells of other processes' writes at once (else: poll)
-  std::string_view name;       // for messages only
+  // A step that changes several things happens whole or not at all. False (a standalone MongoDB):
+  // its writes come one after another, in an order in which a repetition completes what a crash cut
+  // short; counters of a job may then miss a run, and two steps at the same instant may each not
+  // see the other. A slot's one outcome, one running attempt a job and fences hold all the same.
+  bool atomic_steps = true;
+  std::string_view name;  // for messages only
 };
 
 // Ends the subscription when destroyed; after that the handler is not running and will not be

@@ -1,0 +1,378 @@
+// Several processes at once, and servers that go away.
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <set>
+
+#include "control/store/contract/contract.h"
+#include "control/store/mongo/rows.h"
+#include "control/store/mongo/servers_mongotest.h"
+
+namespace tidegate::store {
+namespace {
+
+using contract::code_of;
+using contract::must;
+using contract::reason_of;
+using model::ConnectionKind;
+using model::RunState;
+using mongo::Conn;
+using mongo::bj::object;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+namespace bj = mongo::bj;
+namespace coll = mongo::coll;
+
+// A database of one of the servers and stores on it, as so many processes would have.
+class Processes {
+ public:
+  Processes(const std::string& uri, int count) : database_(uri) {
+    for (int i = 0; i < count; ++i) {
+      stores_.push_back(must(open_mongo_store(database_.options(&clock_), clock_, rng_)));
+    }
+    ws_ = must(stores_[0]->find_workspace("default")).id;
+    for (const auto kind : {ConnectionKind::Source, ConnectionKind::Destination}) {
+      model::Connection c{.id = ConnectionId(kind == ConnectionKind::Source ? "src" : "dst"),
+                          .workspace = ws_};
+      c.kind = kind;
+      c.name = "c";
+      must(stores_[0]->create_connection(c, {}));
+    }
+  }
+
+  JobId add(const std::string& name) {
+    model::SyncJob job{.id = JobId(name), .workspace = ws_};
+    job.spec.name = name;
+    job.spec.source_id = ConnectionId("src");
+    job.spec.destination_id = ConnectionId("dst");
+    job.next_slot = clock_.now();
+    return must(stores_[0]->create_job(job, {})).id;
+  }
+  PlanStep step(const JobId& id, const std::string& run) {
+    const auto job = must(stores_[0]->get_job(ws_, id));
+    return {.job = id,
+            .expected_revision = job.revision,
+            .expected_next_slot = job.next_slot,
+            .next_slot = *job.next_slot + std::chrono::minutes(1),
+            .runs = {{RunId(run), job.next_slot, model::Trigger::Schedule, clock_.now()}}};
+  }
+  // f(store, number) on a thread for each process, all at once.
+  template <class F>
+  void at_once(F f) {
+    std::vector<std::future<void>> running;
+    for (std::size_t i = 0; i < stores_.size(); ++i) {
+      running.push_back(std::async(std::launch::async, [&, i] { f(*stores_[i], i); }));
+    }
+    for (auto& r : running) r.get();
+  }
+  Store& operator[](std::size_t i) { return *stores_[i]; }
+  mongo::Pool& pool() { return database_.pool(); }
+  contract::ManualClock& clock() { return clock_; }
+  const WorkspaceId& workspace() const { return ws_; }
+
+ private:
+  contract::ManualClock clock_{from_ms(1'767'225'600'000)};
+  SystemRng rng_;
+  mongo::TestDatabase database_;
+  std::vector<std::unique_ptr<Store>> stores_;
+  WorkspaceId ws_;
+};
+
+class MongoFaults : public testing::TestWithParam<bool> {
+ protected:
+  static std::string uri() { return GetParam() ? mongo::replica_set() : mongo::standalone(); }
+};
+INSTANTIATE_TEST_SUITE_P(Mongo, MongoFaults, testing::Bool(), [](const auto& info) {
+  return info.param ? "replica_set" : "standalone";
+});
+
+TEST_P(MongoFaults, CompetingClaimersTakeEachRunOnce) {
+  Processes p(uri(), 4);
+  constexpr std::size_t kJobs = 24;
+  std::vector<PlanStep> steps;
+  for (std::size_t i = 0; i < kJobs; ++i) {
+    const JobId id = p.add("j" + std::to_string(i));
+    steps.push_back(p.step(id, "r" + std::to_string(i)));
+  }
+  const auto lease = *must(p[0].acquire_leader(OwnerId("leader"), Millis(8000)));
+  must(p[0].apply_plan(lease, steps));
+  std::mutex mutex;
+  std::map<std::string, int> taken;
+  p.at_once([&](Store& store, std::size_t i) {
+    for (;;) {
+      const auto claim =
+          must(store.claim_runs({.owner = OwnerId("w" + std::to_string(i)), .max = 3}));
+      if (claim.runs.empty()) return;
+      const std::scoped_lock lock(mutex);
+      for (const auto& c : claim.runs) ++taken[c.run.id.str()];
+    }
+  });
+  EXPECT_THAT(taken, SizeIs(kJobs));
+  for (const auto& [run, times] : taken) {
+    EXPECT_EQ(times, 1) << run;
+    EXPECT_EQ(must(p[0].get_run(p.workspace(), RunId(run))).attempt, 1) << run;
+  }
+}
+
+// Counting first was a race: two claimers passed a limit of 1.
+TEST_P(MongoFaults, CompetingClaimersStartOneRunOfAJob) {
+  Processes p(uri(), 4);
+  const JobId id = p.add("j");
+  const auto lease = *must(p[0].acquire_leader(OwnerId("leader"), Millis(8000)));
+  for (int i = 0; i < 4; ++i) {
+    const PlanStep s = p.step(id, "r" + std::to_string(i));
+    must(p[0].apply_plan(lease, {&s, 1}));
+  }
+  Fence newest{};
+  for (int round = 0; round < 4; ++round) {
+    std::mutex mutex;
+    std::vector<ClaimedRun> taken;
+    p.at_once([&](Store& store, std::size_t i) {
+      auto claim = must(store.claim_runs({.owner = OwnerId("w" + std::to_string(i)), .max = 9}));
+      const std::scoped_lock lock(mutex);
+      std::ranges::move(claim.runs, std::back_inserter(taken));
+    });
+    ASSERT_THAT(taken, SizeIs(1)) << "in round " << round;
+    EXPECT_GT(taken[0].run.fence, newest);
+    newest = taken[0].run.fence;
+    const auto end = contract::end_of(taken[0], RunState::Succeeded);
+    EXPECT_TRUE(must(p[1].finish_attempts({&end, 1})).at(0));
+  }
+  EXPECT_EQ(must(p[2].get_job(p.workspace(), id)).run_count, 4);
+}
+
+TEST_P(MongoFaults, OneOfCompetingLeadersPlansASlotOnce) {
+  Processes p(uri(), 4);
+  const JobId id = p.add("j");
+  std::atomic<int> leaders = 0;
+  p.at_once([&](Store& store, std::size_t i) {
+    const auto lease = must(store.acquire_leader(OwnerId("l" + std::to_string(i)), Millis(8000)));
+    leaders += lease ? 1 : 0;
+  });
+  EXPECT_EQ(leaders, 1);
+  // The same leader twice, as after a reply that came too late.
+  p.clock().advance(std::chrono::seconds(9));
+  const auto lease = *must(p[0].acquire_leader(OwnerId("again"), Millis(8000)));
+  std::atomic<int> applied = 0;
+  const PlanStep planned = p.step(id, "");
+  p.at_once([&](Store& store, std::size_t i) {
+    PlanStep s = planned;
+    s.runs[0].id = RunId("r" + std::to_string(i));
+    applied += must(store.apply_plan(lease, {&s, 1}))[0] == PlanResult::Applied ? 1 : 0;
+  });
+  EXPECT_EQ(applied, 1);
+  EXPECT_EQ(must(p[0].list_slots({.workspace = p.workspace(), .job = id})).total, 1);
+  EXPECT_EQ(must(p[0].list_runs({.workspace = p.workspace()})).total, 1);
+}
+
+TEST_P(MongoFaults, OneOfTwoTriggersAtOnceIsAccepted) {
+  Processes p(uri(), 4);
+  const JobId id = p.add("j");
+  std::atomic<int> accepted = 0, refused = 0;
+  p.at_once([&](Store& store, std::size_t i) {
+    const auto made = store.trigger_run(
+        {.workspace = p.workspace(), .job = id, .run = RunId("r" + std::to_string(i))});
+    accepted += made ? 1 : 0;
+    refused += reason_of(made) == "run_active" ? 1 : 0;
+  });
+  EXPECT_EQ(accepted, 1);
+  EXPECT_EQ(refused, 3);
+  EXPECT_EQ(must(p[0].list_runs({.workspace = p.workspace()})).total, 1);
+}
+
+// A counter that was read and written back lost ends of runs at the same moment.
+TEST_P(MongoFaults, EveryEndIsCountedOnce) {
+  Processes p(uri(), 3);
+  const JobId id = p.add("j");
+  for (int round = 0; round < 3; ++round) {
+    must(p[0].trigger_run(
+        {.workspace = p.workspace(), .job = id, .run = RunId("r" + std::to_string(round))}));
+    const auto c = must(p[0].claim_runs({.owner = OwnerId("w")})).runs.at(0);
+    const auto end = contract::end_of(c, RunState::Failed);
+    // The worker's reply was lost: it repeats, while somebody else writes the job.
+    p.at_once([&](Store& store, std::size_t i) {
+      if (i == 0) {
+        must(store.set_pause(p.workspace(), id, {}, std::nullopt, {}));
+      } else {
+        EXPECT_TRUE(must(store.finish_attempts({&end, 1})).at(0));
+      }
+    });
+  }
+  const auto job = must(p[0].get_job(p.workspace(), id));
+  EXPECT_EQ(job.run_count, 3);
+  EXPECT_EQ(job.consecutive_failures, 3);
+  EXPECT_EQ(job.revision, 4);
+}
+
+// The leader died between the insert of a run and the move of its job (no transactions there).
+TEST_P(MongoFaults, APlanThatWasCutShortIsCompletedByTheNext) {
+  Processes p(uri(), 1);
+  const JobId id = p.add("j");
+  const auto lease = *must(p[0].acquire_leader(OwnerId("leader"), Millis(8000)));
+  const PlanStep first = p.step(id, "r1");
+  must(p[0].apply_plan(lease, {&first, 1}));
+  must(Conn(p.pool()).update(
+      coll::kJobs, {{"_id", "j"}},
+      {{"$set", object{{"nextSlot", mongo::date(*first.expected_next_slot)}}}}));
+  PlanStep again = p.step(id, "r2");
+  EXPECT_THAT(must(p[0].apply_plan(lease, {&again, 1})), ElementsAre(PlanResult::Applied));
+  EXPECT_EQ(must(p[0].get_job(p.workspace(), id)).next_slot, first.next_slot);
+  EXPECT_EQ(must(p[0].list_slots({.workspace = p.workspace(), .job = id})).total, 1);
+}
+
+// A leader that slept through its successor's work: `planFence` stops it where nothing else does.
+TEST_P(MongoFaults, AnOlderPlanFenceMovesNoJob) {
+  Processes p(uri(), 1);
+  const JobId id = p.add("j");
+  const auto lease = *must(p[0].acquire_leader(OwnerId("leader"), Millis(8000)));
+  must(Conn(p.pool()).update(coll::kJobs, {{"_id", "j"}},
+                             {{"$set", object{{"planFence", value(lease.fence) + 1}}}}));
+  PlanStep s = p.step(id, "r1");
+  s.runs.clear();
+  EXPECT_THAT(must(p[0].apply_plan(lease, {&s, 1})), ElementsAre(PlanResult::Stale));
+}
+
+// A damaged document must not stop the work on all others.
+TEST_P(MongoFaults, AnUnreadableRunOrJobIsLeftOut) {
+  Processes p(uri(), 1);
+  const JobId bad = p.add("bad"), worse = p.add("even worse"), good = p.add("good");
+  for (const JobId& id : {bad, good}) {
+    must(p[0].trigger_run({.workspace = p.workspace(), .job = id, .run = RunId(id.str())}));
+  }
+  const auto damage = [&](std::string_view collection, const char* id) {
+    must(Conn(p.pool()).update(collection, {{"_id", id}},
+                               {{"$set", object{{"revision", "x"}, {"attempt", "x"}}}}));
+  };
+  damage(coll::kRuns, "bad");
+  damage(coll::kJobs, "even worse");
+  const auto claim = must(p[0].claim_runs({.owner = OwnerId("w"), .max = 5}));
+  ASSERT_THAT(claim.runs, SizeIs(1));
+  EXPECT_EQ(claim.runs[0].job.id, good);
+  const auto due = must(p[0].due_jobs(p.clock().now(), 1)).jobs;
+  ASSERT_THAT(due, SizeIs(1)) << "one that cannot be judged takes no place of others";
+  EXPECT_EQ(due[0].job.id, good);
+  p.clock().advance(std::chrono::seconds(12));
+  EXPECT_THAT(must(p[0].expired_runs(10)), SizeIs(1));
+}
+
+TEST(MongoCapabilities, SayWhatAStandaloneServerCannot) {
+  Processes whole(mongo::replica_set(), 1), alone(mongo::standalone(), 1);
+  EXPECT_TRUE(whole[0].capabilities().pushes_changes);
+  EXPECT_TRUE(whole[0].capabilities().atomic_steps);
+  EXPECT_FALSE(alone[0].capabilities().pushes_changes);
+  EXPECT_FALSE(alone[0].capabilities().atomic_steps);
+  EXPECT_TRUE(alone[0].capabilities().shared);
+}
+
+// ---- a server that goes away
+
+class Heard {
+ public:
+  ChangeHandler handler() {
+    return [this](const Change& c) {
+      const std::scoped_lock lock(mutex_);
+      seen_.emplace_back(c.kind, c.id);
+      changed_.notify_all();
+    };
+  }
+  bool wait_for(ChangeKind kind, const std::string& id) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(60), [&] {
+      return std::ranges::find(seen_, std::pair{kind, id}) != seen_.end();
+    });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::pair<ChangeKind, std::string>> seen_;
+};
+
+class MongoServer : public testing::Test {
+ protected:
+  MongoServer() { server_.start(); }
+  std::unique_ptr<Store> open() {
+    MongoOptions o;
+    o.uri = Secret(server_.uri() + "&serverSelectionTimeoutMS=500");
+    return must(open_mongo_store(o, clock_, rng_));
+  }
+  static Result<Created<WorkspaceId>> write(Store& store, const std::string& name) {
+    return store.create_workspace({.id = WorkspaceId(name), .name = name}, {});
+  }
+  // The driver needs a moment to see that the server is back.
+  static void write_until_it_is_back(Store& store, const std::string& name) {
+    for (int i = 0; i < 100; ++i) {
+      const auto made = write(store, name);
+      if (made) return;
+      ASSERT_EQ(code_of(made), Code::Unavailable) << made.error().message;
+    }
+    FAIL() << "the server did not come back";
+  }
+
+  contract::ManualClock clock_{from_ms(0)};
+  SystemRng rng_;
+  mongo::PrivateServer server_;
+};
+
+TEST_F(MongoServer, TheChangeStreamGoesOnAfterAKill) {
+  const auto listener = open(), writer = open();
+  Heard heard;
+  const auto subscription = listener->watch(heard.handler());
+  must(write(*writer, "before"));
+  EXPECT_TRUE(heard.wait_for(ChangeKind::Workspace, "before"));
+  server_.kill();
+  server_.start();
+  // Before or after the listener is connected again: it goes on from where it stood.
+  write_until_it_is_back(*writer, "after");
+  EXPECT_TRUE(heard.wait_for(ChangeKind::Workspace, "after"));
+}
+
+TEST_F(MongoServer, ADroppedDatabaseMeansReadEverythingAgain) {
+  const auto listener = open();
+  Heard heard;
+  const auto subscription = listener->watch(heard.handler());
+  MongoOptions o;
+  o.uri = Secret(server_.uri());
+  const auto pool = must(mongo::Pool::open(o));
+  must(Conn(*pool).run({{"dropDatabase", 1}}));
+  for (const auto kind : {ChangeKind::Job, ChangeKind::Run, ChangeKind::Connection}) {
+    EXPECT_TRUE(heard.wait_for(kind, ""));
+  }
+}
+
+TEST_F(MongoServer, AbsenceIsUnavailableAndLosesNothing) {
+  const auto store = open();
+  must(write(*store, "first"));
+  server_.kill();
+  const auto refused = write(*store, "second");
+  ASSERT_EQ(code_of(refused), Code::Unavailable);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("'tidegate' on 127.0.0.1"));
+  EXPECT_EQ(code_of(store->ping()), Code::Unavailable);
+  EXPECT_EQ(code_of(store->claim_runs({.owner = OwnerId("w")})), Code::Unavailable);
+  clock_.advance(std::chrono::seconds(2));  // the time is known for a second
+  EXPECT_EQ(code_of(store->now()), Code::Unavailable);
+  server_.start();
+  write_until_it_is_back(*store, "second");
+  EXPECT_TRUE(must(store->find_workspace("first")).revision);
+  EXPECT_TRUE(store->ping());
+}
+
+// A subscriber that comes while the server is away is told to read once it is back.
+TEST_F(MongoServer, ASubscriptionMayBeginDuringAnOutage) {
+  const auto listener = open();
+  server_.kill();
+  Heard heard;
+  const auto subscription = listener->watch(heard.handler());
+  server_.start();
+  EXPECT_TRUE(heard.wait_for(ChangeKind::Job, ""));
+  const auto writer = open();
+  must(write(*writer, "w"));
+  EXPECT_TRUE(heard.wait_for(ChangeKind::Workspace, "w"));
+}
+
+}  // namespace
+}  // namespace tidegate::store

@@ -1,0 +1,192 @@
+// The pool of client.h: the URI, its time-outs, and the server's errors in our words.
+#include <fmt/format.h>
+
+#include <mutex>
+
+#include "base/log.h"
+#include "control/store/mongo/client.h"
+
+namespace tidegate::store::mongo {
+namespace {
+
+constexpr std::string_view kDefaultDatabase = "tidegate";
+constexpr int kMajorityMs = 8'000;
+
+// libmongoc writes to stderr unless somebody else takes its lines.
+void forward_log(mongoc_log_level_t, const char* domain, const char* message, void*) {
+  log::debug("MongoDB driver",
+             {{"domain", std::string_view(domain)}, {"text", std::string_view(message)}});
+}
+
+void start_driver() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    mongoc_log_set_handler(forward_log, nullptr);
+    mongoc_init();
+  });
+}
+
+using Uri = std::unique_ptr<mongoc_uri_t, decltype(&mongoc_uri_destroy)>;
+
+// Milliseconds, where the URI does not say otherwise: who is not there is known within seconds.
+// The socket's must be above what a commit of a majority may take.
+void set_defaults(mongoc_uri_t* uri) {
+  constexpr std::pair<const char*, int> kDefaults[] = {
+      {MONGOC_URI_SERVERSELECTIONTIMEOUTMS, 4'000}, {MONGOC_URI_CONNECTTIMEOUTMS, 3'000},
+      {MONGOC_URI_SOCKETTIMEOUTMS, 10'000},         {MONGOC_URI_HEARTBEATFREQUENCYMS, 2'000},
+      {MONGOC_URI_WAITQUEUETIMEOUTMS, 10'000},
+  };
+  for (const auto& [name, ms] : kDefaults) {
+    if (!mongoc_uri_has_option(uri, name)) mongoc_uri_set_option_as_int32(uri, name, ms);
+  }
+  if (mongoc_uri_get_appname(uri) == nullptr) mongoc_uri_set_appname(uri, "tidegate");
+  if (!mongoc_uri_has_option(uri, MONGOC_URI_RETRYWRITES)) {
+    mongoc_uri_set_option_as_bool(uri, MONGOC_URI_RETRYWRITES, true);
+  }
+}
+
+// These no URI may weaken: what was acknowledged stays, and is what is read.
+void set_concerns(mongoc_uri_t* uri) {
+  mongoc_write_concern_t* write = mongoc_write_concern_new();
+  mongoc_write_concern_set_wmajority(write, kMajorityMs);
+  mongoc_uri_set_write_concern(uri, write);
+  mongoc_write_concern_destroy(write);
+  mongoc_read_concern_t* read = mongoc_read_concern_new();
+  mongoc_read_concern_set_level(read, MONGOC_READ_CONCERN_LEVEL_MAJORITY);
+  mongoc_uri_set_read_concern(uri, read);
+  mongoc_read_concern_destroy(read);
+  mongoc_read_prefs_t* prefer = mongoc_read_prefs_new(MONGOC_READ_PRIMARY);
+  mongoc_uri_set_read_prefs_t(uri, prefer);
+  mongoc_read_prefs_destroy(prefer);
+}
+
+std::string hosts_of(const mongoc_uri_t* uri) {
+  if (const char* srv = mongoc_uri_get_srv_hostname(uri); srv != nullptr) return srv;
+  std::string hosts;
+  for (const auto* h = mongoc_uri_get_hosts(uri); h != nullptr; h = h->next) {
+    hosts += (hosts.empty() ? "" : ",") + std::string(h->host_and_port);
+  }
+  return hosts;
+}
+
+std::unexpected<Error> invalid_uri(std::string_view why) {
+  return fail(Code::Invalid,
+              fmt::format("the store's URI is not one that MongoDB takes ({}); write it as "
+                          "mongodb://user:password@host:27017/database?replicaSet=name, with "
+                          "special characters of user and password percent-encoded",
+                          why),
+              "store_bad_uri");
+}
+
+// The driver may quote the URI, and with it the password.
+std::string without(std::string text, std::string_view secret) {
+  for (std::size_t at = 0; !secret.empty() && (at = text.find(secret, at)) != std::string::npos;) {
+    text.replace(at, secret.size(), kMasked);
+    at += kMasked.size();
+  }
+  return text;
+}
+
+struct Meaning {
+  Code code;
+  std::string_view reason, remedy;
+};
+
+// What a caller must do about a server's or the driver's error.
+Meaning meaning_of(const bson_error_t& e, const bson_t* reply) {
+  using namespace server_code;
+  if (e.domain == MONGOC_ERROR_SERVER || e.domain == MONGOC_ERROR_WRITE_CONCERN) {
+    switch (static_cast<int>(e.code)) {
+      case kDuplicateKey:
+        return {Code::Conflict, kDuplicate, ""};
+      case kNamespaceExists:
+        return {Code::Conflict, kExists, ""};
+      case kUnauthorized:
+        return {Code::Forbidden, "store_forbidden",
+                "; name a user with the role readWrite on this database in the store's URI"};
+      case kAuthenticationFailed:
+        return {Code::Forbidden, "store_credentials",
+                "; check user, password and authSource in the store's URI"};
+      case 24:     // LockTimeout
+      case 50:     // MaxTimeMSExpired
+      case 64:     // WriteConcernFailed
+      case 89:     // NetworkTimeout
+      case 91:     // ShutdownInProgress
+      case 112:    // WriteConflict
+      case 189:    // PrimarySteppedDown
+      case 251:    // NoSuchTransaction
+      case 262:    // ExceededTimeLimit
+      case 10107:  // NotWritablePrimary
+      case 11600:  // InterruptedAtShutdown
+      case 11602:  // InterruptedDueToReplStateChange
+      case 13435:  // NotPrimaryNoSecondaryOk
+      case 13436:  // NotPrimaryOrSecondary
+        return {Code::Unavailable, "store_unavailable", "; it is tried again"};
+      default:
+        break;
+    }
+  }
+  if (reply != nullptr && (mongoc_error_has_label(reply, "RetryableWriteError") ||
+                           mongoc_error_has_label(reply, "TransientTransactionError"))) {
+    return {Code::Unavailable, "store_unavailable", "; it is tried again"};
+  }
+  if (e.domain == MONGOC_ERROR_CLIENT && e.code == MONGOC_ERROR_CLIENT_AUTHENTICATE) {
+    return {Code::Forbidden, "store_credentials",
+            "; check user, password and authSource in the store's URI"};
+  }
+  if (e.domain == MONGOC_ERROR_SERVER_SELECTION &&
+      e.code == MONGOC_ERROR_SERVER_SELECTION_BAD_WIRE_VERSION) {
+    return {Code::Invalid, "store_too_old", "; Tidegate needs MongoDB 5.0 or newer"};
+  }
+  if (e.domain == MONGOC_ERROR_SERVER_SELECTION || e.domain == MONGOC_ERROR_STREAM ||
+      e.domain == MONGOC_ERROR_POOL || e.domain == MONGOC_ERROR_PROTOCOL ||
+      e.domain == MONGOC_ERROR_CLIENT) {
+    return {Code::Unavailable, "store_unavailable",
+            "; check that the server runs and can be reached, and the host, port and TLS options "
+            "of the store's URI"};
+  }
+  return {Code::Internal, "store_failed", ""};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Pool>> Pool::open(const MongoOptions& options) {
+  start_driver();
+  bson_error_t error;
+  const std::string text(options.uri.reveal());
+  const Uri uri(mongoc_uri_new_with_error(text.c_str(), &error), mongoc_uri_destroy);
+  if (uri == nullptr) return invalid_uri(without(error.message, text));
+  set_defaults(uri.get());
+  set_concerns(uri.get());
+  std::unique_ptr<Pool> made(new Pool());
+  const char* named = mongoc_uri_get_database(uri.get());
+  made->database_ = !options.database.empty() ? options.database
+                    : named != nullptr        ? named
+                                              : std::string(kDefaultDatabase);
+  if (made->database_.find_first_of("/\\. \"$*<>:|?") != std::string::npos ||
+      made->database_.size() > 63) {
+    return invalid_uri("the database's name has a character that is not allowed, or is too long");
+  }
+  made->name_ = fmt::format("MongoDB database '{}' on {}", made->database_, hosts_of(uri.get()));
+  made->pool_ = mongoc_client_pool_new_with_error(uri.get(), &error);
+  if (made->pool_ == nullptr) return invalid_uri(without(error.message, text));
+  mongoc_client_pool_set_error_api(made->pool_, MONGOC_ERROR_API_VERSION_2);
+  return made;
+}
+
+Pool::~Pool() {
+  if (pool_ != nullptr) mongoc_client_pool_destroy(pool_);
+}
+
+mongoc_client_t* Pool::pop() { return mongoc_client_pool_pop(pool_); }
+void Pool::push(mongoc_client_t* client) { mongoc_client_pool_push(pool_, client); }
+
+Error Pool::error(const bson_error_t& e, const bson_t* reply) const {
+  const Meaning meaning = meaning_of(e, reply);
+  return {meaning.code,
+          fmt::format("{}: {}{}", name_, e.message, meaning.remedy),
+          std::string(meaning.reason),
+          {}};
+}
+
+}  // namespace tidegate::store::mongo
