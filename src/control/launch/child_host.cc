@@ -83,6 +83,7 @@ void ChildHost::spawn_children() {
     if (to_spawn_.empty()) return;
     Waiting next = std::move(to_spawn_.front());
     to_spawn_.pop_front();
+    loop_->tell_waiting(to_spawn_.size());
     const bool running = running_;
     lock.unlock();
     if (running) {
@@ -113,6 +114,7 @@ LaunchId ChildHost::launch(std::vector<std::string> arguments, std::string reque
   wipe(request_line);
   loop_->post_created(id, std::move(sink), request);
   to_spawn_.push_back({id, std::move(arguments), std::move(request)});
+  loop_->tell_waiting(to_spawn_.size());
   wake_spawner_.notify_one();
   return id;
 }

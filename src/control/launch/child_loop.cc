@@ -26,6 +26,11 @@ constexpr std::size_t kReadAtExit = 4 << 20;     // more than a pipe can hold
 constexpr std::chrono::seconds kStopLimit{5};
 constexpr std::size_t kMany = 32;  // children
 constexpr std::chrono::milliseconds kHearTogether{2};
+// While launches wait: whatever this loop does takes a processor from those who start them. New
+// children are taken in, or the spawners would wait for room on the courier; the rest is heard
+// later.
+constexpr std::chrono::milliseconds kTakeIn{5};
+constexpr int kTakeInsBeforeHearing = 10;
 // Keys of the loop's own descriptors; a child's begin at kSlots.
 constexpr std::uint64_t kWakeKey = 0, kCourierKey = 1;
 
@@ -173,6 +178,10 @@ void ChildHost::Loop::run() {
     }
     // Many children speak one by one: they are heard together, which halves the cost of each.
     if (entries_.size() > kMany) std::this_thread::sleep_for(kHearTogether);
+    for (int i = 0; i < kTakeInsBeforeHearing && waiting_ > kMany && !stopping_; ++i) {
+      std::this_thread::sleep_for(kTakeIn);
+      receive_children();
+    }
   }
 }
 

@@ -32,6 +32,8 @@ class ChildHost::Loop {
   void post_created(LaunchId id, ChildSink sink, std::string request);
   // From a spawner, whose descriptors are its own: see Courier.
   void post_spawned(LaunchId id, Result<Child> child);
+  // How many launches wait for a spawner: starting them goes before hearing those that run.
+  void tell_waiting(std::size_t launches) { waiting_ = launches; }
   // On the calling thread, which only spawns from now on: a table of descriptors of its own.
   void become_spawner() const { own_descriptors({wake_.get(), courier_.outgoing()}); }
   void post_send(LaunchId id, std::string line);
@@ -76,6 +78,7 @@ class ChildHost::Loop {
 
   UniqueFd epoll_, wake_;
   Courier courier_;
+  std::atomic<std::size_t> waiting_ = 0;
   Entries entries_;  // the loop thread's
   bool stopping_ = false;
   std::chrono::steady_clock::time_point give_up_;
