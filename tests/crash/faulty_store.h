@@ -168,6 +168,16 @@ class FaultyStore final : public Store {
   Result<std::vector<model::WorkerInfo>> list_workers(Millis m) override {
     return inner_->list_workers(m);
   }
+  Result<std::optional<std::string>> find_setting(const std::string& n) override {
+    return inner_->find_setting(n);
+  }
+  Result<std::string> keep_setting(const std::string& n, const std::string& v) override {
+    return write([&] { return inner_->keep_setting(n, v); });
+  }
+  Status replace_setting(const std::string& n, const std::string& f,
+                         const std::string& t) override {
+    return write([&] { return inner_->replace_setting(n, f, t); });
+  }
 
  private:
   template <class F>

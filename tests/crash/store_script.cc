@@ -218,6 +218,8 @@ void Script::administer() {
   brief.spec.name = "brief";
   must(insist([&](store::Store& s) { return s.create_job(brief, {}); }));
   (void)insist([&](store::Store& s) { return s.delete_job(ws, brief.id, {}); });
+  must(insist([&](store::Store& s) { return s.keep_setting("setting", "old"); }));
+  must(insist([&](store::Store& s) { return s.replace_setting("setting", "old", "new"); }));
   must(insist([&](store::Store& s) { return s.forget_worker(OwnerId(owner_)); }));
   must(insist([&](store::Store& s) { return s.prune({}, clock_.now()); }));
 }

@@ -76,7 +76,7 @@ format_sources() {
 
 tidy() {
   # Product sources only: gtest's macros are not ours.
-  git ls-files 'src/*.cc' 'cmd/*.cc' | grep -vE '_(test|bench|fuzz|fixture)\.cc$|/(contract|oracle)/' |
+  git ls-files 'src/*.cc' 'cmd/*.cc' | grep -vE '_(test|pgtest|mongotest|bench|fuzz|fixture)\.cc$|/(contract|oracle)/' |
     xargs -r -P "$JOBS" -n 4 clang-tidy-19 -p build/release --quiet
 }
 

@@ -12,13 +12,13 @@
 
 #include "app/commands/commands.h"
 #include "app/serve/data_dir.h"
+#include "app/serve/open_store.h"
 #include "app/serve/server_process.h"
 #include "base/json.h"
 #include "cli/api_client.h"
 #include "cli/output.h"
 #include "control/cron/time_zone.h"
 #include "control/launch/engine_client.h"
-#include "control/store/sqlite/sqlite_store.h"
 
 namespace tidegate::app {
 namespace {
@@ -135,28 +135,36 @@ void check_address(const Config& config, Report& report) {
   }
 }
 
+// Opening a store makes or migrates it: only what `serve` did already is looked at.
 void check_store(const Config& config, Report& report) {
-  const auto path = sqlite_path(config.store_url);
-  if (!path) {
-    report.bad("store", path.error().message, "set --store or TIDEGATE_STORE");
+  const auto url = parse_store_url(config.store_url);
+  if (!url) {
+    report.bad("store", url.error().message, "set --store or TIDEGATE_STORE");
     return;
   }
-  if (const Status folder = check_store_folder(config, *path); !folder) {
+  if (const Status folder = check_store_folder(config, *url); !folder) {
     report.bad("store", folder.error().message, "the message says what to do");
     return;
   }
-  if (::access(path->c_str(), F_OK) != 0) {
-    report.warn("store", *path + " does not exist", "`tidegate serve` makes it");
+  if (!is_there(*url)) {
+    report.warn("store", url->shown + " does not exist", "`tidegate serve` makes it");
     return;
   }
   const SystemClock clock;
-  const auto store = store::open_sqlite_store({.path = *path}, clock);
-  const Status ping = store ? (*store)->ping() : std::unexpected(store.error());
-  if (ping) {
-    report.ok("store", *path);
+  SystemRng rng;
+  const auto store = open_store(config, *url, clock, rng);
+  Status usable = store ? (*store)->ping() : std::unexpected(store.error());
+  if (usable && ::access((config.data_dir + "/secret-key").c_str(), F_OK) == 0) {
+    const auto keys = key_ring(config, rng);
+    if (keys) usable = check_store_key(**store, *keys);
+  }
+  if (usable) {
+    report.ok("store", url->shown);
   } else {
-    report.bad("store", ping.error().message,
-               "the message says what to do; a backup restores a damaged file");
+    report.bad("store", usable.error().message,
+               url->kind == StoreKind::Sqlite
+                   ? "the message says what to do; a backup restores a damaged file"
+                   : "the message says what to do");
   }
 }
 

@@ -8,9 +8,9 @@
 
 #include "app/commands/commands.h"
 #include "app/serve/data_dir.h"
+#include "app/serve/open_store.h"
 #include "cli/output.h"
 #include "control/secrets/config_seal.h"
-#include "control/store/sqlite/sqlite_store.h"
 
 namespace tidegate::app {
 namespace {
@@ -100,12 +100,14 @@ Result<int> rotate(cli::Context& context, const cli::Args& args) {
   TG_TRY(const Config config, read_config(context, args));
   const SystemClock clock;
   SystemRng rng;
-  TG_TRY(const std::string path, sqlite_path(config.store_url));
-  if (::access(path.c_str(), F_OK) != 0) {
-    return fail(Code::NotFound, fmt::format("there is no store {}; name it with --store", path));
+  TG_TRY(const StoreUrl url, parse_store_url(config.store_url));
+  if (!is_there(url)) {
+    return fail(Code::NotFound,
+                fmt::format("there is no store {}; name it with --store", url.shown));
   }
   TG_TRY(const auto keys, existing_keys(config, rng));
-  TG_TRY(const auto store, store::open_sqlite_store({.path = path}, clock));
+  TG_TRY(const auto store, open_store(config, url, clock, rng));
+  TG_CHECK(check_store_key(*store, keys));
   Rotation rotation{.store = *store, .keys = keys, .clock = clock, .rng = rng, .unreadable = {}};
   TG_CHECK(rotation.check_workers());
   TG_TRY(const auto workspaces, store->list_workspaces());
@@ -120,6 +122,7 @@ Result<int> rotate(cli::Context& context, const cli::Args& args) {
                                   rotation.sealed),
                       "secret_unreadable", std::move(rotation.unreadable)});
   }
+  TG_CHECK(replace_store_key(*store, keys));
   const boost::json::object done{{"key", keys.key_ids().front()},
                                  {"connections", rotation.seen},
                                  {"sealedAgain", rotation.sealed}};

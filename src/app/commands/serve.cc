@@ -38,9 +38,11 @@ void warn_of_unknown_variables() {
 // What was read is wiped: /proc/PID/environ shows the environment as it was at the start of the
 // process for as long as it lives. REQUIRES: no other thread yet.
 void forget_secret_variables() {
+  std::vector<std::string> names{"DATABASE_URL"};
   for (const Key& key : config_keys()) {
-    if (!key.secret) continue;
-    const std::string name = env_name(key);
+    if (key.file_twin) names.push_back(env_name(key));
+  }
+  for (const std::string& name : names) {
     if (char* value = std::getenv(name.c_str())) ::explicit_bzero(value, std::strlen(value));
     ::unsetenv(name.c_str());
   }
@@ -61,36 +63,6 @@ void trim_memory() {
   if (mallinfo2().fordblks > std::size_t{4} << 20) malloc_trim(0);
 }
 
-// Until SIGINT or SIGTERM. SIGHUP reads the configuration again, for the keys that need no restart.
-int wait_for_end(const sigset_t& set, const cli::Context& context, const cli::Args& args,
-                 ServerProcess& server) {
-  constexpr timespec kIdle{.tv_sec = 5, .tv_nsec = 0};
-  while (true) {
-    const int signal = sigtimedwait(&set, nullptr, &kIdle);
-    if (signal == SIGINT || signal == SIGTERM) return signal;
-    if (signal != SIGHUP) {
-      trim_memory();
-      server.keep_house(*context.transport);
-      continue;
-    }
-    const auto config = read_config(context, args);
-    if (config) {
-      configure_log(context, *config);
-      log::info("configuration read again",
-                {{"log.level", config->settings.at("log.level").value}});
-    } else {
-      log::error("the configuration is wrong and was not read again: " + describe(config.error()));
-    }
-  }
-}
-
-// A server mostly waits: a few arenas and early trimming keep it small.
-void keep_memory_small() {
-  mallopt(M_ARENA_MAX, 2);
-  mallopt(M_TRIM_THRESHOLD, 256 << 10);
-  mallopt(M_MMAP_THRESHOLD, 256 << 10);
-}
-
 void greet(const cli::Io& io, const Config& config, const ServerProcess& server, Parts parts) {
   if (!io.err_is_terminal) return;
   std::string text = fmt::format("Tidegate {}\n  address  {}\n  data     {}\n", version(),
@@ -101,6 +73,43 @@ void greet(const cli::Io& io, const Config& config, const ServerProcess& server,
   if (parts != Parts::Worker && !token.file.empty())
     text += fmt::format("           kept in {}\n", token.file);
   io.err(text + "Ctrl-C stops it.\n");
+}
+
+timespec to_timespec(Millis t) {
+  return {.tv_sec = static_cast<time_t>(t.count() / 1000),
+          .tv_nsec = static_cast<long>(t.count() % 1000) * 1'000'000};
+}
+
+// Until SIGINT or SIGTERM. SIGHUP reads the configuration again, for the keys that need no restart.
+// Errors: those of keep_house().
+Result<int> wait_for_end(const sigset_t& set, const cli::Context& context, const cli::Args& args,
+                         const Config& config, Parts parts, ServerProcess& server) {
+  bool greeted = false;
+  Millis wait{500};
+  while (true) {
+    if (server.live() && !std::exchange(greeted, true)) greet(context.io, config, server, parts);
+    const timespec limit = to_timespec(wait);
+    const int signal = sigtimedwait(&set, nullptr, &limit);
+    if (signal == SIGINT || signal == SIGTERM) return signal;
+    if (signal != SIGHUP) {
+      trim_memory();
+      TG_TRY(wait, server.keep_house(*context.transport));
+      continue;
+    }
+    if (const auto again = read_config(context, args)) {
+      configure_log(context, *again);
+      log::info("configuration read again", {{"log.level", again->settings.at("log.level").value}});
+    } else {
+      log::error("the configuration is wrong and was not read again: " + describe(again.error()));
+    }
+  }
+}
+
+// A server mostly waits: a few arenas and early trimming keep it small.
+void keep_memory_small() {
+  mallopt(M_ARENA_MAX, 2);
+  mallopt(M_TRIM_THRESHOLD, 256 << 10);
+  mallopt(M_MMAP_THRESHOLD, 256 << 10);
 }
 
 Result<int> serve(cli::Context& context, const cli::Args& args, Parts parts) {
@@ -120,8 +129,7 @@ Result<int> serve(cli::Context& context, const cli::Args& args, Parts parts) {
   TG_CHECK(server.start());
   log::info("listening",
             {{"url", server.url()}, {"version", version()}, {"pid", std::int64_t{::getpid()}}});
-  greet(context.io, config, server, parts);
-  const int signal = wait_for_end(signals, context, args, server);
+  TG_TRY(const int signal, wait_for_end(signals, context, args, config, parts, server));
   log::info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"},
                          {"drain", format_duration(config.drain)}});
   // From here on a second signal ends the process at once.

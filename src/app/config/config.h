@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/secret.h"
 #include "base/time.h"
+#include "control/worker/options.h"
 
 namespace tidegate::app {
 
@@ -40,6 +41,7 @@ struct Key {
   bool secret = false;
   std::int64_t min = 0, max = 0;  // Integer, Bytes; Duration in milliseconds
   std::span<const std::string_view> choices = {};
+  bool file_twin = secret;  // its variable has a twin NAME_FILE; the variable is wiped when read
 };
 std::span<const Key> config_keys();
 std::string flag_name(const Key& key);  // --worker-max-concurrent-runs
@@ -59,6 +61,8 @@ struct Config {
   std::vector<std::string> path_roots;
   std::string tls_cert, tls_key;
   Secret admin_token, secret_key;
+  int store_connections = 0;
+  worker::Executors executors = worker::Executors::All;
   int max_concurrent_runs = 0;
   Millis drain{0}, scheduler_ttl{0}, run_ttl{0};
   Millis retention_age{0};

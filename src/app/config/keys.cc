@@ -8,6 +8,7 @@ namespace tidegate::app {
 namespace {
 
 constexpr std::string_view kLevels[] = {"debug", "info", "warn", "error"};
+constexpr std::string_view kExecutors[] = {"all", "leader"};  // as worker::Executors
 constexpr std::string_view kFormats[] = {"auto", "json", "text"};
 constexpr std::int64_t kSecond = 1000, kMinute = 60 * kSecond, kHour = 60 * kMinute,
                        kDay = 24 * kHour;
@@ -16,8 +17,20 @@ constexpr Key kKeys[] = {
     {"data", KeyType::Path, "${XDG_DATA_HOME:-~/.local/share}/tidegate",
      "Data folder: the SQLite store, files of jobs, keys and the admin token; without HOME "
      "/var/lib/tidegate"},
-    {"store", KeyType::Text, "sqlite:///DATA/tidegate.db",
-     "Store of jobs and runs, as a URL; DATABASE_URL is the last resort"},
+    {"store",
+     KeyType::Text,
+     "sqlite:///DATA/tidegate.db",
+     "Store of jobs and runs, as a URL: sqlite:///path, postgres://…, mongodb://…; DATABASE_URL is "
+     "the last resort",
+     true,
+     false,
+     0,
+     0,
+     {},
+     true},
+    {"store.connections", KeyType::Integer, "10",
+     "Connections to a PostgreSQL store, at the most; one more listens for changes", true, false, 2,
+     1000},
     {"listen", KeyType::Address, "127.0.0.1:8080",
      "Address of the HTTP server; port 0 takes a free one"},
     {"tls.cert", KeyType::Path, "", "Certificate chain (PEM); with tls.key it turns HTTPS on"},
@@ -29,6 +42,8 @@ constexpr Key kKeys[] = {
      "Token of the first administrator", true, true},
     {"secret.key", KeyType::Text, "generated into DATA/secret-key",
      "Key that encrypts stored secrets; 'new,old' while rotating", true, true},
+    {"executors", KeyType::Choice, "all",
+     "Which workers execute runs: all of them, or only the leader", true, false, 0, 0, kExecutors},
     {"worker.maxConcurrentRuns", KeyType::Integer, "2 × cores",
      "Runs that this process executes at once", true, false, 1, 10'000},
     {"worker.drain", KeyType::Duration, "30s", "How long a stop waits for running runs", true,

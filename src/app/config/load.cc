@@ -135,7 +135,7 @@ class Loader {
     }
     const std::string variable = env_name(key);
     if (auto value = input_.env(variable)) s = {std::move(*value), Origin::Environment, variable};
-    if (key.secret) gather_secret_file(key, variable, s);
+    if (key.file_twin) gather_file_twin(key, variable, s);
     if (const auto it = input_.flags.find(name); it != input_.flags.end()) {
       s = {it->second, Origin::Flag, flag_name(key)};
     }
@@ -145,7 +145,7 @@ class Loader {
     }
   }
 
-  void gather_secret_file(const Key& key, const std::string& variable, Setting& s) {
+  void gather_file_twin(const Key& key, const std::string& variable, Setting& s) {
     const auto path = input_.env(variable + "_FILE");
     if (!path) return;
     if (s.origin == Origin::Environment) {
@@ -283,6 +283,8 @@ class Loader {
       wrong(find("admin.token"), at("admin.token"), "must have at least 16 characters");
     }
     config_.secret_key = Secret(at("secret.key").value);
+    config_.store_connections = static_cast<int>(number("store.connections"));
+    config_.executors = static_cast<worker::Executors>(choice("executors"));
     config_.max_concurrent_runs = static_cast<int>(number("worker.maxConcurrentRuns"));
     config_.drain = duration("worker.drain");
     config_.scheduler_ttl = duration("lease.schedulerTtl");
@@ -312,7 +314,7 @@ std::vector<std::pair<std::string, std::string>> unknown_variables(
                                     "TIDEGATE_WORKSPACE"};
   for (const Key& key : config_keys()) {
     known.push_back(env_name(key));
-    if (key.secret) known.push_back(env_name(key) + "_FILE");
+    if (key.file_twin) known.push_back(env_name(key) + "_FILE");
   }
   const std::vector<std::string_view> views(known.begin(), known.end());
   std::vector<std::pair<std::string, std::string>> out;

@@ -138,60 +138,9 @@ Result<secrets::KeyRing> key_ring(const Config& config, Rng& rng) {
   return secrets::KeyRing::from_file(config.data_dir + "/secret-key", rng);
 }
 
-Result<std::string> sqlite_path(const std::string& url) {
-  const std::size_t colon = url.find(':');
-  const std::string scheme = url.substr(0, colon);
-  if (colon == std::string::npos || colon == 0) {
-    return fail(Code::Invalid,
-                "store: must be a URL such as sqlite:///var/lib/tidegate/tidegate.db", "bad_store");
-  }
-  if (scheme == "postgres" || scheme == "postgresql" || scheme.starts_with("mongodb")) {
-    // Only the scheme: the rest may hold a password.
-    return fail(
-        Code::Unsupported,
-        fmt::format("store: {}:// is not available in this build yet; use sqlite:///path", scheme),
-        "bad_store");
-  }
-  std::string path = url.substr(colon + 1);
-  if (scheme != "sqlite") {
-    return fail(Code::Invalid,
-                fmt::format("store: {}: is no known kind of store; use sqlite:///path", scheme),
-                "bad_store");
-  }
-  if (path == ":memory:" || path.starts_with("file:")) {
-    return fail(Code::Unsupported,
-                fmt::format("store: sqlite:{} would not be kept in a file; write "
-                            "sqlite:///absolute/path or sqlite:relative/path",
-                            path),
-                "bad_store");
-  }
-  if (path.starts_with("//")) path.erase(0, 2);
-  if (path.empty() || path.ends_with('/') ||
-      (url.starts_with("sqlite://") && !path.starts_with('/'))) {
-    return fail(
-        Code::Invalid,
-        fmt::format(
-            "store: the URL names no file; write sqlite:///absolute/path or sqlite:relative/path"),
-        "bad_store");
-  }
-  std::error_code ec;
-  return fs::absolute(path, ec).lexically_normal().string();
-}
-
-Status check_store_folder(const Config& config, const std::string& store_path) {
-  std::error_code ec;
-  const fs::path folder = fs::path(store_path).parent_path();
-  const fs::path data = fs::absolute(config.data_dir, ec).lexically_normal();
-  if (folder == data || fs::is_directory(folder, ec)) return {};
-  return fail(Code::Invalid,
-              fmt::format("store: the folder {} does not exist; make it (mkdir -p), or name "
-                          "another file with --store",
-                          folder.string()),
-              "bad_store");
-}
-
 std::vector<std::string> forbidden_paths(const Config& config, const std::string& store_path) {
-  std::vector<std::string> out = {store_path, store_path + "-wal", store_path + "-shm"};
+  std::vector<std::string> out;
+  if (!store_path.empty()) out = {store_path, store_path + "-wal", store_path + "-shm"};
   for (const char* name : {"secret-key", "admin-token", "server.json"})
     out.push_back(config.data_dir + "/" + name);
   return out;

@@ -33,14 +33,8 @@ Result<Secret> kept_admin_token(const Config& config);
 // The configured key, else the one of DATA/secret-key, which is made when it is missing.
 Result<secrets::KeyRing> key_ring(const Config& config, Rng& rng);
 
-// The path in a store URL: `sqlite:///abs`, `sqlite:rel`. Unsupported: another scheme, which this
-// build has no store for. Invalid: no URL, or one of a store that would not be kept.
-Result<std::string> sqlite_path(const std::string& url);
-
-// Invalid: the store's folder does not exist and is not the data folder, which alone is made.
-Status check_store_folder(const Config& config, const std::string& store_path);
-
-// What no job may read or write: the store, the keys and the token.
+// What no job may read or write: the keys, the token, and the store where it is a file (else
+// `store_path` is empty).
 std::vector<std::string> forbidden_paths(const Config& config, const std::string& store_path);
 
 // DATA/server.json: where a server of this folder listens, for the CLI. Names this process unless

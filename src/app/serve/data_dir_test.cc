@@ -162,41 +162,6 @@ TEST_F(DataDir, TheServerFileIsTakenFromASilentServer) {
   EXPECT_EQ(network.requests.size(), 2U) << "it does not ask itself";
 }
 
-TEST(StoreUrl, PathsAndWhatIsRefused) {
-  EXPECT_EQ(sqlite_path("sqlite:///var/x.db").value(), "/var/x.db");
-  EXPECT_EQ(sqlite_path("sqlite:/var/../x.db").value(), "/x.db");
-  EXPECT_EQ(sqlite_path("sqlite:x.db").value(), fs::current_path().string() + "/x.db");
-  struct Case {
-    const char* url;
-    const char* expected;
-  };
-  for (const Case& c : std::initializer_list<Case>{
-           {"postgres://u:s3cret@h/d", "postgres:// is not available in this build yet"},
-           {"mongodb://h/d", "mongodb:// is not available in this build yet"},
-           {"mysql://h/d", "no known kind of store"},
-           {"/var/x.db", "must be a URL"},
-           {"sqlite::memory:", "would not be kept in a file"},
-           {"sqlite:file:x?mode=memory", "would not be kept in a file"},
-           {"sqlite:", "names no file"},
-           {"sqlite://x.db", "names no file"},
-           {"sqlite:///var/", "names no file"}}) {
-    const auto path = sqlite_path(c.url);
-    ASSERT_FALSE(path) << c.url;
-    EXPECT_EQ(traits(path.error().code).exit_code, 2);
-    EXPECT_NE(path.error().message.find(c.expected), std::string::npos) << path.error().message;
-    EXPECT_EQ(path.error().message.find("s3cret"), std::string::npos);
-  }
-}
-
-// Seen here: `--store sqlite:///nope/x.db` made /nope.
-TEST_F(DataDir, OnlyTheDataFolderIsMadeForAStore) {
-  EXPECT_TRUE(check_store_folder(config_, config_.data_dir + "/x.db"));
-  EXPECT_TRUE(check_store_folder(config_, base_ + "/x.db"));
-  const Status refused = check_store_folder(config_, base_ + "/nope/x.db");
-  ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().message, testing::HasSubstr(base_ + "/nope does not exist"));
-}
-
 // Seen here: "no start line (PEM routines)" for a file that is not there.
 TEST_F(DataDir, AMissingTlsFileIsSaidToBeMissing) {
   config_.listen = "127.0.0.1:0";

@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "cli/locate.h"
-#include "control/store/sqlite/sqlite_store.h"
 
 namespace tidegate::app {
 namespace {
@@ -36,6 +35,15 @@ Result<http::Response> small_answer(std::string_view status) {
   return response;
 }
 
+http::Route health_route() {
+  return {http::Method::Get, "/healthz", [](const http::Request&) { return small_answer("ok"); },
+          http::Run::Inline};
+}
+
+// Between two looks at the store while it is away, at the most; the bound doubles.
+constexpr Millis kFirstTry{500}, kLastTry{8'000};
+constexpr Millis kHouseInterval{5'000};
+
 }  // namespace
 
 worker::WorkerOptions worker_options(const Config& config) {
@@ -49,6 +57,7 @@ worker::WorkerOptions worker_options(const Config& config) {
   // What is left of a lease for the answer to a renewal to come late.
   o.lease_margin = std::min(o.lease_margin, std::min(config.scheduler_ttl, config.run_ttl) / 8);
   o.max_concurrent_runs = config.max_concurrent_runs;
+  o.executors = config.executors;
   o.drain = config.drain;
   o.max_log_bytes = static_cast<std::size_t>(config.run_log_bytes);
   o.retention.max_age = config.retention_age;
@@ -93,22 +102,8 @@ ServerProcess::ServerProcess(Config config, Parts parts)
 ServerProcess::~ServerProcess() { stop(); }
 
 Status ServerProcess::open_store() {
-  TG_TRY(const std::string path, sqlite_path(config_.store_url));
-  TG_CHECK(check_store_folder(config_, path));
-  TG_CHECK(prepare_data_dir(config_));
-  roots_ = absolute(config_.path_roots);
-  forbidden_ = absolute(forbidden_paths(config_, path));
-  TG_TRY(keys_, key_ring(config_, rng_));
-  auto opened =
-      store::open_sqlite_store({.path = path, .lock_patience = config_.scheduler_ttl}, clock_);
-  if (!opened) {
-    Error error = std::move(opened).error();
-    // At a start it is the configuration's path that is wrong.
-    if (error.reason == "not_a_database" || error.reason == "store_cannot_open")
-      error.code = Code::Invalid;
-    return fail(std::move(error));
-  }
-  store_ = std::move(*opened);
+  TG_TRY(store_, app::open_store(config_, store_url_, clock_, rng_));
+  TG_CHECK(keep_store_key(*store_, *keys_));
   if (parts_ == Parts::Worker) return {};
   TG_TRY(token_, admin_token(config_, rng_));
   std::string folder;
@@ -154,7 +149,7 @@ std::optional<std::string> ServerProcess::not_ready() const {
   return health.ready ? std::nullopt : std::optional(health.reason);
 }
 
-Result<http::Router> ServerProcess::router() {
+Result<http::Router> ServerProcess::live_routes() {
   if (parts_ != Parts::Worker) {
     engine_ = api::make_launch_engine(*engine_client_);
     api::ApiOptions options;
@@ -172,14 +167,24 @@ Result<http::Router> ServerProcess::router() {
     return small_answer("ready");
   };
   std::vector<http::Route> routes;
-  routes.push_back({http::Method::Get, "/healthz",
-                    [](const http::Request&) { return small_answer("ok"); }, http::Run::Inline});
+  routes.push_back(health_route());
   routes.push_back({http::Method::Get, "/readyz", ready, http::Run::Pool});
   return http::Router::create(std::move(routes));
 }
 
+Result<http::Router> ServerProcess::waiting_routes() {
+  std::vector<http::Route> routes;
+  routes.push_back(health_route());
+  return http::Router::create(
+      std::move(routes), [this](const http::Request&) -> Result<http::Response> {
+        const std::lock_guard lock(away_mutex_);
+        if (away_) return fail(*away_);
+        return fail(Code::Unavailable, "the server is starting", "starting");
+      });
+}
+
 Status ServerProcess::listen() {
-  TG_TRY(http::Router routes, router());
+  TG_TRY(http::Router routes, waiting_routes());
   TG_TRY(http::ServerOptions options, http_options(config_));
   options.on_access = [](const http::Access& a) {
     log::debug("request", {{"method", http::method_name(a.method)},
@@ -194,27 +199,78 @@ Status ServerProcess::listen() {
   return {};
 }
 
+Status ServerProcess::go_live() {
+  const Status done = [&]() -> Status {
+    TG_CHECK(open_store());
+    if (parts_ != Parts::Api) {
+      make_worker();
+      TG_CHECK(worker_->start());
+    }
+    TG_TRY(http::Router routes, live_routes());
+    http_->replace_routes(std::move(routes));
+    return {};
+  }();
+  live_ = done.has_value();
+  if (live_ && parts_ != Parts::Worker) return offer_server_file(config_, url());
+  if (live_ || done.error().code != Code::Unavailable) return done;
+  worker_.reset();
+  endpoints_.reset();
+  launcher_.reset();
+  store_.reset();
+  return done;
+}
+
+void ServerProcess::wait_for_store(Error cause) {
+  const std::lock_guard lock(away_mutex_);
+  if (!away_ || away_->message != cause.message) {
+    log::error("the store cannot be reached; trying again until it can",
+               {{"store", store_url_.shown}, {"error", cause.message}});
+  }
+  cause.reason = "store_unavailable";
+  away_ = std::move(cause);
+  next_try_ = std::clamp(next_try_ * 2, kFirstTry, kLastTry);
+}
+
 Status ServerProcess::start() {
   const Status started = [&]() -> Status {
-    TG_CHECK(open_store());
+    TG_TRY(store_url_, parse_store_url(config_.store_url));
+    TG_CHECK(check_store_folder(config_, store_url_));
+    TG_CHECK(prepare_data_dir(config_));
+    roots_ = absolute(config_.path_roots);
+    forbidden_ = absolute(forbidden_paths(config_, store_url_.path));
+    TG_TRY(keys_, key_ring(config_, rng_));
     TG_CHECK(start_engine());
-    if (parts_ != Parts::Api) make_worker();
     // The address first: a second server on it must not lead, not even for a moment.
     TG_CHECK(listen());
-    if (worker_) TG_CHECK(worker_->start());
-    if (parts_ != Parts::Worker) TG_CHECK(offer_server_file(config_, url()));
+    Status live = go_live();
+    // A file does not come back by waiting.
+    const bool waits = store_url_.kind != StoreKind::Sqlite;
+    if (live || !waits || live.error().code != Code::Unavailable) return live;
+    wait_for_store(std::move(live).error());
     return {};
   }();
   if (!started) stop();
   return started;
 }
 
-void ServerProcess::keep_house(httpclient::Transport& transport) {
-  if (parts_ == Parts::Worker) return;
+Result<Millis> ServerProcess::keep_house(httpclient::Transport& transport) {
+  if (!live_) {
+    Status live = go_live();
+    if (!live && live.error().code != Code::Unavailable) return fail(std::move(live).error());
+    if (!live) {
+      wait_for_store(std::move(live).error());
+      // Full jitter: the servers of a store that comes back do not all come at once.
+      return Millis(1 + static_cast<std::int64_t>(rng_.below(next_try_.count())));
+    }
+    log::info("the store can be reached", {{"store", store_url_.shown}});
+    return kHouseInterval;
+  }
+  if (parts_ == Parts::Worker) return kHouseInterval;
   if (const Status offered = offer_server_file(config_, url(), &transport); !offered) {
     log::warn("server.json cannot be written: the CLI may not find this server",
               {{"error", describe(offered.error())}});
   }
+  return kHouseInterval;
 }
 
 void ServerProcess::stop() {

@@ -2,10 +2,12 @@
 // Wiring: the one place that knows every part of a server.
 
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "app/config/config.h"
 #include "app/serve/data_dir.h"
+#include "app/serve/open_store.h"
 #include "control/api/api.h"
 #include "control/api/launch_engine.h"
 #include "control/http/server.h"
@@ -26,23 +28,32 @@ class ServerProcess {
   ServerProcess(Config config, Parts parts);
   ~ServerProcess();  // stop()
 
-  // Opens the store, starts what `parts` says and listens. On error everything is stopped again.
+  // Listens, opens the store and starts what `parts` says. A store on a server that cannot be
+  // reached now is no error: /readyz says so, and keep_house() goes on trying. On error everything
+  // is stopped again.
   Status start();
   // Lets runs finish (worker.drain), then ends everything. Idempotent.
   void stop();
 
-  // To be called every few seconds while it runs: sees to it that the CLI finds a living server.
-  void keep_house(httpclient::Transport& transport);
+  // To be called while it runs, at the latest after what it returns: opens a store that was away
+  // and sees to it that the CLI finds a living server. Errors: the store can be reached and never
+  // be used (those of open_store() but Unavailable).
+  Result<Millis> keep_house(httpclient::Transport& transport);
 
+  bool live() const { return live_; }  // the store is open and all parts were started
   std::string url() const { return http_->url(); }
   const AdminToken& token() const { return token_; }
 
  private:
-  Status open_store();
   Status start_engine();
-  void make_worker();
-  Result<http::Router> router();
   Status listen();
+  Result<http::Router> waiting_routes();
+  // Everything that needs the store. Unavailable: nothing of it is there afterwards.
+  Status go_live();
+  Status open_store();
+  void make_worker();
+  Result<http::Router> live_routes();
+  void wait_for_store(Error cause);
   std::optional<std::string> not_ready() const;
 
   const Config config_;
@@ -52,6 +63,7 @@ class ServerProcess {
   std::vector<std::string> roots_, forbidden_;  // absolute
   AdminToken token_;
   std::optional<secrets::KeyRing> keys_;
+  StoreUrl store_url_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<launch::ChildHost> children_;
   std::unique_ptr<launch::EngineClient> engine_client_;
@@ -60,6 +72,10 @@ class ServerProcess {
   std::unique_ptr<secrets::EndpointResolver> endpoints_;
   std::unique_ptr<worker::Worker> worker_;
   std::unique_ptr<api::Api> api_;
+  bool live_ = false;
+  Millis next_try_{0};  // the bound of the next wait for the store
+  std::mutex away_mutex_;
+  std::optional<Error> away_;  // why the store is away; guarded, since HTTP threads read it
   std::unique_ptr<http::Server> http_;
 };
 

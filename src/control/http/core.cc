@@ -22,7 +22,6 @@ bool is_request_id(std::string_view s) {
 
 Core::Core(ServerOptions o, Router r, const Clock& c, Rng& rng)
     : options(std::move(o)),
-      router(std::move(r)),
       clock(c),
       pool(options.workers, options.max_queue),
       gate(std::make_shared<Gate>()),
@@ -36,6 +35,7 @@ Core::Core(ServerOptions o, Router r, const Clock& c, Rng& rng)
                      Millis(1), Millis(1000))),
       id_prefix_(fmt::format("{:012x}-", rng.next() >> 16)) {
   gate->core = this;
+  routers.push_back(std::move(r));
 }
 
 void Core::add(const std::shared_ptr<Session>& session) {

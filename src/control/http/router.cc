@@ -67,8 +67,9 @@ Router::Router(Router&&) noexcept = default;
 Router& Router::operator=(Router&&) noexcept = default;
 Router::~Router() = default;
 
-Result<Router> Router::create(std::vector<Route> routes) {
+Result<Router> Router::create(std::vector<Route> routes, Handler otherwise) {
   Router router;
+  router.otherwise_ = {.handler = std::move(otherwise), .run = Run::Inline};
   for (Route& route : routes) TG_CHECK(router.add(std::move(route)));
   return router;
 }
@@ -131,6 +132,7 @@ Result<const Route*> Router::match(Request& request) const {
     request.param_names_ = &entries_[found].params;
     return &routes_[found];
   }
+  if (otherwise_.handler) return &otherwise_;
   if (path_known) {
     return fail(
         Code::Unsupported,

@@ -25,7 +25,8 @@ struct Route {
 class Router {
  public:
   // Invalid: a malformed pattern, a route given twice, HEAD (GET implies it), no handler.
-  static Result<Router> create(std::vector<Route> routes);
+  // `otherwise` answers what no route does, instead of 404 and 405.
+  static Result<Router> create(std::vector<Route> routes, Handler otherwise = {});
   Router(Router&&) noexcept;
   Router& operator=(Router&&) noexcept;
   ~Router();
@@ -56,6 +57,7 @@ class Router {
   std::unique_ptr<Node> root_;
   std::vector<Route> routes_;
   std::vector<Entry> entries_;
+  Route otherwise_;  // its handler may be missing
 };
 
 // Calls the handler; its error or exception becomes an answer.

@@ -76,6 +76,17 @@ TEST(Router, MethodNotAllowedSaysWhatIs) {
   EXPECT_THAT(r.body, HasSubstr("method_not_allowed"));
 }
 
+TEST(Router, OneHandlerMayAnswerWhatNoRouteDoes) {
+  const auto router = Router::create({{Method::Get, "/healthz", says("ok")}}, [](const Request&) {
+    return fail(Code::Unavailable, "the store is away", "away");
+  });
+  ASSERT_TRUE(router);
+  EXPECT_EQ(call(*router, Method::Get, "/healthz"), "200 ok");
+  EXPECT_EQ(call(*router, Method::Post, "/healthz"), "503");
+  EXPECT_EQ(call(*router, Method::Get, "/api/jobs"), "503");
+  EXPECT_EQ(call(*router, Method::Other, "/"), "503");
+}
+
 TEST(Router, ListsItsRoutes) {
   const Router router = jobs_router();
   ASSERT_EQ(router.routes().size(), 7u);

@@ -226,6 +226,11 @@ std::string Server::url() const {
 }
 
 std::size_t Server::connections() const { return impl_->core.session_count; }
-const Router& Server::router() const { return impl_->core.router; }
+
+void Server::replace_routes(Router router) {
+  // A handler that asio copies must be copyable.
+  auto shared = std::make_shared<Router>(std::move(router));
+  asio::post(impl_->core.io, [this, shared] { impl_->core.routers.push_back(std::move(*shared)); });
+}
 
 }  // namespace tidegate::http

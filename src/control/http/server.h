@@ -61,11 +61,14 @@ class Server {
   // then joins. Bounded by stop_timeout plus the longest handler. Idempotent, thread-safe.
   void stop();
 
+  // Requests that come from now on find these routes. Thread-safe; REQUIRES: started. What the old
+  // ones use must outlive the server: requests in flight are still with them.
+  void replace_routes(Router router);
+
   // After start(): the bound port, and `http://127.0.0.1:8080` (https with TLS).
   std::uint16_t port() const;
   std::string url() const;
   std::size_t connections() const;  // thread-safe
-  const Router& router() const;
 
  private:
   struct Impl;

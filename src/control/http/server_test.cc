@@ -265,6 +265,28 @@ TEST(Server, ListenErrorsNameAddressAndRemedy) {
   }
 }
 
+TEST(Server, ReplacedRoutesCountFromTheNextRequestOn) {
+  std::promise<void> entered, go;
+  std::shared_future<void> may_go = go.get_future().share();
+  TestServer s({}, {{Method::Get, "/slow", [&](const Request&) -> Result<Response> {
+                       entered.set_value();
+                       may_go.wait();
+                       return Response{.body = "old"};
+                     }}});
+  Client busy(s.port()), idle(s.port());
+  busy.send(get("/slow"));
+  entered.get_future().wait();
+  s.server->replace_routes(make_router(echo_routes()));
+  idle.send(get("/slow"));
+  EXPECT_EQ(idle.read().status, 404);
+  idle.send(get("/inline"));
+  EXPECT_EQ(idle.read().body, "GET /inline  []");
+  go.set_value();
+  EXPECT_EQ(busy.read().body, "old") << "it is still with the old routes";
+  busy.send(get("/inline"));
+  EXPECT_EQ(busy.read().status, 200);
+}
+
 TEST(Server, StopLetsRequestsInFlightFinish) {
   std::promise<void> entered, go;
   std::shared_future<void> may_go = go.get_future().share();

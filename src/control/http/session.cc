@@ -122,10 +122,10 @@ bool Session::begin_body() {
   if (state_ == State::Idle || state_ == State::Headers) enter(State::Body);
   if (std::exchange(body_begun_, true) || !parser_.wants_continue()) return true;
   // The client asks before it sends: the place to refuse what would be refused anyway.
-  const auto route = core_.router.match(request_);
+  const auto route = core_.router().match(request_);
   if (!route) {
     core_.name_request(request_);
-    Response response = core_.router.refuse(request_, route.error());
+    Response response = core_.router().refuse(request_, route.error());
     put_answer(response, false);
     return false;
   }
@@ -138,9 +138,9 @@ bool Session::dispatch() {
   if (route_ == nullptr) {
     if (core_.options.on_access) started_ = std::chrono::steady_clock::now();
     core_.name_request(request_);
-    const auto route = core_.router.match(request_);
+    const auto route = core_.router().match(request_);
     if (!route) {
-      answer(core_.router.refuse(request_, route.error()));
+      answer(core_.router().refuse(request_, route.error()));
       return true;
     }
     route_ = *route;

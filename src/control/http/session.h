@@ -39,7 +39,10 @@ struct Core {
   void name_request(Request& request);
 
   const ServerOptions options;
-  const Router router;
+  const Router& router() const { return routers.back(); }
+
+  // The last one counts; requests in flight point into those before.
+  std::list<Router> routers;
   const Clock& clock;
   boost::asio::io_context io{1};
   WorkerPool pool;

@@ -56,6 +56,14 @@ class RegistryStore {
   // `leader` is who holds the scheduler lease now, whatever the heartbeats said: a frozen one says
   // nothing any more.
   virtual Result<std::vector<model::WorkerInfo>> list_workers(Millis seen_within) = 0;
+
+  // ---- settings: what all processes on this store must agree on, by name
+  virtual Result<std::optional<std::string>> find_setting(const std::string& name) = 0;
+  // Keeps `value` unless there is one, which then stays. Returns the kept one.
+  virtual Result<std::string> keep_setting(const std::string& name, const std::string& value) = 0;
+  // PreconditionFailed: the kept one is neither `from` nor already `to`.
+  virtual Status replace_setting(const std::string& name, const std::string& from,
+                                 const std::string& to) = 0;
 };
 
 }  // namespace tidegate::store

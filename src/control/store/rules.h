@@ -137,6 +137,7 @@ std::unexpected<Error> token_exists();
 std::unexpected<Error> name_taken(std::string_view what, const std::string& name);
 std::unexpected<Error> connection_name_taken(const model::Connection& connection);
 std::unexpected<Error> stale_revision(std::int64_t current);
+std::unexpected<Error> setting_changed(const std::string& name);
 std::unexpected<Error> idempotency_mismatch();
 std::unexpected<Error> run_active(const RunId& active);
 std::unexpected<Error> run_ended(const model::Run& run);

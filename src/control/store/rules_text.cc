@@ -133,6 +133,11 @@ std::unexpected<Error> stale_revision(std::int64_t current) {
                           current),
               "revision_mismatch");
 }
+std::unexpected<Error> setting_changed(const std::string& name) {
+  return fail(Code::PreconditionFailed,
+              fmt::format("the setting '{}' of the store is not what it was; read it again", name),
+              "setting_changed");
+}
 std::unexpected<Error> idempotency_mismatch() {
   return fail(Code::Conflict,
               "this Idempotency-Key was used with another body in the last 24 hours; use a new key",

@@ -106,6 +106,10 @@ class FaultyStore final : public store::Store {
   TG_FORWARD(Status, heartbeat, (const model::WorkerInfo& w), w)
   TG_FORWARD(Status, forget_worker, (const OwnerId& i), i)
   TG_FORWARD(List<model::WorkerInfo>, list_workers, (Millis s), s)
+  TG_FORWARD(Result<std::optional<std::string>>, find_setting, (const std::string& n), n)
+  TG_FORWARD(Result<std::string>, keep_setting, (const std::string& n, const std::string& v), n, v)
+  TG_FORWARD(Status, replace_setting,
+             (const std::string& n, const std::string& f, const std::string& t), n, f, t)
 #undef TG_FORWARD
 
  private:

@@ -200,6 +200,22 @@ TEST_P(StoreContract, PlanningAndRunningTellOfNoJobChange) {
   EXPECT_THAT(mine.take(), IsEmpty()) << "an ended subscription is silent";
 }
 
+TEST_P(StoreContract, ASettingIsKeptOnceAndReplacedByComparison) {
+  EXPECT_EQ(must(store().find_setting("key")), std::nullopt);
+  EXPECT_EQ(must(store().keep_setting("key", "one")), "one");
+  EXPECT_EQ(must(other().find_setting("key")), "one");
+  EXPECT_EQ(must(other().keep_setting("key", "two")), "one") << "the first one stays";
+  EXPECT_EQ(must(other().keep_setting("other", "two")), "two");
+
+  const Status stale = other().replace_setting("key", "two", "three");
+  ASSERT_FALSE(stale);
+  EXPECT_EQ(stale.error().code, Code::PreconditionFailed);
+  EXPECT_TRUE(other().replace_setting("key", "one", "three"));
+  EXPECT_TRUE(store().replace_setting("key", "one", "three")) << "a repetition";
+  EXPECT_EQ(must(store().keep_setting("key", "one")), "three");
+  EXPECT_FALSE(store().replace_setting("missing", "", "x"));
+}
+
 TEST_P(StoreContract, ClockAndPing) {
   EXPECT_EQ(must(store().now()), now());
   EXPECT_TRUE(store().ping());

@@ -213,4 +213,26 @@ Result<std::vector<model::WorkerInfo>> MemoryStore::list_workers(Millis seen_wit
   return list;
 }
 
+Result<std::optional<std::string>> MemoryStore::find_setting(const std::string& name) {
+  const std::scoped_lock lock(mutex_);
+  const auto kept = settings_.find(name);
+  return kept == settings_.end() ? std::nullopt : std::optional(kept->second);
+}
+
+Result<std::string> MemoryStore::keep_setting(const std::string& name, const std::string& value) {
+  const std::scoped_lock lock(mutex_);
+  return settings_.try_emplace(name, value).first->second;
+}
+
+Status MemoryStore::replace_setting(const std::string& name, const std::string& from,
+                                    const std::string& to) {
+  const std::scoped_lock lock(mutex_);
+  const auto kept = settings_.find(name);
+  if (kept == settings_.end() || (kept->second != from && kept->second != to)) {
+    return rules::setting_changed(name);
+  }
+  kept->second = to;
+  return {};
+}
+
 }  // namespace tidegate::store

@@ -105,6 +105,10 @@ class MemoryStore final : public Store {
   Status heartbeat(const model::WorkerInfo& worker) override;
   Status forget_worker(const OwnerId& id) override;
   Result<std::vector<model::WorkerInfo>> list_workers(Millis seen_within) override;
+  Result<std::optional<std::string>> find_setting(const std::string& name) override;
+  Result<std::string> keep_setting(const std::string& name, const std::string& value) override;
+  Status replace_setting(const std::string& name, const std::string& from,
+                         const std::string& to) override;
 
  private:
   // Holds the mutex; publishes the changes noted in it after unlocking.
@@ -167,6 +171,7 @@ class MemoryStore final : public Store {
   std::map<ConnectionId, model::Connection> connections_;
   std::map<TokenId, model::Token> tokens_;
   std::map<OwnerId, model::WorkerInfo> workers_;
+  std::map<std::string, std::string> settings_;
   std::map<JobId, JobRow> jobs_;
   std::map<RunId, RunRow> runs_;
   std::set<std::pair<Instant, RunId>> queued_;  // by slot, else creation

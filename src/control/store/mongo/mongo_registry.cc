@@ -237,4 +237,32 @@ Result<std::vector<WorkerInfo>> MongoStore::list_workers(Millis seen_within) {
   return list;
 }
 
+// ---- settings
+
+Result<std::optional<std::string>> MongoStore::find_setting(const std::string& name) {
+  Conn conn(*pool_);
+  TG_TRY(const auto kept, conn.find_one(coll::kSettings, {.filter = {{"_id", name}}}));
+  return kept ? std::optional(text_of(*kept, "value")) : std::nullopt;
+}
+
+Result<std::string> MongoStore::keep_setting(const std::string& name, const std::string& value) {
+  return write_one([&](Tx& tx) -> Result<std::string> {
+    TG_CHECK(tx.db.update(coll::kSettings, {{"_id", name}},
+                          {{"$setOnInsert", bj::object{{"value", value}}}}, true));
+    TG_TRY(const auto kept, tx.db.find_one(coll::kSettings, {.filter = {{"_id", name}}}));
+    return kept ? text_of(*kept, "value") : value;
+  });
+}
+
+Status MongoStore::replace_setting(const std::string& name, const std::string& from,
+                                   const std::string& to) {
+  return write_one([&](Tx& tx) -> Status {
+    const bj::object kept{{"_id", name}, {"value", bj::object{{"$in", bj::array{from, to}}}}};
+    TG_TRY(const auto n,
+           tx.db.update(coll::kSettings, kept, {{"$set", bj::object{{"value", to}}}}));
+    if (n == 0) return rules::setting_changed(name);
+    return {};
+  });
+}
+
 }  // namespace tidegate::store::mongo

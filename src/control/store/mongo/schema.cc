@@ -11,13 +11,13 @@
 namespace tidegate::store::mongo {
 namespace {
 
-constexpr int kNewest = 1;
+constexpr int kNewest = 2;
 constexpr std::int64_t kWireVersion5_0 = 13;
 
 constexpr std::string_view kCollections[] = {
-    coll::kJobs,   coll::kRuns,    coll::kLogs,         coll::kRecords,
-    coll::kLocks,  coll::kSources, coll::kDestinations, coll::kWorkspaces,
-    coll::kTokens, coll::kWorkers, coll::kKeys,         coll::kCounters};
+    coll::kJobs,    coll::kRuns,         coll::kLogs,       coll::kRecords, coll::kLocks,
+    coll::kSources, coll::kDestinations, coll::kWorkspaces, coll::kTokens,  coll::kWorkers,
+    coll::kKeys,    coll::kCounters,     coll::kSettings};
 
 struct Index {
   std::string_view collection;

@@ -163,4 +163,36 @@ Result<std::vector<WorkerInfo>> PostgresStore::list_workers(Millis seen_within) 
   });
 }
 
+// ---- settings
+
+Result<std::optional<std::string>> PostgresStore::find_setting(const std::string& name) {
+  return db_.read([&](Session& db) -> Result<std::optional<std::string>> {
+    TG_TRY(const auto rows, db.exec("SELECT value FROM settings WHERE name = $1", name));
+    if (rows.empty()) return std::nullopt;
+    return std::string(rows.front().text(0));
+  });
+}
+
+Result<std::string> PostgresStore::keep_setting(const std::string& name, const std::string& value) {
+  return db_.read([&](Session& db) -> Result<std::string> {
+    // Two statements: the second sees what another process committed while the first waited.
+    TG_TRY(
+        const auto rows,
+        db.run({query("INSERT INTO settings VALUES ($1, $2) ON CONFLICT DO NOTHING", name, value),
+                query("SELECT value FROM settings WHERE name = $1", name)}));
+    return rows[1].front().text(0);
+  });
+}
+
+Status PostgresStore::replace_setting(const std::string& name, const std::string& from,
+                                      const std::string& to) {
+  return db_.read([&](Session& db) -> Status {
+    TG_TRY(const auto done,
+           db.exec("UPDATE settings SET value = $3 WHERE name = $1 AND value IN ($2, $3)", name,
+                   from, to));
+    if (done.changed() == 0) return rules::setting_changed(name);
+    return {};
+  });
+}
+
 }  // namespace tidegate::store::postgres

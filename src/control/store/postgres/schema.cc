@@ -142,13 +142,18 @@ CREATE VIEW slots AS
   SELECT job_id, first_slot, last_slot, slots, outcome, reason, NULL FROM slot_records;
 )sql";
 
-constexpr std::array<Migration, 2> kMigrations{{{1, "tables", kTables}, {2, "views", kViews}}};
+constexpr const char* kSettings = R"sql(
+CREATE TABLE settings (name text COLLATE "C" PRIMARY KEY, value text NOT NULL);
+)sql";
 
-constexpr std::array<std::string_view, 18> kRelations{
+constexpr std::array<Migration, 3> kMigrations{
+    {{1, "tables", kTables}, {2, "views", kViews}, {3, "settings", kSettings}}};
+
+constexpr std::array<std::string_view, 19> kRelations{
     "schema_migrations",   "workspaces",    "connections", "api_tokens",   "workers",
     "sync_jobs",           "job_revisions", "job_states",  "sync_runs",    "run_queue",
     "job_execution_locks", "slot_records",  "run_logs",    "worker_locks", "idempotency_keys",
-    "data_sources",        "destinations",  "slots"};
+    "data_sources",        "destinations",  "slots",       "settings"};
 
 }  // namespace
 

@@ -156,10 +156,16 @@ constexpr const char* kPauses = R"sql(
 CREATE INDEX sync_jobs_paused ON sync_jobs (pause_until) WHERE pause_until IS NOT NULL;
 )sql";
 
-constexpr std::array<Migration, 4> kMigrations{{{1, "tables", kTables},
+constexpr const char* kSettings = R"sql(
+CREATE TABLE settings (
+  name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+)sql";
+
+constexpr std::array<Migration, 5> kMigrations{{{1, "tables", kTables},
                                                 {2, "views", kViews},
                                                 {3, "secret keys of workers", kSecretKeys},
-                                                {4, "ends of pauses", kPauses}}};
+                                                {4, "ends of pauses", kPauses},
+                                                {5, "settings", kSettings}}};
 
 }  // namespace
 

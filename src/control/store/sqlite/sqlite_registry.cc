@@ -169,4 +169,38 @@ Result<std::vector<WorkerInfo>> SqliteStore::list_workers(Millis seen_within) {
   });
 }
 
+// ---- settings
+
+Result<std::optional<std::string>> SqliteStore::find_setting(const std::string& name) {
+  return readers_.read([&](Db& db) -> Result<std::optional<std::string>> {
+    std::optional<std::string> kept;
+    TG_CHECK(db.first(
+        "SELECT value FROM settings WHERE name = ?",
+        [&](const Row& r) { kept = std::string(r.text(0)); }, name));
+    return kept;
+  });
+}
+
+Result<std::string> SqliteStore::keep_setting(const std::string& name, const std::string& value) {
+  return writer_.run([&](Tx& tx) -> Result<std::string> {
+    std::string kept;
+    TG_CHECK(tx.db.exec("INSERT INTO settings VALUES (?, ?) ON CONFLICT DO NOTHING", name, value));
+    TG_CHECK(tx.db.first(
+        "SELECT value FROM settings WHERE name = ?", [&](const Row& r) { kept = r.text(0); },
+        name));
+    return kept;
+  });
+}
+
+Status SqliteStore::replace_setting(const std::string& name, const std::string& from,
+                                    const std::string& to) {
+  return writer_.run([&](Tx& tx) -> Status {
+    TG_TRY(const int n, tx.db.run("UPDATE settings SET value = ?3 WHERE name = ?1 AND value IN "
+                                  "(?2, ?3)",
+                                  name, from, to));
+    if (n == 0) return rules::setting_changed(name);
+    return {};
+  });
+}
+
 }  // namespace tidegate::store::sqlite

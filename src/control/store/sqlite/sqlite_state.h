@@ -99,6 +99,10 @@ class SqliteStore final : public Store {
   Status heartbeat(const model::WorkerInfo& worker) override;
   Status forget_worker(const OwnerId& id) override;
   Result<std::vector<model::WorkerInfo>> list_workers(Millis seen_within) override;
+  Result<std::optional<std::string>> find_setting(const std::string& name) override;
+  Result<std::string> keep_setting(const std::string& name, const std::string& value) override;
+  Status replace_setting(const std::string& name, const std::string& from,
+                         const std::string& to) override;
 
  private:
   void poll_changes(const std::stop_token& stop);
