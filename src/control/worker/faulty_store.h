@@ -1,12 +1,15 @@
 #pragma once
-// Test only: a Store before which every call passes a gate that may fail it before its effect, or
-// after it (committed, but the answer was lost).
+// Test only: a Store before which every call passes a gate that may fail it before its effect,
+// after it (committed, but the answer was lost) or while it is still on its way, and may let time
+// pass before and after it.
 
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -14,24 +17,39 @@
 
 namespace tidegate::worker::testing {
 
-// Broken: an error that waiting does not mend, without an effect.
-enum class Fault : std::uint8_t { None, Before, After, Broken };
+// Late: the sender gives up, and the request reaches the store after that. Broken: an error that
+// waiting does not mend, without an effect.
+enum class Fault : std::uint8_t { None, Before, After, Late, Broken };
 
-class FaultyStore final : public store::Store {
+class FaultyStore : public store::Store {
  public:
+  // Before a request is made.
   using Gate = std::function<Fault(std::string_view method)>;
-  explicit FaultyStore(std::unique_ptr<store::Store> inner) : inner_(std::move(inner)) {}
+  // Between the effect and its answer; false: the answer is lost.
+  using Answer = std::function<bool(std::string_view method)>;
+  // Fault::Late: calls the effect some time later, or never.
+  using Later = std::function<void(std::function<void()> effect)>;
+  // A change on its way to a handler.
+  using Feed = std::function<void(const store::Change&, const store::ChangeHandler&)>;
+
+  explicit FaultyStore(std::shared_ptr<store::Store> inner) : inner_(std::move(inner)) {}
   void set_gate(Gate gate) { gate_ = std::move(gate); }
+  void set_answer(Answer answer) { answer_ = std::move(answer); }
+  void set_later(Later later) { later_ = std::move(later); }
+  void set_feed(Feed feed) { feed_ = std::move(feed); }
   store::Store& inner() { return *inner_; }
 
   store::Capabilities capabilities() const override { return inner_->capabilities(); }
   std::unique_ptr<store::Subscription> watch(store::ChangeHandler handler) override {
-    return inner_->watch(std::move(handler));
+    if (!feed_) return inner_->watch(std::move(handler));
+    return inner_->watch([this, handler = std::move(handler)](const store::Change& change) {
+      feed_(change, handler);
+    });
   }
 
-#define TG_FORWARD(type, name, params, ...)                              \
-  type name params override {                                            \
-    return call<type>(#name, [&] { return inner_->name(__VA_ARGS__); }); \
+#define TG_FORWARD(type, name, params, ...)                                   \
+  type name params override {                                                 \
+    return call<type>(#name, &store::Store::name __VA_OPT__(, ) __VA_ARGS__); \
   }
   using Ws = WorkspaceId;
   using Once = std::optional<store::Idempotency>;
@@ -113,18 +131,37 @@ class FaultyStore final : public store::Store {
 #undef TG_FORWARD
 
  private:
-  template <class T, class F>
-  T call(std::string_view method, F&& run) {
-    const Fault fault = gate_ ? gate_(method) : Fault::None;
+  template <class T>
+  static std::vector<T> owned(std::span<const T> values) {
+    return {values.begin(), values.end()};
+  }
+  template <class T>
+  static T owned(const T& value) {
+    return value;
+  }
+
+  template <class T, class Method, class... Args>
+  T call(std::string_view name, Method method, const Args&... args) {
+    const Fault fault = gate_ ? gate_(name) : Fault::None;
     if (fault == Fault::Before) return fail(Code::Unavailable, "the store is away");
     if (fault == Fault::Broken) return fail(Code::Internal, "a row cannot be read");
-    T result = run();
-    if (fault == Fault::After) return fail(Code::Unavailable, "the answer was lost");
+    if (fault == Fault::Late) {
+      later_([inner = inner_, method, kept = std::tuple(owned(args)...)] {
+        std::apply([&](const auto&... arg) { (void)((*inner).*method)(arg...); }, kept);
+      });
+      return fail(Code::Unavailable, "no answer came in time");
+    }
+    T result = ((*inner_).*method)(args...);
+    const bool answered = !answer_ || answer_(name);
+    if (fault == Fault::After || !answered) return fail(Code::Unavailable, "the answer was lost");
     return result;
   }
 
-  std::unique_ptr<store::Store> inner_;
+  std::shared_ptr<store::Store> inner_;
   Gate gate_;
+  Answer answer_;
+  Later later_;
+  Feed feed_;
 };
 
 }  // namespace tidegate::worker::testing

@@ -3,15 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <csignal>
 #include <utility>
 
 #include "control/store/memory/memory_store.h"
 
 namespace tidegate::worker::testing {
 namespace {
-
-std::uint64_t number(launch::LaunchId id) { return static_cast<std::uint64_t>(id); }
 
 model::Connection connection(const WorkspaceId& ws, model::ConnectionKind kind, Instant now) {
   model::Connection c;
@@ -27,92 +24,6 @@ model::Connection connection(const WorkspaceId& ws, model::ConnectionKind kind, 
 
 }  // namespace
 
-// ---- FakeLauncher
-
-launch::LaunchId FakeLauncher::start(const protocol::Request& request) {
-  const std::uint64_t id = ++last_;
-  Script script = script_(request);
-  requests_.push_back(request);
-  calls_.push_back(fmt::format("start {}", id));
-  leases_[id] = request.run.lease_until.value_or(BootInstant{});
-  if (script.not_started) {
-    events_.push_back({launch::LaunchId{id}, launch::Exit{.not_started = script.not_started}});
-    return launch::LaunchId{id};
-  }
-  const BootInstant now = clock_.boot_now();
-  events_.push_back({launch::LaunchId{id}, protocol::Event(protocol::Started{})});
-  for (const protocol::Event& event : script.says) events_.push_back({launch::LaunchId{id}, event});
-  children_[id] = {.script = script,
-                   .ends_at = now + script.runs_for,
-                   .progress_at = now + script.progress_every};
-  return launch::LaunchId{id};
-}
-
-void FakeLauncher::renew(launch::LaunchId id, BootInstant until) { leases_[number(id)] = until; }
-
-void FakeLauncher::cancel(launch::LaunchId id) {
-  calls_.push_back(fmt::format("cancel {}", number(id)));
-  const auto at = children_.find(number(id));
-  if (at == children_.end() || !at->second.script.obeys_cancel) return;
-  protocol::RunResult result;
-  result.code = protocol::ExitCode::Cancelled;
-  result.error_kind = "cancelled";
-  end(number(id), 0, result);
-}
-
-void FakeLauncher::terminate(launch::LaunchId id) {
-  calls_.push_back(fmt::format("term {}", number(id)));
-  const auto at = children_.find(number(id));
-  if (at != children_.end() && at->second.script.obeys_term) end(number(id), SIGTERM, std::nullopt);
-}
-
-void FakeLauncher::kill(launch::LaunchId id) {
-  calls_.push_back(fmt::format("kill {}", number(id)));
-  if (children_.contains(number(id))) end(number(id), SIGKILL, std::nullopt);
-}
-
-void FakeLauncher::end(std::uint64_t id, int signal, std::optional<protocol::RunResult> result) {
-  int code = 0;
-  if (result) {
-    code = static_cast<int>(result->code);
-    events_.push_back({launch::LaunchId{id}, protocol::Event(std::move(*result))});
-  }
-  events_.push_back({launch::LaunchId{id}, launch::Exit{.code = code, .signal = signal}});
-  children_.erase(id);
-}
-
-std::vector<launch::LaunchEvent> FakeLauncher::poll() {
-  const BootInstant now = clock_.boot_now();
-  std::vector<std::uint64_t> ended;
-  for (auto& [id, child] : children_) {
-    const Millis every = child.script.progress_every;
-    if (every > Millis(0) && child.progress_at <= now && child.ends_at > now) {
-      if (child.script.progresses || child.rows == 0) ++child.rows;
-      events_.push_back({launch::LaunchId{id}, protocol::Event(protocol::Progress{
-                                                   .entity = "a", .rows_read = child.rows})});
-      child.progress_at = now + every;
-    }
-    if (child.ends_at <= now) ended.push_back(id);
-  }
-  for (const std::uint64_t id : ended) {
-    const Script script = children_.at(id).script;
-    end(id, script.signal,
-        script.signal != 0 ? std::nullopt : std::optional<protocol::RunResult>(script.result));
-  }
-  return std::exchange(events_, {});
-}
-
-std::optional<BootInstant> FakeLauncher::next_event() const {
-  std::optional<BootInstant> next;
-  const auto consider = [&](BootInstant at) { next = next ? std::min(*next, at) : at; };
-  if (!events_.empty()) consider(clock_.boot_now());
-  for (const auto& [id, child] : children_) {
-    consider(child.ends_at);
-    if (child.script.progress_every > Millis(0)) consider(child.progress_at);
-  }
-  return next;
-}
-
 // ---- SimWorker
 
 SimWorker::SimWorker(FaultyStore& store, VirtualClock& clock, Rng& rng, const ScriptFor& script,
@@ -126,13 +37,53 @@ SimWorker::SimWorker(FaultyStore& store, VirtualClock& clock, Rng& rng, const Sc
           [this] { return options.executors == Executors::All || leader.leading(); }, options),
       keeper(store, table, launcher, clock, id, options),
       supervisor(table, launcher, clock, rng, options),
-      finisher(store, table, clock, options),
-      wake_at(clock.boot_now()) {
-  subscription = store.watch([this](const store::Change& change) {
-    hinted = true;
+      finisher(store, table, clock, options) {
+  lead.step = [this] { return options.plans ? leader.step() : options.reread; };
+  execute.step = [this] { return execute_step(); };
+  keep.step = [this] {
+    const LeaseKeeper::Step step = keeper.step();
+    execute.woken = execute.woken || step.changed;
+    return step.wait;
+  };
+  write_logs.step = [this] {
+    const Finisher::Step step = finisher.log_step();
+    execute.woken = execute.woken || step.changed;
+    return step.wait;
+  };
+  subscription = store.watch([this](const store::Change& change) { on_change(change); });
+}
+
+// As worker.cc does.
+void SimWorker::on_change(const store::Change& change) {
+  if (dead) return;
+  if (change.kind == store::ChangeKind::Job) {
+    lead.woken = execute.woken = true;
     claims.hint();
-    if (change.kind == store::ChangeKind::Run) keeper.hint(change.id);
-  });
+  } else if (change.kind == store::ChangeKind::Run) {
+    claims.hint();
+    execute.woken = true;
+    const std::lock_guard lock(table.mutex);
+    if (!change.id.empty() && !table.runs.contains(RunId(change.id))) return;
+    keeper.hint(change.id);
+    keep.woken = true;
+  }
+}
+
+Millis SimWorker::execute_step() {
+  if (std::exchange(stops_children, false)) supervisor.drain();
+  Millis wait = supervisor.step();
+  wait = std::min(wait, finisher.finish_step().wait);
+  wait = std::min(wait, claims.step());
+  const std::lock_guard lock(table.mutex);
+  for (const auto& [run_id, run] : table.runs) {
+    if (run.end && !run.log.empty()) write_logs.woken = true;
+  }
+  return wait;
+}
+
+int SimWorker::running() {
+  const std::lock_guard lock(table.mutex);
+  return static_cast<int>(table.runs.size());
 }
 
 void SimWorker::crash() {
@@ -141,15 +92,92 @@ void SimWorker::crash() {
   launcher.crash();
 }
 
-Millis SimWorker::step() {
-  hinted = false;
-  Millis wait = options.plans ? leader.step() : options.reread;
-  wait = std::min(wait, supervisor.step());
-  wait = std::min(wait, finisher.log_step().wait);
-  wait = std::min(wait, finisher.finish_step().wait);
-  wait = std::min(wait, claims.step());
-  const LeaseKeeper::Step kept = keeper.step();
-  return kept.changed ? kAtOnce : std::min(wait, kept.wait);
+void SimWorker::wake() {
+  claims.hint();
+  for (Loop* loop : loops()) loop->woken = true;
+}
+
+void SimWorker::step() {
+  for (Loop* loop : loops()) (void)loop->step();
+}
+
+// ---- Stage
+
+SimWorker& Stage::add(std::unique_ptr<SimWorker> worker) {
+  workers_.push_back(std::move(worker));
+  return *workers_.back();
+}
+
+void Stage::at(Millis when, std::function<void()> act) {
+  timers_.emplace(std::max(when, passed()), std::move(act));
+}
+
+bool Stage::act(SimWorker& worker) {
+  bool acted = false;
+  const auto child = worker.launcher.next_due();
+  if (child && *child <= worker.launcher.boot_now()) {
+    worker.launcher.live();
+    acted = true;
+    if (looks) looks(worker);
+  }
+  if (worker.launcher.has_events()) worker.execute.woken = true;
+  for (SimWorker::Loop* loop : worker.loops()) {
+    if (worker.frozen || worker.dead) break;
+    if (loop->busy || (!loop->woken && loop->wake_at > passed())) continue;
+    loop->woken = false;
+    loop->busy = true;
+    const Millis wait = loop->step();
+    loop->busy = false;
+    loop->wake_at = passed() + wait;
+    acted = true;
+    if (looks) looks(worker);
+  }
+  return acted;
+}
+
+bool Stage::act() {
+  bool acted = false;
+  while (!timers_.empty() && timers_.begin()->first <= passed() && stuck_.empty()) {
+    auto timer = timers_.extract(timers_.begin());
+    timer.mapped()();
+    acted = true;
+  }
+  // By index: what acts may add a worker.
+  for (std::size_t i = 0; i < workers_.size() && stuck_.empty(); ++i) {
+    if (!workers_[i]->dead) acted = act(*workers_[i]) || acted;
+  }
+  return acted;
+}
+
+Millis Stage::next_due(Millis end) const {
+  Millis next = timers_.empty() ? end : std::min(end, timers_.begin()->first);
+  for (const auto& worker : workers_) {
+    if (worker->dead) continue;
+    if (const auto child = worker->launcher.next_due()) {
+      next = std::min(next, passed() + (*child - worker->launcher.boot_now()));
+    }
+    if (worker->frozen) continue;
+    for (const SimWorker::Loop* loop : worker->loops()) {
+      if (!loop->busy) next = std::min(next, loop->woken ? passed() : loop->wake_at);
+    }
+  }
+  return next;
+}
+
+void Stage::run_until(Millis end) {
+  constexpr int kMostAtOnce = 10'000;
+  while (passed() < end && stuck_.empty()) {
+    if (act()) {
+      // It would hang the server too.
+      if (++at_this_instant_ > kMostAtOnce) {
+        stuck_ = "a step repeats itself without end at " + format_utc(clock_.now());
+      }
+      continue;
+    }
+    const Millis next = std::max(next_due(end), passed() + Millis(1));
+    at_this_instant_ = 0;
+    clock_.advance(std::min(next, end) - passed());
+  }
 }
 
 // ---- Simulation
@@ -168,36 +196,13 @@ Simulation::Simulation()
   }
 }
 
-SimWorker& Simulation::add_worker() {
-  workers_.push_back(
-      std::make_unique<SimWorker>(store_, clock_, rng_, script_, resolve_, options_));
-  return *workers_.back();
+SimWorker& Simulation::add_worker(VirtualClock& clock) {
+  return stage_.add(std::make_unique<SimWorker>(store_, clock, rng_, script_, resolve_, options_));
 }
 
-void Simulation::run_until(Instant end) {
-  int at_this_instant = 0;
-  while (clock_.now() < end) {
-    const BootInstant now = clock_.boot_now();
-    BootInstant next = now + (end - clock_.now());
-    for (const auto& worker : workers_) {
-      if (worker->dead) continue;
-      const auto child = worker->launcher.next_event();
-      if (worker->frozen) continue;
-      if (worker->hinted || worker->wake_at <= now || (child && *child <= now)) {
-        worker->wake_at = now + worker->step();
-      }
-      next = std::min(next, worker->wake_at);
-      if (worker->hinted) next = now;
-      if (const auto later = worker->launcher.next_event()) next = std::min(next, *later);
-    }
-    // A step that asks to be repeated for ever would hang the server too.
-    if (next > now) {
-      clock_.advance(next - now);
-      at_this_instant = 0;
-    } else if (++at_this_instant > 10'000) {
-      FAIL() << "a step repeats itself without end at " << format_utc(clock_.now());
-    }
-  }
+void Simulation::run_for(Millis span) {
+  stage_.run_until(stage_.passed() + span);
+  EXPECT_EQ(stage_.stuck(), "");
 }
 
 JobId Simulation::add_job(Seconds interval, const std::function<void(model::SyncJob&)>& change) {

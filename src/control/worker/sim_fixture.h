@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <functional>
 #include <map>
 #include <memory>
@@ -10,7 +11,6 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "control/launch/launcher.h"
 #include "control/worker/claim_loop.h"
 #include "control/worker/faulty_store.h"
 #include "control/worker/finisher.h"
@@ -19,86 +19,27 @@
 #include "control/worker/options.h"
 #include "control/worker/run_supervisor.h"
 #include "control/worker/run_table.h"
+#include "control/worker/sim_children_fixture.h"
 
 namespace tidegate::worker::testing {
 
-// Stands still until it is moved; wall and boot time move together unless the wall is stepped.
-class VirtualClock final : public Clock {
- public:
-  explicit VirtualClock(Instant start) : wall_(start) {}
-  Instant now() const override { return wall_; }
-  BootInstant boot_now() const override { return boot_; }
-  void advance(Millis by) {
-    wall_ += by;
-    boot_ += by;
-  }
-  void step_wall(Millis by) { wall_ += by; }
-
- private:
-  Instant wall_;
-  BootInstant boot_{Millis(1'000'000)};
-};
-
-// What a child does in its life.
-struct Script {
-  Millis runs_for{1'000};
-  Millis progress_every{0};    // 0: none
-  bool progresses = true;      // false: it reports the same numbers again and again
-  protocol::RunResult result;  // at the end
-  int signal = 0;              // ends by it instead, with no result
-  bool obeys_cancel = true, obeys_term = true;
-  std::optional<Error> not_started;
-  std::vector<protocol::Event> says;  // right after the start
-};
-using ScriptFor = std::function<Script(const protocol::Request&)>;
-
-// Children of one worker, by script.
-class FakeLauncher final : public launch::Launcher {
- public:
-  FakeLauncher(const VirtualClock& clock, const ScriptFor& script)
-      : clock_(clock), script_(script) {}
-
-  launch::LaunchId start(const protocol::Request& request) override;
-  void renew(launch::LaunchId id, BootInstant until) override;
-  void cancel(launch::LaunchId id) override;
-  void terminate(launch::LaunchId id) override;
-  void kill(launch::LaunchId id) override;
-  std::vector<launch::LaunchEvent> poll() override;
-  void on_ready(std::function<void()>) override {}
-
-  std::optional<BootInstant> next_event() const;
-  bool has_children() const { return !children_.empty(); }
-  void crash() { children_.clear(); }  // PR_SET_PDEATHSIG
-  // What was asked of the children, in order: "start 1", "cancel 1", "term 1", "kill 1".
-  const std::vector<std::string>& calls() const { return calls_; }
-  const std::vector<protocol::Request>& requests() const { return requests_; }
-  BootInstant lease_until(std::uint64_t child) const { return leases_.at(child); }
-
- private:
-  struct ChildState {
-    Script script;
-    BootInstant ends_at, progress_at;
-    std::int64_t rows = 0;
-  };
-  void end(std::uint64_t id, int signal, std::optional<protocol::RunResult> result);
-
-  const VirtualClock& clock_;
-  const ScriptFor& script_;
-  std::uint64_t last_ = 0;
-  std::map<std::uint64_t, ChildState> children_;
-  std::map<std::uint64_t, BootInstant> leases_;
-  std::vector<launch::LaunchEvent> events_;
-  std::vector<std::string> calls_;
-  std::vector<protocol::Request> requests_;
-};
-
-// The steps of one worker process.
+// One worker process: the loops that worker.h drives with threads.
 struct SimWorker {
   SimWorker(FaultyStore& store, VirtualClock& clock, Rng& rng, const ScriptFor& script,
             const EndpointResolver& resolve, const WorkerOptions& worker_options);
   ~SimWorker() { crash(); }
-  Millis step();  // all of them once
+  void step();    // each loop once
   void crash();   // kill -9
+  void wake();    // every loop
+  int running();  // runs it holds
+
+  // Time is Stage's: passed().
+  struct Loop {
+    std::function<Millis()> step;
+    Millis wake_at{0};
+    bool woken = true;
+    bool busy = false;  // in a step, which may wait for the store
+  };
 
   WorkerOptions options;
   OwnerId id;
@@ -110,8 +51,43 @@ struct SimWorker {
   RunSupervisor supervisor;
   Finisher finisher;
   std::unique_ptr<store::Subscription> subscription;
-  bool hinted = false, frozen = false, dead = false;
-  BootInstant wake_at;
+  Loop lead, execute, keep, write_logs;
+  bool frozen = false, dead = false;
+  bool stops_children = false;  // at the next step: the end of a drain
+
+  std::array<Loop*, 4> loops() { return {&lead, &execute, &write_logs, &keep}; }
+
+ private:
+  void on_change(const store::Change& change);
+  Millis execute_step();
+};
+
+// Lets time pass: timers, children and the loops of workers act when they are due, one after
+// another on this thread. What waits within a step (wait_until) lets all others act meanwhile.
+class Stage {
+ public:
+  explicit Stage(VirtualClock& clock) : clock_(clock) {}
+  Millis passed() const { return clock_.passed(); }
+  SimWorker& add(std::unique_ptr<SimWorker> worker);
+  const std::vector<std::unique_ptr<SimWorker>>& workers() const { return workers_; }
+  void at(Millis when, std::function<void()> act);
+  // What is due before `end` acts. May be called by what acts.
+  void run_until(Millis end);
+  // After each step of a loop or act of a child.
+  std::function<void(SimWorker&)> looks;
+  // Something asks to be repeated for ever: nothing acts any more.
+  const std::string& stuck() const { return stuck_; }
+
+ private:
+  bool act();  // everything that is due, once; false: nothing is
+  bool act(SimWorker& worker);
+  Millis next_due(Millis end) const;
+
+  VirtualClock& clock_;
+  std::vector<std::unique_ptr<SimWorker>> workers_;
+  std::multimap<Millis, std::function<void()>> timers_;
+  int at_this_instant_ = 0;
+  std::string stuck_;
 };
 
 // A test with one store, one clock and any number of workers.
@@ -119,10 +95,12 @@ class Simulation : public ::testing::Test {
  protected:
   Simulation();
 
-  SimWorker& add_worker();
+  SimWorker& add_worker() { return add_worker(clock_); }
+  // On a machine of its own. REQUIRES: the clock outlives the test.
+  SimWorker& add_worker(VirtualClock& clock);
   // Lets time pass; workers and children act when they are due.
-  void run_for(Millis span) { run_until(clock_.now() + span); }
-  void run_until(Instant end);
+  void run_for(Millis span);
+  void run_until(Instant end) { run_for(end - clock_.now()); }
 
   // A job that is due every `interval`, first at start_ + interval.
   JobId add_job(Seconds interval, const std::function<void(model::SyncJob&)>& change = {});
@@ -140,7 +118,7 @@ class Simulation : public ::testing::Test {
   ScriptFor script_ = [](const protocol::Request&) { return Script{}; };
   EndpointResolver resolve_;
   WorkerOptions options_;
-  std::vector<std::unique_ptr<SimWorker>> workers_;
+  Stage stage_{clock_};
   int jobs_ = 0;
 };
 
