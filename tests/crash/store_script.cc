@@ -136,7 +136,6 @@ std::vector<ClaimedRun> Script::claim() {
 
 void Script::end(const ClaimedRun& run, RunState state) {
   AttemptEnd end = store::contract::end_of(run, state);
-  end.not_before = clock_.now();
   end.committed = {{"orders", known(0, value(run.run.fence))}};
   const auto result =
       must(insist([&](store::Store& s) { return s.finish_attempts({&end, 1}); })).at(0);
@@ -247,7 +246,6 @@ void Script::drain() {
     for (const auto& run : lost) {
       store::OrphanDecision d{held(run), store::contract::end_of(run, RunState::Queued)};
       d.end.outcome = "worker_lost";
-      d.end.not_before = clock_.now();
       decisions.push_back(d);
     }
     must(insist([&](store::Store& s) { return s.release_orphans(lease_, decisions); }));

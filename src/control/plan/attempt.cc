@@ -107,15 +107,15 @@ void terminal(AttemptEnd& end, RunState state, std::string_view error_kind, std:
   end.error = std::move(message);
 }
 
-void again(AttemptEnd& end, std::string_view outcome, bool uses_retry, Instant not_before) {
+void again(AttemptEnd& end, std::string_view outcome, bool uses_retry, Millis wait) {
   end.next = RunState::Queued;
   end.outcome = outcome;
   end.uses_retry = uses_retry;
-  end.not_before = not_before;
+  end.wait = wait;
 }
 
 void retry_or_fail(AttemptEnd& end, const model::Run& run, const model::RetryPolicy& policy,
-                   const AttemptFacts& facts, Instant now, Rng& rng) {
+                   const AttemptFacts& facts, Rng& rng) {
   Failure failure = failure_of(facts);
   const bool left = run.retries_used + 1 < policy.max_attempts;
   if (!left || !is_retryable(failure.kind)) {
@@ -123,7 +123,7 @@ void retry_or_fail(AttemptEnd& end, const model::Run& run, const model::RetryPol
   }
   Millis wait = backoff(policy, run.retries_used + 1, rng);
   if (facts.result && facts.result->retry_after) wait = std::max(wait, *facts.result->retry_after);
-  again(end, attempt_outcome::kRetry, true, now + wait);
+  again(end, attempt_outcome::kRetry, true, wait);
   end.error_kind = failure.kind;
   end.error = std::move(failure.message);
   end.only_entities = left_to_do(run, facts);
@@ -146,7 +146,7 @@ bool is_retryable(std::string_view error_kind) {
 }
 
 AttemptEnd on_attempt_end(const model::Run& run, const model::JobSpec& spec,
-                          const AttemptFacts& facts, Instant now, Rng& rng) {
+                          const AttemptFacts& facts, Rng& rng) {
   AttemptEnd end;
   if (facts.result) {
     end.entities = facts.result->entities;
@@ -171,11 +171,11 @@ AttemptEnd on_attempt_end(const model::Run& run, const model::JobSpec& spec,
                            format_duration(spec.stall_timeout)));
       break;
     case StopReason::Drained:
-      again(end, attempt_outcome::kReturned, false, now);
+      again(end, attempt_outcome::kReturned, false, Millis(0));
       end.only_entities = left_to_do(run, facts);
       break;
     case StopReason::None:
-      retry_or_fail(end, run, spec.retry, facts, now, rng);
+      retry_or_fail(end, run, spec.retry, facts, rng);
       break;
   }
   // Whoever asked for the end of the run does not want another attempt.
@@ -187,7 +187,7 @@ AttemptEnd on_attempt_end(const model::Run& run, const model::JobSpec& spec,
   return end;
 }
 
-store::OrphanDecision on_orphan(const model::Run& run, Instant now) {
+store::OrphanDecision on_orphan(const model::Run& run) {
   store::OrphanDecision decision{.held = {run.id, run.fence}, .end = {}};
   AttemptEnd& end = decision.end;
   end.held = decision.held;
@@ -199,7 +199,7 @@ store::OrphanDecision on_orphan(const model::Run& run, Instant now) {
              fmt::format("{} workers in a row were lost while this run made no progress",
                          run.lost_in_row + 1));
   } else {
-    again(end, attempt_outcome::kWorkerLost, false, now);
+    again(end, attempt_outcome::kWorkerLost, false, Millis(0));
     end.error_kind = kind::kWorkerLost;
     end.error = "the worker stopped renewing its lease: killed, frozen or cut off";
     end.only_entities = run.only_entities;

@@ -41,11 +41,11 @@ bool is_retryable(std::string_view error_kind);
 // A commit that was made wins over every reason to stop. `held`, `committed` are the caller's to
 // fill.
 store::AttemptEnd on_attempt_end(const model::Run& run, const model::JobSpec& spec,
-                                 const AttemptFacts& facts, Instant now, Rng& rng);
+                                 const AttemptFacts& facts, Rng& rng);
 
 // The worker of a running run is gone: another attempt that uses no retry, unless three in a row
 // were lost with no newly committed state.
-store::OrphanDecision on_orphan(const model::Run& run, Instant now);
+store::OrphanDecision on_orphan(const model::Run& run);
 inline constexpr int kMaxLostInRow = 3;
 
 }  // namespace tidegate::plan

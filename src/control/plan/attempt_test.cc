@@ -16,8 +16,6 @@ using protocol::ExitCode;
 using testing::at;
 using testing::run_of;
 
-const Instant kNow = at("2026-11-23T12:00:00Z");
-
 AttemptFacts ended(ExitCode code, std::optional<std::string> kind = {},
                    StopReason stop = StopReason::None) {
   AttemptFacts facts{.stop = stop, .exit_code = static_cast<int>(code)};
@@ -132,7 +130,7 @@ TEST(AttemptEnd, DeadlinesAreNamed) {
   SeededRng rng(1);
   const model::Run run = run_of("r", RunState::Running);
   const auto error = [&](StopReason why) {
-    return on_attempt_end(run, spec(), {.stop = why, .signal = 9}, kNow, rng).error;
+    return on_attempt_end(run, spec(), {.stop = why, .signal = 9}, rng).error;
   };
   EXPECT_THAT(error(StopReason::TimedOut), ::testing::HasSubstr("timeout of 1m30s"));
   EXPECT_THAT(error(StopReason::Stalled), ::testing::HasSubstr("stall timeout of 15m"));
@@ -145,7 +143,7 @@ TEST(AttemptEnd, Table) {
     model::Run run = run_of("r", RunState::Running);
     run.retries_used = c.retries_used;
     run.cancel_requested = c.cancel_requested;
-    const store::AttemptEnd end = on_attempt_end(run, spec(), c.facts, kNow, rng);
+    const store::AttemptEnd end = on_attempt_end(run, spec(), c.facts, rng);
     EXPECT_EQ(end.next, c.next);
     EXPECT_EQ(end.outcome, c.outcome);
     EXPECT_EQ(end.error_kind, c.kind);
@@ -154,7 +152,7 @@ TEST(AttemptEnd, Table) {
     EXPECT_EQ(end.error.empty(), silent);
     EXPECT_TRUE(model::can_move(RunState::Running, end.next));
     if (end.next == RunState::Queued) {
-      EXPECT_EQ(end.not_before, c.uses_retry ? kNow + Seconds(30 << c.retries_used) : kNow);
+      EXPECT_EQ(end.wait, c.uses_retry ? Seconds(30 << c.retries_used) : Seconds(0));
     }
   }
 }
@@ -166,16 +164,16 @@ TEST(AttemptEnd, OnlyFailedEntitiesAreTriedAgain) {
                             {.entity = "b", .outcome = EntityOutcome::Failed},
                             {.entity = "c", .outcome = EntityOutcome::Skipped}};
   const model::Run run = run_of("r", RunState::Running);
-  auto end = on_attempt_end(run, spec(), facts, kNow, rng);
+  auto end = on_attempt_end(run, spec(), facts, rng);
   EXPECT_THAT(end.only_entities, ::testing::ElementsAre("b", "c"));
   EXPECT_EQ(end.entities.size(), 3U);
 
   facts.result->entities[0].outcome = EntityOutcome::Failed;  // none done: as the job says
-  EXPECT_TRUE(on_attempt_end(run, spec(), facts, kNow, rng).only_entities.empty());
+  EXPECT_TRUE(on_attempt_end(run, spec(), facts, rng).only_entities.empty());
 
   model::Run second = run;  // a crash in the second attempt keeps the choice of the first
   second.only_entities = {"b"};
-  EXPECT_THAT(on_attempt_end(second, spec(), {.signal = 9}, kNow, rng).only_entities,
+  EXPECT_THAT(on_attempt_end(second, spec(), {.signal = 9}, rng).only_entities,
               ::testing::ElementsAre("b"));
 }
 
@@ -189,7 +187,7 @@ TEST(AttemptEnd, AnEntityWorthARetryMakesThePartialSuccessWorthIt) {
        .outcome = EntityOutcome::Failed,
        .error_kind = "transient",
        .error = "gone"}};
-  const auto end = on_attempt_end(run_of("r", RunState::Running), spec(), facts, kNow, rng);
+  const auto end = on_attempt_end(run_of("r", RunState::Running), spec(), facts, rng);
   EXPECT_EQ(end.next, RunState::Queued);
   EXPECT_EQ(end.error_kind, "transient");
   EXPECT_EQ(end.error, "a: bad row");
@@ -200,9 +198,9 @@ TEST(AttemptEnd, RetryAfterIsHonoured) {
   AttemptFacts facts = ended(ExitCode::Retryable, "rate_limited");
   facts.result->retry_after = Seconds(3600);
   const model::Run run = run_of("r", RunState::Running);
-  EXPECT_EQ(on_attempt_end(run, spec(), facts, kNow, rng).not_before, kNow + Seconds(3600));
+  EXPECT_EQ(on_attempt_end(run, spec(), facts, rng).wait, Seconds(3600));
   facts.result->retry_after = Seconds(1);
-  EXPECT_EQ(on_attempt_end(run, spec(), facts, kNow, rng).not_before, kNow + Seconds(30));
+  EXPECT_EQ(on_attempt_end(run, spec(), facts, rng).wait, Seconds(30));
 }
 
 TEST(Backoff, GrowsToItsMaximumAndJitterFillsTheRange) {
@@ -237,7 +235,7 @@ TEST(Orphan, AWorkersDeathUsesNoRetryButThreeInARowEndTheRun) {
   run.only_entities = {"b"};
   for (int lost = 0; lost < 4; ++lost) {
     run.lost_in_row = lost;
-    const store::OrphanDecision decision = on_orphan(run, kNow);
+    const store::OrphanDecision decision = on_orphan(run);
     EXPECT_EQ(decision.held.run, run.id);
     EXPECT_EQ(decision.held.fence, run.fence);
     EXPECT_EQ(decision.end.outcome, "worker_lost");
@@ -245,7 +243,7 @@ TEST(Orphan, AWorkersDeathUsesNoRetryButThreeInARowEndTheRun) {
     EXPECT_FALSE(decision.end.uses_retry);
     if (lost < 2) {
       EXPECT_EQ(decision.end.next, RunState::Queued);
-      EXPECT_EQ(decision.end.not_before, kNow);
+      EXPECT_EQ(decision.end.wait, Millis(0));
       EXPECT_THAT(decision.end.only_entities, ::testing::ElementsAre("b"));
     } else {
       EXPECT_EQ(decision.end.next, RunState::Failed);
@@ -253,7 +251,7 @@ TEST(Orphan, AWorkersDeathUsesNoRetryButThreeInARowEndTheRun) {
   }
   run.lost_in_row = 0;
   run.cancel_requested = true;
-  EXPECT_EQ(on_orphan(run, kNow).end.next, RunState::Cancelled);
+  EXPECT_EQ(on_orphan(run).end.next, RunState::Cancelled);
 }
 
 }  // namespace

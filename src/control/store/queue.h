@@ -90,8 +90,10 @@ struct AttemptEnd {
   HeldRun held;
   model::RunState next = model::RunState::Succeeded;  // terminal, or Queued for another attempt
   std::string outcome;                                // of the attempt: see model::Attempt
-  Instant not_before;                                 // next = Queued
-  bool uses_retry = false;                            // next = Queued
+  // next = Queued: how long to wait, by the store's clock, from when it takes this. No time of day:
+  // the worker's clock may show another one.
+  Millis wait{0};
+  bool uses_retry = false;  // next = Queued
   std::string error_kind, error;
   std::vector<protocol::EntityResult> entities;  // merged by entity into the run's
   std::vector<std::string> only_entities;        // next = Queued: the failed ones

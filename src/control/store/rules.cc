@@ -107,7 +107,7 @@ void end_attempt(model::Run& run, const AttemptEnd& end, Instant now) {
   run.error = end.error;
   run.state = end.next;
   if (end.next == model::RunState::Queued && !run.cancel_requested) {
-    run.not_before = end.not_before;
+    run.not_before = now + end.wait;
     run.retries_used += end.uses_retry ? 1 : 0;
     if (!end.only_entities.empty()) run.only_entities = end.only_entities;
     return;

@@ -45,7 +45,7 @@ std::optional<model::RunLogLine> another_follows(const model::Run& run,
   }
   return line(now, run.attempt, LogLevel::Warn,
               fmt::format("attempt {} failed: {}; the next one starts at {}", run.attempt,
-                          end.error, format_utc(end.not_before)));
+                          end.error, format_utc(now + end.wait)));
 }
 
 }  // namespace tidegate::worker

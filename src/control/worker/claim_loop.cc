@@ -66,7 +66,9 @@ Millis ClaimLoop::claim(std::size_t places) {
   if (claimed == most && places > claimed) {
     wait = kAtOnce;
   } else if (claim->next) {
-    wait = std::clamp(*claim->next - clock_.now(), kAtOnce, options_.reread);
+    // By the store's clock: this machine's may show another time.
+    const auto now = store_.now();
+    wait = now ? std::clamp(*claim->next - *now, kAtOnce, options_.reread) : options_.retry_store;
   }
   look_at_ = clock_.boot_now() + wait;
   return wait;
@@ -77,7 +79,7 @@ void ClaimLoop::begin(store::ClaimedRun claimed, BootInstant sent) {
   ActiveRun run;
   run.claimed = std::move(claimed);
   run.started_at = run.active_at = clock_.boot_now();
-  for (auto& line : another_began(run.claimed.run, clock_.now()))
+  for (auto& line : another_began(run.claimed.run, run.store_time(run.started_at)))
     run.log.push_back(std::move(line));
   if (!run.log.empty()) run.log_since = run.started_at;
   const BootInstant lease_until = sent + options_.run_ttl - options_.lease_margin;

@@ -123,7 +123,7 @@ std::vector<Finisher::Lines> Finisher::collect_lines(Millis& wait) {
       if (const std::size_t dropped = std::exchange(run.log_dropped, 0); dropped > 0) {
         found.back().lines.push_back(
             {.seq = 0,
-             .at = clock_.now(),
+             .at = run.store_time(now),
              .attempt = run.claimed.run.attempt,
              .level = LogLevel::Warn,
              .entity = {},

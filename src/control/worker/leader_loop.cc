@@ -220,10 +220,9 @@ void LeaderLoop::reap_orphans() {
   auto expired = store_.expired_runs(kOrphansAtOnce);
   on_store(expired ? Status() : fail(expired.error()), "look for orphaned runs");
   if (!expired || expired->empty()) return;
-  auto now = store_.now();
-  if (!now || !trusted()) return;
+  if (!trusted()) return;
   std::vector<store::OrphanDecision> decisions;
-  for (const store::ClaimedRun& run : *expired) decisions.push_back(plan::on_orphan(run.run, *now));
+  for (const store::ClaimedRun& run : *expired) decisions.push_back(plan::on_orphan(run.run));
   auto released = store_.release_orphans(*lease_, decisions);
   if (!released) {
     if (released.error().code == Code::Fenced) return lose(released.error().message);

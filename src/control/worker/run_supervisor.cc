@@ -94,7 +94,7 @@ void RunSupervisor::add_log(ActiveRun& run, protocol::LogLine line) {
   if (!run.log_since) run.log_since = clock_.boot_now();
   run.masker.mask(line.message);
   run.log.push_back({.seq = 0,
-                     .at = clock_.now(),
+                     .at = run.store_time(clock_.boot_now()),
                      .attempt = run.claimed.run.attempt,
                      .level = line.level,
                      .entity = std::move(line.entity),
@@ -112,10 +112,10 @@ void RunSupervisor::on_exit(ActiveRun& run, const launch::Exit& exit) {
       (exit.signal != 0 || exit.code == static_cast<int>(protocol::ExitCode::Cancelled))) {
     facts.stop = plan::StopReason::Drained;
   }
-  run.end = plan::on_attempt_end(run.claimed.run, run.claimed.job.spec, facts, clock_.now(), rng_);
+  run.end = plan::on_attempt_end(run.claimed.run, run.claimed.job.spec, facts, rng_);
   run.end->held = run.held();
   run.masker.mask(*run.end);
-  if (auto line = another_follows(run.claimed.run, *run.end, clock_.now())) {
+  if (auto line = another_follows(run.claimed.run, *run.end, run.store_time(clock_.boot_now()))) {
     run.log.push_back(std::move(*line));
   }
   ++stats_.attempts_ended;

@@ -24,7 +24,7 @@ struct ActiveRun {
   Masker masker;
 
   launch::LaunchId launch{};  // 0: never started
-  BootInstant started_at;
+  BootInstant started_at;  // when the claim was answered
   BootInstant active_at;  // the last rows, bytes, pages or commit
 
   // Why and how the child was asked to end.
@@ -47,6 +47,10 @@ struct ActiveRun {
   bool finishing = false;                     // is being written
   bool lost = false;                          // fenced: nothing may be written any more
 
+  // The store's time, whatever this machine's wall clock shows.
+  Instant store_time(BootInstant now) const {
+    return claimed.run.attempts.back().started_at + (now - started_at);
+  }
   store::HeldRun held() const { return {claimed.run.id, claimed.run.fence}; }
 };
 

@@ -39,7 +39,7 @@ Worker::~Worker() { stop(); }
 Status Worker::start() {
   const std::lock_guard lifecycle(lifecycle_);
   if (started_) return {};
-  started_at_ = clock_.now();
+  TG_TRY(started_at_, store_.now());
   TG_CHECK(heartbeat());
   started_ = true;
   running_ = true;
@@ -171,7 +171,6 @@ Status Worker::heartbeat() {
   info.running = now.running;
   info.capacity = now.capacity;
   info.started_at = started_at_;
-  info.seen_at = clock_.now();
   info.secret_keys = options_.secret_keys;
   return store_.heartbeat(info);
 }

@@ -31,7 +31,6 @@ TEST_P(StoreContract, AQueuedRunOfAPausedJobWaitsForTheEndOfThePause) {
   plan(id, {base_});
   const auto first = claim("w1").at(0);
   AttemptEnd retry = end_of(first, RunState::Queued);
-  retry.not_before = now();
   must(store().finish_attempts({&retry, 1}));
   must(store().set_pause(
       ws_, id, {}, model::Pause{.note = "", .until = now() + 1h, .since = now(), .by = "b"}, {}));
@@ -100,7 +99,7 @@ TEST_P(StoreContract, ARunReplacedInBackoffCountsAsAFailure) {
   const auto first = claim("w1").at(0);
   AttemptEnd retry = end_of(first, RunState::Queued);
   retry.outcome = "retry";
-  retry.not_before = now() + 1h;
+  retry.wait = 1h;
   retry.error_kind = "transient";
   retry.error = "no route";
   must(store().finish_attempts({&retry, 1}));

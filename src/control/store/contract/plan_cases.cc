@@ -74,7 +74,6 @@ TEST_P(StoreContract, FencesGrowThoughTheWallClockStepsBack) {
   const auto b = must(store().acquire_leader(OwnerId("b"), Millis(8000)));
   EXPECT_EQ(value(b->fence), value(a->fence) + 1);
   AttemptEnd end = end_of(first, RunState::Queued);
-  end.not_before = now();
   must(store().finish_attempts({&end, 1}));
   EXPECT_EQ(value(claim("w1").at(0).run.fence), value(first.run.fence) + 1);
 }
@@ -226,7 +225,7 @@ TEST_P(StoreContract, PlanSupersedesWaitingRunsAndCancelsRunningOnes) {
   plan(a, {base_});
   const auto first = claim("w1").at(0);
   AttemptEnd retry = end_of(first, RunState::Queued);
-  retry.not_before = now() + 1h;
+  retry.wait = 1h;
   must(store().finish_attempts({&retry, 1}));
   plan(b, {base_});
   const auto running = claim("w1").at(0);

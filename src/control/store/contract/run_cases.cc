@@ -207,7 +207,7 @@ TEST_P(StoreContract, ARetryGoesBackToTheQueueAndMergesEntities) {
   plan(id, {base_});
   const auto first = claim("w1").at(0);
   AttemptEnd end = end_of(first, RunState::Queued);
-  end.not_before = now() + 30s;
+  end.wait = 30s;
   end.uses_retry = true;
   end.only_entities = {"b"};
   end.entities = {{.entity = "a", .rows_read = 5},
@@ -241,7 +241,6 @@ TEST_P(StoreContract, OnlyTheNewestAttemptsAreKept) {
   trigger(id, "r1");
   for (int i = 0; i < 25; ++i) {
     AttemptEnd end = end_of(claim("w1").at(0), RunState::Queued);
-    end.not_before = now();
     must(store().finish_attempts({&end, 1}));
   }
   const auto r = run(RunId("r1"));
@@ -280,7 +279,6 @@ TEST_P(StoreContract, AStaleFenceWritesNothing) {
   ASSERT_THAT(must(store().expired_runs(10)), SizeIs(1));
   OrphanDecision decision{held(old), end_of(old, RunState::Queued)};
   decision.end.outcome = "worker_lost";
-  decision.end.not_before = now();
   EXPECT_EQ(must(store().release_orphans(leader(), {&decision, 1})), 1u);
   EXPECT_EQ(run(old.run.id).lost_in_row, 1);
   const auto fresh = claim("w2").at(0);
@@ -363,7 +361,6 @@ TEST_P(StoreContract, CommittedStateResetsTheCountOfLostWorkers) {
     clock().advance(12s);
     OrphanDecision d{held(c), end_of(c, RunState::Queued)};
     d.end.outcome = "worker_lost";
-    d.end.not_before = now();
     must(store().release_orphans(leader(), {&d, 1}));
     EXPECT_EQ(run(c.run.id).lost_in_row, lost);
     EXPECT_EQ(run(c.run.id).retries_used, 0);
@@ -461,7 +458,6 @@ TEST_P(StoreContract, ACancelledRunIsNotQueuedAgain) {
   const auto c = claim("w1").at(0);
   must(store().request_cancel(ws_, RunId("r1"), {}));
   AttemptEnd end = end_of(c, RunState::Queued);
-  end.not_before = now();
   EXPECT_TRUE(must(store().finish_attempts({&end, 1})).at(0));
   EXPECT_EQ(run(RunId("r1")).state, RunState::Cancelled);
   EXPECT_EQ(run(RunId("r1")).finished_at, now());
