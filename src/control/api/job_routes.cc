@@ -148,7 +148,8 @@ Result<SyncJob> change_job(const Call& call, const std::optional<store::Idempote
       TG_TRY(update.reschedule, plan::reschedule(job, update.spec, update.at));
     }
     auto done = call.store().update_job(update);
-    const bool lost_race = !done && done.error().code == Code::PreconditionFailed && !revision;
+    const bool lost_race = !done && (done.error().reason == "slots_moved" ||
+                                     (done.error().code == Code::PreconditionFailed && !revision));
     if (!lost_race || n == kTries) return done;
   }
 }

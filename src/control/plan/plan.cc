@@ -282,6 +282,7 @@ bool needs_reschedule(const model::SyncJob& old, const model::JobSpec& spec) {
 Result<store::Reschedule> reschedule(const model::SyncJob& old, const model::JobSpec& spec,
                                      Instant now) {
   store::Reschedule result;
+  result.expected_next_slot = old.next_slot;
   TG_TRY(result.next_slot, first_slot(spec.schedule, old.id, now));
   if (!old.next_slot || *old.next_slot > now) return result;
   const std::string_view reason = !old.spec.enabled     ? model::skip_reason::kDisabled

@@ -21,6 +21,9 @@ struct JobQuery {
 
 // What a change of a job does to its planning, computed by plan::reschedule.
 struct Reschedule {
+  // What it was judged by. The leader may have planned meanwhile; then part of what it says would
+  // be about slots that have an outcome, and the slots behind them would get none.
+  std::optional<Instant> expected_next_slot;
   std::optional<Instant> next_slot;
   std::vector<model::SlotRecord> skipped;  // slots that were due under the old schedule
 };
@@ -39,7 +42,8 @@ class JobStore {
   virtual Result<model::SyncJob> get_job(const WorkspaceId& ws, const JobId& id) = 0;  // NotFound
   virtual Result<Listing<model::SyncJob>> list_jobs(const JobQuery& query) = 0;
 
-  // Replaces the spec; the revision grows by one. Same errors as create_job, PreconditionFailed.
+  // Replaces the spec; the revision grows by one. Same errors as create_job, PreconditionFailed;
+  // Conflict `slots_moved`: the reschedule was judged by another next slot, judge again.
   struct UpdateJob {
     WorkspaceId workspace;
     JobId id;

@@ -171,6 +171,12 @@ void keep_states(model::SyncJob& job, const Committed& committed) {
   }
 }
 
+Status move_next_slot(model::SyncJob& job, const Reschedule& change) {
+  if (job.next_slot != change.expected_next_slot) return slots_moved();
+  job.next_slot = change.next_slot;
+  return {};
+}
+
 bool allows_overlap(const model::JobSpec& spec) { return spec.overlap == model::Overlap::Allow; }
 
 bool extends(const model::SlotRecord& newest, const model::SlotRecord& next) {

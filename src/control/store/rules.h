@@ -17,6 +17,7 @@
 #include "control/model/connection.h"
 #include "control/model/job.h"
 #include "control/model/run.h"
+#include "control/store/jobs.h"
 #include "control/store/queue.h"
 #include "control/store/types.h"
 
@@ -84,6 +85,8 @@ void account(model::SyncJob& job, const model::Run& run);
 using Committed = std::vector<std::pair<std::string, protocol::KnownState>>;
 // A state of an epoch before the job's last reset is not kept.
 void keep_states(model::SyncJob& job, const Committed& committed);
+// Gives the job the next slot that a change of its schedule says. Conflict `slots_moved`.
+Status move_next_slot(model::SyncJob& job, const Reschedule& change);
 // True when a run pinned to `spec` may run beside another one of its job.
 bool allows_overlap(const model::JobSpec& spec);
 bool extends(const model::SlotRecord& newest, const model::SlotRecord& next);
@@ -140,6 +143,7 @@ std::unexpected<Error> stale_revision(std::int64_t current);
 std::unexpected<Error> setting_changed(const std::string& name);
 std::unexpected<Error> idempotency_mismatch();
 std::unexpected<Error> run_active(const RunId& active);
+std::unexpected<Error> slots_moved();
 std::unexpected<Error> run_ended(const model::Run& run);
 std::unexpected<Error> connection_in_use(const std::vector<std::string>& jobs);
 std::unexpected<Error> workspace_not_empty();

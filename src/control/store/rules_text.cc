@@ -150,6 +150,13 @@ std::unexpected<Error> run_active(const RunId& active) {
             "run_active",
             {{"runId", active.str(), std::nullopt}}});
 }
+std::unexpected<Error> slots_moved() {
+  return fail(Code::Conflict,
+              "a scheduled time of the job was planned while its schedule was changed; send the "
+              "change again",
+              "slots_moved");
+}
+
 std::unexpected<Error> run_ended(const model::Run& run) {
   return fail(Code::Conflict,
               fmt::format("the run has ended already ({})",

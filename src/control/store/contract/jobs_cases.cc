@@ -124,6 +124,7 @@ TEST_P(StoreContract, RescheduleMovesTheNextSlotAndRecordsWhatWasDue) {
                         .spec = job("j1").spec,
                         .reschedule = Reschedule{},
                         .at = now()};
+  u.reschedule->expected_next_slot = base_;
   u.reschedule->next_slot = base_ + std::chrono::hours(5);
   u.reschedule->skipped.push_back({.job = id,
                                    .first = base_,
@@ -135,8 +136,27 @@ TEST_P(StoreContract, RescheduleMovesTheNextSlotAndRecordsWhatWasDue) {
   const auto slots = must(store().list_slots({.workspace = ws_, .job = id})).items;
   ASSERT_THAT(slots, SizeIs(1));
   EXPECT_EQ(slots[0].reason, "schedule_changed");
-  u.reschedule = Reschedule{};
+  u.reschedule = Reschedule{.expected_next_slot = base_ + std::chrono::hours(5)};
   EXPECT_EQ(must(store().update_job(u)).next_slot, std::nullopt);
+}
+
+// Seen in the simulation: the slots behind the planned one got no outcome at all.
+TEST_P(StoreContract, AScheduleChangeJudgedBeforeTheLeaderPlannedIsRefused) {
+  const JobId id = add(job("j1"));
+  JobStore::UpdateJob u{.workspace = ws_,
+                        .id = id,
+                        .if_revision = 1,
+                        .spec = job("j1").spec,
+                        .reschedule = Reschedule{},
+                        .at = now()};
+  u.spec.description = "changed";
+  u.reschedule->expected_next_slot = base_;
+  plan(id, {base_});
+  EXPECT_EQ(reason_of(store().update_job(u)), "slots_moved");
+  EXPECT_EQ(reread(id).spec.description, "");
+  EXPECT_EQ(reread(id).revision, 1);
+  u.reschedule->expected_next_slot = reread(id).next_slot;
+  EXPECT_EQ(must(store().update_job(u)).revision, 2);
 }
 
 TEST_P(StoreContract, PauseAndResetRaiseTheRevision) {

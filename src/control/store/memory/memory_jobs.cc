@@ -145,13 +145,13 @@ Result<SyncJob> MemoryStore::update_job(const UpdateJob& update) {
   if (earlier) return row->job;
   TG_CHECK(check_spec(row->job.workspace, update.id, update.spec));
   SyncJob& job = row->job;
+  if (update.reschedule) TG_CHECK(rules::move_next_slot(job, *update.reschedule));
   job.spec = update.spec;
   job.revision += 1;
   job.updated_at = update.at;
   row->revisions[job.revision] = update.spec;
   forget_revisions(*row);
   if (update.reschedule) {
-    job.next_slot = update.reschedule->next_slot;
     for (const auto& record : update.reschedule->skipped) {
       if (!slot_known(*row, record.first)) add_record(*row, record);
     }

@@ -114,7 +114,7 @@ Result<SyncJob> MongoStore::update_job(const UpdateJob& update) {
                       job.spec = update.spec;
                       job.updated_at = update.at;
                       if (!update.reschedule) return {};
-                      job.next_slot = update.reschedule->next_slot;
+                      TG_CHECK(rules::move_next_slot(job, *update.reschedule));
                       for (const auto& record : update.reschedule->skipped) {
                         TG_TRY(const auto known, known_slots(tx.db, job.id, {record.first}));
                         if (known.empty()) TG_CHECK(add_record(tx, job.id, record));

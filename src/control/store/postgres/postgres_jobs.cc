@@ -166,7 +166,7 @@ Result<SyncJob> PostgresStore::update_job(const UpdateJob& update) {
                       job.spec = update.spec;
                       job.updated_at = update.at;
                       if (!update.reschedule) return {};
-                      job.next_slot = update.reschedule->next_slot;
+                      TG_CHECK(rules::move_next_slot(job, *update.reschedule));
                       return record_skipped(tx, job.id, update.reschedule->skipped);
                     });
 }

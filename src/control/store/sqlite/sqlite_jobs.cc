@@ -161,7 +161,7 @@ Result<SyncJob> SqliteStore::update_job(const UpdateJob& update) {
                       job.spec = update.spec;
                       job.updated_at = update.at;
                       if (!update.reschedule) return {};
-                      job.next_slot = update.reschedule->next_slot;
+                      TG_CHECK(rules::move_next_slot(job, *update.reschedule));
                       for (const auto& record : update.reschedule->skipped) {
                         TG_TRY(const bool known, slot_known(tx.db, job.id, record.first));
                         if (!known) TG_CHECK(add_record(tx.db, job.id, record));
