@@ -7,6 +7,7 @@
 #include "control/api/job_bodies.h"
 #include "control/api/log_streams.h"
 #include "control/api/route.h"
+#include "control/api/store_time.h"
 
 namespace tidegate::api {
 
@@ -14,12 +15,14 @@ struct Api::Impl {
   Impl(ApiDeps d, ApiOptions o)
       : options(std::move(o)),
         streams(d.store),
-        directory(d.store, d.clock),
-        services{d.store, d.engine, d.keys,    d.clock,   d.rng,
-                 options, streams,  directory, job_bodies} {}
+        time(d.store, d.clock),
+        directory(d.store, d.clock, time),
+        services{d.store, d.engine, d.keys,    d.clock,    d.rng,
+                 options, streams,  directory, job_bodies, time} {}
 
   const ApiOptions options;
   LogStreams streams;
+  StoreTime time;
   Directory directory;
   JobBodies job_bodies;
   Services services;

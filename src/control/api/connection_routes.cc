@@ -115,7 +115,8 @@ struct Connections {
     c.kind = kind;
     TG_CHECK(read_connection(call, body, nullptr, c));
     TG_TRY(const auto once, idempotency(call));
-    c.created_at = c.updated_at = call.services.clock.now();
+    TG_TRY(c.created_at, call.store().now());
+    c.updated_at = c.created_at;
     c.created_by = call.principal.name;
     TG_TRY(const auto created, call.store().create_connection(c, once));
     TG_TRY(c, call.store().get_connection(call.workspace, kind, created.id));
@@ -143,7 +144,7 @@ struct Connections {
       }
       Connection c = old;
       TG_CHECK(read_connection(call, wanted, &old, c));
-      c.updated_at = call.services.clock.now();
+      TG_TRY(c.updated_at, call.store().now());
       auto done = call.store().update_connection(c, revision.value_or(old.revision));
       if (done) return answer_resource(model::to_json(*done), done->revision);
       const bool lost_race = done.error().code == Code::PreconditionFailed && !revision;

@@ -4,6 +4,7 @@
 #include "control/api/answer.h"
 #include "control/api/input.h"
 #include "control/api/route.h"
+#include "control/api/store_time.h"
 #include "control/cron/cron.h"
 
 namespace tidegate::api {
@@ -39,7 +40,8 @@ Result<http::Response> preview(const Call& call) {
   TG_CHECK(query.finish());
 
   boost::json::array times;
-  Instant t = after.value_or(call.services.clock.now());
+  TG_TRY(const Instant now, call.services.time.now());
+  Instant t = after.value_or(now);
   for (std::int64_t n = 0; n < count; ++n) {
     const auto next = expression->next(t, *zone, dst);
     if (!next) break;

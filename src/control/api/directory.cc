@@ -10,7 +10,8 @@ constexpr std::size_t kMaxEntries = 10'000;  // then all are dropped; a guess ca
 
 }  // namespace
 
-Directory::Directory(store::Store& store, const Clock& clock) : store_(store), clock_(clock) {
+Directory::Directory(store::Store& store, const Clock& clock, StoreTime& time)
+    : store_(store), clock_(clock), time_(time) {
   subscription_ = store_.watch([this](const store::Change& change) {
     const bool token = change.kind == store::ChangeKind::Token;
     if (!token && change.kind != store::ChangeKind::Workspace) return;
@@ -50,7 +51,9 @@ Result<std::shared_ptr<const model::Token>> Directory::token(std::string_view te
 
 Result<bool> Directory::still_valid(const std::string& token_hash) {
   TG_TRY(const auto token, token_of_hash(token_hash));
-  return token && (!token->expires_at || *token->expires_at > clock_.now());
+  if (!token || !token->expires_at) return token != nullptr;
+  TG_TRY(const Instant now, time_.now());
+  return *token->expires_at > now;
 }
 
 Result<std::shared_ptr<const model::Token>> Directory::token_of_hash(const std::string& hash) {

@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "base/time.h"
+#include "control/api/store_time.h"
 #include "control/model/connection.h"
 #include "control/store/store.h"
 
@@ -18,8 +19,8 @@ namespace tidegate::api {
 // Thread-safe.
 class Directory {
  public:
-  // REQUIRES: both outlive this.
-  Directory(store::Store& store, const Clock& clock);
+  // REQUIRES: all outlive this.
+  Directory(store::Store& store, const Clock& clock, StoreTime& time);
 
   // By the token's text; null: unknown. Expiry is the caller's to check.
   Result<std::shared_ptr<const model::Token>> token(std::string_view text);
@@ -46,6 +47,7 @@ class Directory {
 
   store::Store& store_;
   const Clock& clock_;
+  StoreTime& time_;
   mutable std::shared_mutex mutex_;
   Map<model::Token> tokens_;          // by hash; guarded by mutex_, as all below
   Map<model::Workspace> workspaces_;  // by id or name

@@ -9,6 +9,7 @@
 #include "control/api/job_status.h"
 #include "control/api/route.h"
 #include "control/api/run_list.h"
+#include "control/api/store_time.h"
 #include "control/cron/time_zone.h"
 #include "control/model/job_json.h"
 #include "control/model/run_json.h"
@@ -38,7 +39,8 @@ Result<Response> change_once(
   TG_TRY(const auto once, idempotency(call));
   TG_TRY(const bool replayed, is_replay(call, once));
   TG_TRY(SyncJob job, replayed ? find_job(call) : act(once, revision));
-  job = shown(std::move(job), call.services.clock.now());
+  TG_TRY(const Instant now, call.services.time.now());
+  job = shown(std::move(job), now);
   Response response = answer_resource(model::to_json(job), job.revision);
   if (replayed) mark_replayed(response);
   return response;

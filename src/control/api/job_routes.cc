@@ -5,6 +5,7 @@
 #include "control/api/job_io.h"
 #include "control/api/merge_patch.h"
 #include "control/api/route.h"
+#include "control/api/store_time.h"
 #include "control/cron/cron.h"
 #include "control/model/job_json.h"
 #include "control/plan/plan.h"
@@ -31,7 +32,7 @@ Result<Response> list_jobs(const Call& call) {
   TG_TRY(auto list, call.store().list_jobs(q));
   boost::json::array items;
   items.reserve(list.items.size());
-  const Instant now = call.services.clock.now();
+  TG_TRY(const Instant now, call.services.time.now());
   for (SyncJob& job : list.items) items.push_back(model::to_json(shown(std::move(job), now)));
   return answer_list(std::move(items), query.wanted(), list.next_cursor, list.total);
 }
@@ -74,7 +75,8 @@ Result<Response> get_job(const Call& call) {
   query.fields();
   TG_CHECK(query.finish());
   TG_TRY(SyncJob job, call.store().get_job(call.workspace, JobId(call.id())));
-  job = shown(std::move(job), call.services.clock.now());
+  TG_TRY(const Instant now, call.services.time.now());
+  job = shown(std::move(job), now);
   if (query.wanted().empty()) {
     return answer_text(call.services.job_bodies.body(job), job.revision);
   }
@@ -85,7 +87,8 @@ Result<Response> get_job(const Call& call) {
 
 Result<Response> changed(const Call& call, Result<SyncJob> changed) {
   TG_TRY(SyncJob job, std::move(changed));
-  job = shown(std::move(job), call.services.clock.now());
+  TG_TRY(const Instant now, call.services.time.now());
+  job = shown(std::move(job), now);
   return answer_resource(model::to_json(job), job.revision);
 }
 

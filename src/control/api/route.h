@@ -18,6 +18,7 @@ namespace tidegate::api {
 class LogStreams;
 class Directory;
 class JobBodies;
+class StoreTime;
 
 // Who may call. The role is a minimum; Public needs no token.
 enum class Access : std::uint8_t { Public, Viewer, Operator, Admin };
@@ -40,12 +41,13 @@ struct Services {
   store::Store& store;
   Engine& engine;
   const secrets::KeyRing& keys;
-  const Clock& clock;
+  const Clock& clock;  // for ids only: what is compared or kept is the store's time
   Rng& rng;
   const ApiOptions& options;
   LogStreams& streams;
   Directory& directory;
   JobBodies& job_bodies;
+  StoreTime& time;
 };
 
 // One request, after its token was accepted for the route. Lives until the action returns.

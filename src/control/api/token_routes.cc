@@ -80,7 +80,7 @@ Result<Response> create_token(const Call& call) {
   token.role = static_cast<model::Role>(role.value_or(0));
   read_workspaces(call, r, token);
   token.expires_at = r.time("expiresAt");
-  const Instant now = call.services.clock.now();
+  TG_TRY(const Instant now, call.store().now());
   if (token.expires_at && *token.expires_at <= now) r.error("expiresAt", "is in the past");
   r.finish();
   TG_CHECK(refuse(std::move(errors), "the token is not valid; see details", "invalid_token"));
@@ -156,7 +156,7 @@ Status make_admin_token(store::Store& store, const std::string& hash, const std:
   for (int n = 2; taken.contains(token.name); ++n) token.name = fmt::format("admin {}", n);
   token.hash = hash;
   token.role = model::Role::Admin;
-  token.created_at = clock.now();
+  TG_TRY(token.created_at, store.now());
   token.created_by = origin;
   return store.create_token(token);
 }

@@ -48,7 +48,7 @@ Result<Response> create_workspace(const Call& call) {
       refuse(std::move(errors), "the workspace is not valid; see details", "invalid_workspace"));
   TG_TRY(const auto once, idempotency(call));
   w.id = new_id<WorkspaceId>(call.services.clock, call.services.rng);
-  w.created_at = call.services.clock.now();
+  TG_TRY(w.created_at, call.store().now());
   TG_TRY(const auto created, call.store().create_workspace(w, once));
   TG_TRY(w, call.store().find_workspace(created.id.str()));
   return answer_created(model::to_json(w), w.revision, "/api/workspaces/" + w.id.str(),
