@@ -54,7 +54,7 @@ class RegistryStore {
   virtual Status heartbeat(const model::WorkerInfo& worker) = 0;  // seen_at: the store's now
   virtual Status forget_worker(const OwnerId& id) = 0;            // a clean stop
   // `leader` is who holds the scheduler lease now, whatever the heartbeats said: a frozen one says
-  // nothing any more.
+  // nothing any more. Nobody is while the lease has ended.
   virtual Result<std::vector<model::WorkerInfo>> list_workers(Millis seen_within) = 0;
 
   // ---- settings: what all processes on this store must agree on, by name

@@ -32,10 +32,11 @@ namespace tidegate::store::sql {
 #define TG_WORKER_COLUMNS                                                                         \
   "id, host, boot_id, pid, pid_start, version, leader, draining, running, capacity, started_at, " \
   "seen_at, secret_keys"
-// Who leads is who holds the lease, whatever its row says.
-#define TG_SEEN_WORKER_COLUMNS                                                                    \
+// Who leads is who holds the lease, whatever its row says. `holds`: the condition on the lease's
+// row that it has not ended.
+#define TG_SEEN_WORKER_COLUMNS(holds)                                                             \
   "id, host, boot_id, pid, pid_start, version, id IN (SELECT owner FROM worker_locks WHERE id = " \
-  "'scheduler'), draining, running, capacity, started_at, seen_at, secret_keys"
+  "'scheduler' AND " holds "), draining, running, capacity, started_at, seen_at, secret_keys"
 #define TG_PLANNED_COLUMNS                                                               \
   "id, workspace_id, revision, next_slot, source_id, destination_id, overlap, enabled, " \
   "pause_note, pause_until, pause_since, pause_by"

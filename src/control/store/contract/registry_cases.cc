@@ -162,6 +162,9 @@ TEST_P(StoreContract, WorkersAreSeenWhileTheyBeat) {
   const auto led = must(other().list_workers(10s));
   EXPECT_FALSE(led[0].leader);
   EXPECT_TRUE(led[1].leader);
+  clock().advance(8s);
+  EXPECT_FALSE(must(other().list_workers(20s))[1].leader) << "its lease has ended";
+  must(store().heartbeat(w));
   EXPECT_THAT(must(store().list_workers(2s)), SizeIs(1));
   must(store().forget_worker(OwnerId("w2")));
   EXPECT_THAT(must(store().list_workers(2s)), IsEmpty());
@@ -173,12 +176,12 @@ TEST_P(StoreContract, ChangesAreTold) {
   const auto b = other().watch(theirs.handler());
   const JobId id = add(job("j1"));
   EXPECT_TRUE(mine.wait_for(ChangeKind::Job, "j1"));
-  EXPECT_TRUE(theirs.wait_for(ChangeKind::Job, "j1")) << "also another process's writes";
+  ASSERT_TRUE(theirs.wait_for(ChangeKind::Job, "j1")) << "also another process's writes";
   trigger(id, "r1");
   EXPECT_TRUE(mine.wait_for(ChangeKind::Run, "r1"));
-  EXPECT_TRUE(theirs.wait_for(ChangeKind::Run, "r1"));
+  ASSERT_TRUE(theirs.wait_for(ChangeKind::Run, "r1"));
   must(store().create_token({.id = TokenId("t1"), .name = "n", .hash = "h"}));
-  EXPECT_TRUE(theirs.wait_for(ChangeKind::Token, "t1"));
+  ASSERT_TRUE(theirs.wait_for(ChangeKind::Token, "t1"));
 }
 
 // A change feed's own writes triggered re-scheduling.

@@ -208,7 +208,7 @@ Result<std::vector<model::WorkerInfo>> MemoryStore::list_workers(Millis seen_wit
   for (const auto& [id, w] : workers_) {
     if (w.seen_at < oldest) continue;
     list.push_back(w);
-    list.back().leader = leader_.owner == id;
+    list.back().leader = leader_.owner == id && leader_.until > clock_.boot_now();
   }
   return list;
 }

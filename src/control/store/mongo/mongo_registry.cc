@@ -225,7 +225,8 @@ Result<std::vector<WorkerInfo>> MongoStore::list_workers(Millis seen_within) {
   TG_TRY(const Instant at, now());
   Conn conn(*pool_);
   TG_TRY(const auto lease, conn.find_one(coll::kLocks, {.filter = {{"_id", "scheduler"}}}));
-  const std::string leader = lease ? text_of(*lease, "owner") : "";
+  const bool led = lease && time_of(*lease, "expiresAt") > at;
+  const std::string leader = led ? text_of(*lease, "owner") : "";
   std::vector<WorkerInfo> list;
   TG_CHECK(conn.each(
       coll::kWorkers,

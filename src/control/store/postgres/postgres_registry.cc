@@ -150,10 +150,12 @@ Status PostgresStore::forget_worker(const OwnerId& id) {
 
 Result<std::vector<WorkerInfo>> PostgresStore::list_workers(Millis seen_within) {
   return db_.read([&](Session& db) -> Result<std::vector<WorkerInfo>> {
-    TG_TRY(const auto rows, db.exec("SELECT " TG_SEEN_WORKER_COLUMNS
-                                    " FROM workers WHERE seen_at >= tidegate_now() - $1 * "
-                                    "interval '1 millisecond' ORDER BY id",
-                                    seen_within.count()));
+    TG_TRY(const auto rows,
+           db.exec("SELECT " TG_SEEN_WORKER_COLUMNS(
+                       "expires_at > tidegate_now()") " FROM workers WHERE seen_at >= "
+                                                      "tidegate_now() - $1 * "
+                                                      "interval '1 millisecond' ORDER BY id",
+                   seen_within.count()));
     std::vector<WorkerInfo> list;
     for (const Row row : rows) {
       TG_TRY(auto worker, sql::worker_from(row));

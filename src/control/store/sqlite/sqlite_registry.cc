@@ -158,12 +158,14 @@ Result<std::vector<WorkerInfo>> SqliteStore::list_workers(Millis seen_within) {
   return readers_.read([&](Db& db) -> Result<std::vector<WorkerInfo>> {
     std::vector<WorkerInfo> list;
     TG_CHECK(db.each(
-        "SELECT " TG_SEEN_WORKER_COLUMNS " FROM workers WHERE seen_at >= ? ORDER BY id",
+        "SELECT " TG_SEEN_WORKER_COLUMNS(
+            "boot_id = ?1 AND boot_until > ?2") " FROM workers WHERE seen_at >= ?3 ORDER BY id",
         [&](const Row& r) -> Status {
           TG_TRY(auto worker, sql::worker_from(r));
           list.push_back(std::move(worker));
           return {};
         },
+        options_.boot_id, clock_.boot_now().time_since_epoch().count(),
         clock_.now() - seen_within));
     return list;
   });
