@@ -307,9 +307,14 @@ TEST_P(StoreContract, ARenewalNeedsOwnerAndFence) {
   plan(id, {base_});
   const auto c = claim("w1").at(0);
   const Renewal renewal{.held = held(c), .progress = {}, .committed = {}};
+  Renewal older = renewal;
+  older.held.fence = Fence{value(c.run.fence) - 1};
+  clock().advance(6s);
   EXPECT_FALSE(must(store().renew_runs(OwnerId("w2"), Millis(12'000), {&renewal, 1})).at(0).held);
-  clock().advance(12s);
-  EXPECT_THAT(must(store().expired_runs(10)), SizeIs(1)) << "a stranger's renewal prolongs nothing";
+  EXPECT_FALSE(must(store().renew_runs(OwnerId("w1"), Millis(12'000), {&older, 1})).at(0).held);
+  clock().advance(6s);
+  EXPECT_THAT(must(store().expired_runs(10)), SizeIs(1))
+      << "neither a stranger's renewal nor that of an older attempt prolongs it";
   // Nobody took over: the holder may go on (false zombie kills of live runs).
   EXPECT_TRUE(must(store().renew_runs(OwnerId("w1"), Millis(12'000), {&renewal, 1})).at(0).held);
   EXPECT_THAT(must(store().expired_runs(10)), IsEmpty());
