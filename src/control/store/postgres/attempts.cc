@@ -12,11 +12,15 @@ Query states_of(const std::vector<RunId>& runs) {
       runs);
 }
 
-Status learn_states(const Rows& rows, std::map<JobId, States>& states) {
-  for (const Row row : rows) {
-    TG_TRY(states[JobId(row.text(0))], sql::states_from(row.view(1)));
-  }
-  return {};
+KnownStates states_from(const Rows& rows) {
+  KnownStates known;
+  for (const Row row : rows) known.emplace(JobId(row.text(0)), sql::states_from(row.view(1)));
+  return known;
+}
+
+Result<States> states_in(const KnownStates& known, const JobId& job) {
+  const auto it = known.find(job);
+  return it == known.end() ? States() : it->second;
 }
 
 std::vector<Query> Attempts::looks() const {
@@ -28,17 +32,14 @@ std::vector<Query> Attempts::looks() const {
           states_of(ids_)};
 }
 
-Status Attempts::learn(std::span<const Rows> rows) {
-  for (const Row row : rows[0]) {
-    TG_TRY(auto head, sql::job_head_from(row));
-    heads_[head.job.id] = std::move(head);
-  }
+void Attempts::learn(std::span<const Rows> rows) {
+  // One that cannot be read is the answer to its own end, not to all.
+  for (const Row row : rows[0]) heads_.emplace(JobId(row.text(0)), sql::job_head_from(row));
   for (const Row row : rows[1]) {
     held_[RunId(row.text(0))] = {Fence{row.integer(1)}, row.time(2)};
   }
-  // One that cannot be read is the answer to its own end, not to all.
   for (const Row row : rows[2]) runs_.emplace(RunId(row.text(0)), sql::run_from(row));
-  return learn_states(rows[3], states_);
+  states_ = states_from(rows[3]);
 }
 
 bool Attempts::is_orphan(const HeldRun& held, Instant now) const {
@@ -57,16 +58,19 @@ Status Attempts::end(const AttemptEnd& end, Tx& tx) {
     return rules::run_fenced(run.id);
   }
   TG_CHECK(rules::check_move(run.state, end.next));
+  Result<JobHead>& known = heads_.at(run.job);
+  if (!known) return fail(known.error());
+  JobHead& head = *known;
+  if (!end.committed.empty()) {
+    TG_TRY(head.job.known_state, states_in(states_, run.job));
+    rules::keep_states(head.job, end.committed);
+    changed_states_[run.job] = head.job.known_state;
+    states_.insert_or_assign(run.job, head.job.known_state);
+  }
   rules::end_attempt(run, end, tx.now);
   held_.erase(lock);
   ended_[run.id] = run;
   tx.note(ChangeKind::Run, run.id.str());
-  JobHead& head = heads_.at(run.job);
-  if (!end.committed.empty()) {
-    head.job.known_state = states_[run.job];
-    rules::keep_states(head.job, end.committed);
-    changed_states_[run.job] = states_[run.job] = head.job.known_state;
-  }
   if (model::is_terminal(run.state)) {
     rules::account(head.job, run);
     accounted_[run.job] = head;

@@ -12,13 +12,21 @@
 
 namespace tidegate::store::postgres {
 
+// The known states of jobs. What cannot be read is the answer to what needs it, and to nothing
+// else.
+using KnownStates = std::map<JobId, Result<States>>;
+Query states_of(const std::vector<RunId>& runs);
+KnownStates states_from(const Rows& rows);
+// Of a job without any, the empty ones.
+Result<States> states_in(const KnownStates& known, const JobId& job);
+
 class Attempts {
  public:
   explicit Attempts(std::vector<RunId> runs) : ids_(std::move(runs)) {}
 
   // Locks the jobs, then the locks of the runs, and reads what these hold then.
   std::vector<Query> looks() const;
-  Status learn(std::span<const Rows> rows);
+  void learn(std::span<const Rows> rows);
   // True while the run is held under that fence by a lease that has ended by `now`.
   bool is_orphan(const HeldRun& held, Instant now) const;
   // Fenced unless the run is held under that fence; success for a repetition.
@@ -31,16 +39,13 @@ class Attempts {
     Instant expires;
   };
   std::vector<RunId> ids_;
-  std::map<JobId, JobHead> heads_;
-  std::map<JobId, States> states_, changed_states_;
+  std::map<JobId, Result<JobHead>> heads_;
+  KnownStates states_;
+  std::map<JobId, States> changed_states_;
   std::map<RunId, Held> held_;
   std::map<RunId, Result<model::Run>> runs_;
   std::map<RunId, model::Run> ended_;
   std::map<JobId, JobHead> accounted_;
 };
-
-// The known states of jobs, for keep_states.
-Query states_of(const std::vector<RunId>& runs);
-Status learn_states(const Rows& rows, std::map<JobId, States>& states);
 
 }  // namespace tidegate::store::postgres

@@ -26,7 +26,7 @@ constexpr std::size_t kMostIds = 500;
 Feed::Feed(const Target& target, const Timeouts& timeouts, std::string channel, std::string self,
            ChangeHub& hub, Rng& rng)
     : target_(target),
-      timeouts_{.connect = timeouts.connect, .statement = kAnswer},
+      timeouts_{.connect = timeouts.connect, .answer = std::min(timeouts.answer, kAnswer)},
       channel_(std::move(channel)),
       self_(std::move(self)),
       hub_(hub),
@@ -59,14 +59,16 @@ void Feed::tell(std::span<const Change> changes) {
   {
     const std::scoped_lock lock(mutex_);
     first = std::ranges::all_of(notes_, [](const auto& ids) { return ids.empty(); });
-    for (const Change& c : changes) {
-      auto& ids = notes_[static_cast<std::size_t>(c.kind)];
-      // An id with a line break would end its line; and more than fit are told as "anything".
-      if (ids.size() >= kMostIds || c.id.contains('\n')) ids = {""};
-      if (!ids.contains("")) ids.insert(c.id);
-    }
+    for (const Change& c : changes) note(c.kind, c.id);
   }
   if (first) wake();
+}
+
+void Feed::note(ChangeKind kind, const std::string& id) {
+  auto& ids = notes_[static_cast<std::size_t>(kind)];
+  // An id with a line break would end its line; and more than fit are told as "anything".
+  if (id.empty() || ids.size() >= kMostIds || id.contains('\n')) ids = {""};
+  if (!ids.contains("")) ids.insert(id);
 }
 
 void Feed::listen() {
@@ -183,8 +185,14 @@ Status Feed::send() {
     payload = text();
   }
   last_sent_ = std::chrono::steady_clock::now();
-  TG_TRY(const auto sent, connection_->exec("SELECT pg_notify($1, $2)", channel_, payload));
-  return {};
+  const auto sent = connection_->exec("SELECT pg_notify($1, $2)", channel_, payload);
+  if (sent) return {};
+  // Told again by the next connection, should they have arrived nevertheless.
+  const std::scoped_lock lock(mutex_);
+  for (std::size_t k = 0; k < kKinds; ++k) {
+    for (const auto& id : notes[k]) note(static_cast<ChangeKind>(k), id);
+  }
+  return fail(sent.error());
 }
 
 // The first line names the sender, each other one a kind and an id.

@@ -35,6 +35,7 @@ class Feed {
   static constexpr std::size_t kKinds = 5;
   using Notes = std::array<std::set<std::string>, kKinds>;
 
+  void note(ChangeKind kind, const std::string& id);  // REQUIRES: the mutex
   void loop(const std::stop_token& stop);
   // Connects when there is something to do; false: wait for so long.
   bool connect(Millis& wait);

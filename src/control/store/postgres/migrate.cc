@@ -7,7 +7,6 @@
 namespace tidegate::store::postgres {
 namespace {
 
-constexpr int kOldestServer = 130000;
 // Of Tidegate; the second half of the key is the schema.
 constexpr int kAdvisoryLock = 0x71de6a7e;
 
@@ -27,12 +26,6 @@ std::unexpected<Error> invalid(const Target& target, std::string_view why, std::
 }
 
 Status check_server(Session& db, const Target& target) {
-  if (db.version() < kOldestServer) {
-    return invalid(target,
-                   fmt::format("is version {}.{}; the store needs PostgreSQL 13 or newer",
-                               db.version() / 10000, db.version() % 100),
-                   "store_too_old");
-  }
   TG_TRY(const auto state,
          db.exec("SELECT current_setting('server_encoding'), pg_is_in_recovery()"));
   if (state.front().view(0) != "UTF8") {
@@ -120,9 +113,14 @@ Status check_privileges(Session& db, const Target& target, const std::string& sc
                  query("SELECT p || ' ON ' || quote_ident(c.relname) FROM pg_class c JOIN "
                        "pg_namespace n ON n.oid = c.relnamespace CROSS JOIN unnest(ARRAY['SELECT', "
                        "'INSERT', 'UPDATE', 'DELETE']) AS p WHERE n.nspname = $1 AND c.relname = "
-                       "ANY ($2) AND c.relkind = 'r' AND NOT has_table_privilege(current_user, "
-                       "c.oid, p) ORDER BY c.relname, p",
+                       "ANY ($2) AND (c.relkind = 'r' OR p = 'SELECT') AND NOT "
+                       "has_table_privilege(current_user, c.oid, p) ORDER BY c.relname, p",
                        schema, names(relations())),
+                 query("SELECT 'EXECUTE ON FUNCTION tidegate_now()' FROM pg_proc p JOIN "
+                       "pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = $1 AND "
+                       "p.proname = 'tidegate_now' AND NOT has_function_privilege(current_user, "
+                       "p.oid, 'EXECUTE')",
+                       schema),
                  query("SELECT 'OWNERSHIP OF ' || quote_ident(c.relname) FROM pg_class c JOIN "
                        "pg_namespace n ON n.oid = c.relnamespace WHERE $3 AND n.nspname = $1 AND "
                        "c.relname = ANY ($2) AND NOT pg_has_role(c.relowner, 'USAGE') ORDER BY "
@@ -133,17 +131,19 @@ Status check_privileges(Session& db, const Target& target, const std::string& sc
     for (auto& m : texts(part)) missing.push_back(std::move(m));
   }
   if (missing.empty()) return {};
-  return invalid(
-      target,
-      fmt::format(
-          "does not give user {0} what the store needs: {1}; give it, for example GRANT {2} "
-          "TO \"{0}\"",
-          target.user(), fmt::join(missing, ", "), missing.front()),
-      "store_privilege");
+  const std::string remedy =
+      missing.front().starts_with("OWNERSHIP")
+          ? "start this version once as the user that owns the tables: it changes them"
+          : fmt::format("give it, for example GRANT {} TO \"{}\"", missing.front(), target.user());
+  return invalid(target,
+                 fmt::format("does not give user {} what the store needs: {}; {}", target.user(),
+                             fmt::join(missing, ", "), remedy),
+                 "store_privilege");
 }
 
-// One migration, one transaction.
+// One migration, one transaction, however long it takes.
 Status apply(Session& db, const Migration& m) {
+  db.answer_within(std::chrono::hours(24));
   TG_CHECK(db.script("BEGIN; SET LOCAL statement_timeout = 0"));
   Status done = db.script(m.sql);
   if (done) {

@@ -5,6 +5,12 @@
 #include <algorithm>
 
 namespace tidegate::store::postgres {
+namespace {
+
+// After the server had its chance to end a long statement itself.
+constexpr Millis kAnswerMargin{5'000};
+
+}  // namespace
 
 Millis Backoff::next() {
   const Millis step = step_;
@@ -35,6 +41,11 @@ std::unexpected<Error> Pool::exhausted() const {
 
 Result<Pool::Lease> Pool::acquire(Use use) {
   const bool slow = use == Use::Slow;
+  const Millis answer = slow ? timeouts_.statement + kAnswerMargin : timeouts_.answer;
+  const auto lend = [&](std::unique_ptr<Session> connection) {
+    connection->answer_within(answer);
+    return Lease(*this, std::move(connection), slow);
+  };
   std::unique_lock lock(mutex_);
   if (!freed_.wait_for(lock, timeouts_.lock, [&] { return free(slow); })) return exhausted();
   ++used_;
@@ -42,11 +53,11 @@ Result<Pool::Lease> Pool::acquire(Use use) {
   while (!idle_.empty()) {
     auto connection = std::move(idle_.back());
     idle_.pop_back();
-    if (connection->usable()) return Lease(*this, std::move(connection), slow);
+    if (connection->usable()) return lend(std::move(connection));
   }
   lock.unlock();
   auto opened = open();
-  if (opened) return Lease(*this, std::move(*opened), slow);
+  if (opened) return lend(std::move(*opened));
   give_back(nullptr, slow);
   return fail(std::move(opened.error()));
 }

@@ -132,6 +132,37 @@ TEST_F(PostgresFault, StatementsPreparedBeforeAMigrationArePreparedAgain) {
   }
 }
 
+// ---- transactions
+
+// The run was there and its job had not moved, or the other way round.
+TEST_F(PostgresFault, APlanIsWrittenWholeOrNotAtAll) {
+  const JobId job = add_job("a");
+  const auto lease = *must(store_->acquire_leader(OwnerId("l"), 8s));
+  const PlanStep step{.job = job,
+                      .expected_revision = 1,
+                      .next_slot = must(store_->now()) + 1h,
+                      .runs = {{RunId("r"), std::nullopt, model::Trigger::Manual, {}}}};
+  console_.run(
+      "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$; "
+      "CREATE TRIGGER refuse BEFORE UPDATE OF next_slot ON sync_jobs FOR EACH ROW EXECUTE FUNCTION "
+      "refuse()");
+  EXPECT_EQ(code_of(store_->apply_plan(lease, {&step, 1})), Code::Internal);
+  EXPECT_EQ(code_of(store_->get_run(ws_, RunId("r"))), Code::NotFound);
+  console_.run("DROP TRIGGER refuse ON sync_jobs");
+  EXPECT_THAT(must(store_->apply_plan(lease, {&step, 1})), ElementsAre(PlanResult::Applied));
+}
+
+TEST_F(PostgresFault, ANameTakenInTheSameMomentIsSeenByTheNextLook) {
+  console_.run("BEGIN; INSERT INTO workspaces VALUES ('x', 'same', 1, now())");
+  auto made = std::async(std::launch::async, [&] {
+    return contract::reason_of(
+        store_->create_workspace({.id = WorkspaceId("w"), .name = "same"}, {}));
+  });
+  EXPECT_TRUE(schema_.console.eventually(kWaiting));
+  console_.run("COMMIT");
+  EXPECT_EQ(made.get(), "name_taken");
+}
+
 // ---- owners
 
 // A process that froze inside a transaction held its rows for as long as it was frozen.
@@ -273,6 +304,30 @@ TEST_F(PostgresFault, RowsThatCannotBeReadTakeNoPlaceOfOthers) {
   const auto claimed = claim(*store_, "w", 1);
   ASSERT_THAT(claimed, testing::SizeIs(1));
   EXPECT_EQ(claimed[0].run.id, RunId("good"));
+}
+
+// One damaged run took the leases and the ends of all others of its worker along.
+TEST_F(PostgresFault, ARunThatCannotBeReadHoldsUpNoOther) {
+  for (const char* id : {"a", "b", "c"}) trigger(add_job(id), id);
+  const auto runs = claim(*store_, "w");
+  ASSERT_THAT(runs, testing::SizeIs(3));
+  console_.run(
+      "UPDATE sync_runs SET detail = '[]' WHERE id = 'a'; UPDATE sync_jobs SET success_durations "
+      "= '{}' WHERE id = 'b'");
+  std::vector<Renewal> renewals;
+  std::vector<AttemptEnd> ends;
+  for (const auto& r : runs) {
+    renewals.push_back({.held = contract::held(r),
+                        .progress = {{"e", {.rows_read = 1}}},
+                        .committed = {{"e", contract::known(0, 1)}}});
+    ends.push_back(contract::end_of(r, RunState::Succeeded));
+  }
+  for (const auto& r : must(store_->renew_runs(OwnerId("w"), 12s, renewals))) EXPECT_TRUE(r.held);
+  EXPECT_EQ(must(store_->get_job(ws_, JobId("c"))).known_state.size(), 1u);
+  const auto results = must(store_->finish_attempts(ends));
+  EXPECT_EQ(code_of(results.at(0)), Code::Internal);
+  EXPECT_EQ(code_of(results.at(1)), Code::Internal);
+  EXPECT_TRUE(results.at(2));
 }
 
 // PostgreSQL refuses NUL and what is no UTF-8: a run whose error quotes raw data could never end.

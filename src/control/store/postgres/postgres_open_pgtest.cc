@@ -65,17 +65,55 @@ class PostgresOpen : public testing::Test {
 TEST_F(PostgresOpen, AFreshSchemaIsMigratedOnceAndHoldsTheDefaultWorkspace) {
   const auto store = must(schema_.open());
   EXPECT_EQ(must(store->list_workspaces()).at(0).name, "default");
-  EXPECT_EQ(tables(), "18");
+  EXPECT_EQ(tables(), "19");
   must(store->create_workspace({.id = WorkspaceId("w"), .name = "w"}, {}));
   const auto again = must(schema_.open());
   EXPECT_EQ(must(again->list_workspaces()).size(), 2u);
   EXPECT_EQ(
       schema_.console.ask("SELECT count(*)::text FROM " + schema_.name() + ".schema_migrations"),
-      "2");
+      "3");
   EXPECT_EQ(
       schema_.console.ask("SELECT count(*)::text FROM pg_class WHERE relname = 'sync_runs' AND "
                           "relnamespace = 'public'::regnamespace"),
       "0");
+}
+
+// What two writers at once must not both get is refused by the server, whatever they have read.
+TEST_F(PostgresOpen, WhatMustBeUniqueIsSoInTheServer) {
+  must(schema_.open());
+  Console console(schema_.url());
+  // Two rows that differ in $n only; the second one is refused, or taken.
+  const auto twice = [&](const std::string& table, const std::string& values) {
+    const auto row = [&](const std::string& n) {
+      std::string sql = values;
+      for (auto at = sql.find("$n"); at != std::string::npos; at = sql.find("$n")) {
+        sql.replace(at, 2, n);
+      }
+      return "INSERT INTO " + table + " VALUES (" + sql + "); ";
+    };
+    const std::string sql = "DO $$ BEGIN " + row("1") + row("2") +
+                            "RAISE 'both'; EXCEPTION WHEN unique_violation THEN NULL; END $$";
+    try {
+      console.run(sql);
+      return false;
+    } catch (const std::exception& e) {
+      EXPECT_THAT(e.what(), HasSubstr("both"));
+      return true;
+    }
+  };
+  const auto run = [](const std::string& slot) {
+    return "'r$n', 'w', 'j', 1, " + slot +
+           ", '', '', 'queued', 0, 0, 0, now(), now(), NULL, NULL, '', 0, false, '', '', '', NULL, "
+           "false, 's', 'd', now()";
+  };
+  EXPECT_FALSE(twice("sync_runs", run("'2026-01-01T00:00Z'"))) << "one run of a slot";
+  EXPECT_TRUE(twice("sync_runs", run("NULL"))) << "runs without a slot are many";
+  const std::string lock = "'r$n', 'j', 'w', 1, now(), now(), ";
+  EXPECT_FALSE(twice("job_execution_locks", lock + "'', false, false")) << "one run of a job";
+  EXPECT_TRUE(twice("job_execution_locks", lock + "'', true, false")) << "any with overlap: allow";
+  EXPECT_FALSE(twice("job_execution_locks", lock + "'key', true, false")) << "one of a key";
+  EXPECT_FALSE(twice("workspaces", "'w$n', 'same', 1, now()"));
+  EXPECT_FALSE(twice("api_tokens", "'t$n', 'n$n', 'hash', '', '[]', NULL, now(), '', 1"));
 }
 
 TEST_F(PostgresOpen, ServersThatStartTogetherMigrateOnce) {
@@ -112,7 +150,7 @@ TEST_F(PostgresOpen, TablesOfSomethingElseAreNamedAndLeftAlone) {
 TEST_F(PostgresOpen, OtherTablesBesideOursAreFine) {
   schema_.console.run("CREATE TABLE " + schema_.name() + ".orders (id int)");
   must(schema_.open());
-  EXPECT_EQ(tables(), "19");
+  EXPECT_EQ(tables(), "20");
 }
 
 TEST_F(PostgresOpen, EachMissingPrivilegeIsNamed) {
@@ -132,18 +170,24 @@ TEST_F(PostgresOpen, EachMissingPrivilegeIsNamed) {
       AllOf(HasSubstr("INSERT ON run_logs, DELETE ON run_queue"), Not(HasSubstr("SCHEMA"))));
   schema_.console.run("GRANT ALL ON ALL TABLES IN SCHEMA " + schema_.name() + " TO " + role);
   EXPECT_TRUE(must(open(mine))->ping()) << "it may work without being the owner";
+  schema_.console.run("REVOKE SELECT ON " + schema_.name() + ".slots FROM " + role +
+                      "; REVOKE EXECUTE ON FUNCTION " + schema_.name() +
+                      ".tidegate_now() FROM PUBLIC");
+  EXPECT_THAT(refusal(mine, Code::Invalid, "store_privilege"),
+              HasSubstr("SELECT ON slots, EXECUTE ON FUNCTION tidegate_now()"));
 }
 
 TEST_F(PostgresOpen, AnUpgradeNeedsTheOwner) {
   const std::string role = make_role();
   must(schema_.open());
   schema_.console.run("DELETE FROM " + schema_.name() +
-                      ".schema_migrations WHERE version = 2; GRANT "
+                      ".schema_migrations WHERE version = 3; GRANT "
                       "USAGE, CREATE ON SCHEMA " +
                       schema_.name() + " TO " + role + "; GRANT ALL ON ALL TABLES IN SCHEMA " +
                       schema_.name() + " TO " + role);
   EXPECT_THAT(refusal(schema_.url(url_with(role, "s3cret")), Code::Invalid, "store_privilege"),
-              HasSubstr("OWNERSHIP OF sync_runs"));
+              AllOf(HasSubstr("OWNERSHIP OF sync_runs"), HasSubstr("as the user that owns"),
+                    Not(HasSubstr("GRANT"))));
 }
 
 TEST_F(PostgresOpen, AWrongPasswordUserOrDatabaseIsSaidWithItsRemedy) {
@@ -183,6 +227,9 @@ TEST_F(PostgresOpen, AUrlThatIsNoneIsNotQuoted) {
   }
   EXPECT_THAT(refusal("postgres://u:s3cret@h/db?sslmod=x", Code::Invalid, "store_url"),
               HasSubstr("\"sslmod\""));
+  EXPECT_THAT(refusal("postgres://u:half/s?s3cret=x@h/db", Code::Invalid, "store_url"),
+              Not(HasSubstr("half")))
+      << "a password with a character that is not encoded";
 }
 
 TEST_F(PostgresOpen, ATlsOptionOfTheUrlCounts) {

@@ -63,11 +63,11 @@ class SmallThings {
                   "$1 FOR UPDATE SKIP LOCKED)",
                   now_ - retention_.max_age));
     TG_CHECK(step(tx,
-                  "DELETE FROM slot_records WHERE (job_id, first_slot) IN (SELECT b.job_id, "
-                  "b.first_slot FROM (SELECT job_id FROM slot_records GROUP BY job_id HAVING "
-                  "count(*) > $2 LIMIT $1) j, LATERAL (SELECT job_id, first_slot FROM (SELECT "
-                  "job_id, first_slot FROM slot_records s WHERE s.job_id = j.job_id ORDER BY "
-                  "first_slot DESC OFFSET $2) beyond ORDER BY first_slot) b LIMIT $1)",
+                  "DELETE FROM slot_records WHERE ctid = ANY (ARRAY(SELECT "
+                  "b.place FROM (SELECT job_id FROM slot_records GROUP BY job_id HAVING "
+                  "count(*) > $2 LIMIT $1) j, LATERAL (SELECT place FROM (SELECT ctid AS "
+                  "place, first_slot FROM slot_records s WHERE s.job_id = j.job_id ORDER BY "
+                  "first_slot DESC OFFSET $2) beyond ORDER BY first_slot) b LIMIT $1))",
                   retention_.runs_per_job));
     TG_CHECK(step(tx,
                   "DELETE FROM idempotency_keys WHERE (scope, key) IN (SELECT scope, key FROM "

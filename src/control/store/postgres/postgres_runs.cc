@@ -58,44 +58,50 @@ class News {
             states_of(committing_)};
   }
 
-  Result<std::vector<Query>> writes(std::span<const Rows> jobs_and_looks,
-                                    const std::vector<RenewOutcome>& held, Tx& tx) const {
-    std::map<JobId, JobHead> heads;
+  // What cannot be read loses its news, not its lease, and holds up no other.
+  std::vector<Query> writes(std::span<const Rows> jobs_and_looks,
+                            const std::vector<RenewOutcome>& held, Tx& tx, BadRows& bad) const {
+    std::map<JobId, Result<JobHead>> heads;
     for (const Row row : jobs_and_looks[0]) {
-      TG_TRY(auto head, sql::job_head_from(row));
-      heads[head.job.id] = std::move(head);
+      heads.emplace(JobId(row.text(0)), sql::job_head_from(row));
     }
-    std::map<RunId, Run> runs;
+    std::map<RunId, Result<Run>> runs;
     for (const Row row : jobs_and_looks[2]) {
-      TG_TRY(auto run, sql::run_from(row));
-      runs[run.id] = std::move(run);
+      runs.emplace(RunId(row.text(0)), sql::run_from(row));
     }
-    std::map<JobId, States> states;
-    TG_CHECK(learn_states(jobs_and_looks[3], states));
+    KnownStates states = states_from(jobs_and_looks[3]);
+    std::map<JobId, States> changed_states;
     std::vector<Run> changed;
     for (std::size_t i = 0; i < held.size(); ++i) {
       const Renewal& renewal = renewals_[i];
       const auto run = runs.find(renewal.held.run);
       if (!held[i].held || run == runs.end()) continue;
-      if (!renewal.progress.empty()) {
-        run->second.progress = renewal.progress;
+      const Status told = [&]() -> Status {
+        TG_TRY(Run next, run->second);
+        if (!renewal.progress.empty()) next.progress = renewal.progress;
+        if (!renewal.committed.empty()) {
+          next.lost_in_row = 0;
+          TG_TRY(JobHead head, heads.at(next.job));
+          TG_TRY(head.job.known_state, states_in(states, next.job));
+          rules::keep_states(head.job, renewal.committed);
+          states.insert_or_assign(next.job, head.job.known_state);
+          changed_states[next.job] = head.job.known_state;
+        }
+        changed.push_back(std::move(next));
+        return {};
+      }();
+      if (!told) {
+        bad.skip("run", run->first.str(), told.error());
+      } else if (!renewal.progress.empty()) {
         tx.note(ChangeKind::Run, run->first.str());
       }
-      if (!renewal.committed.empty()) {
-        run->second.lost_in_row = 0;
-        JobHead& head = heads.at(run->second.job);
-        head.job.known_state = states[head.job.id];
-        rules::keep_states(head.job, renewal.committed);
-        states[head.job.id] = head.job.known_state;
-      }
-      changed.push_back(run->second);
     }
-    return std::vector<Query>{
-        query("UPDATE sync_runs r SET lost_in_row = i.lost_in_row, detail = NULLIF(i.detail, "
-              "'')::json FROM unnest($1, $2, $3) AS i(id, lost_in_row, detail) WHERE r.id = i.id",
-              column(changed, &Run::id), column(changed, &Run::lost_in_row),
-              column(changed, sql::run_detail)),
-        save_states(states)};
+    return {query("UPDATE sync_runs r SET lost_in_row = i.lost_in_row, detail = NULLIF(i.detail, "
+                  "'')::json FROM unnest($1, $2, $3) AS i(id, lost_in_row, detail) WHERE r.id = "
+                  "i.id",
+                  column(changed, &Run::id), column(changed, &Run::lost_in_row),
+                  column(changed, sql::run_detail)),
+            save_states(changed_states)};
   }
 
  private:
@@ -119,8 +125,7 @@ Result<std::vector<RenewOutcome>> PostgresStore::renew_runs(const OwnerId& owner
     for (auto& q : news.looks()) queries.push_back(std::move(q));
     TG_TRY(const auto rows, tx.start(std::move(queries)));
     auto out = outcomes(renewals, rows[1]);
-    TG_TRY(auto writes, news.writes(rows, out, tx));
-    TG_TRY(const auto done, tx.commit(std::move(writes)));
+    TG_TRY(const auto done, tx.commit(news.writes(rows, out, tx, bad_rows_)));
     return out;
   });
 }
@@ -131,7 +136,7 @@ Result<std::vector<Status>> PostgresStore::finish_attempts(std::span<const Attem
   return db_.write([&](Tx& tx) -> Result<std::vector<Status>> {
     Attempts attempts(column(ends, [](const AttemptEnd& e) { return e.held.run; }));
     TG_TRY(const auto rows, tx.start(attempts.looks()));
-    TG_CHECK(attempts.learn(rows));
+    attempts.learn(rows);
     std::vector<Status> results;
     for (const AttemptEnd& end : ends) results.push_back(attempts.end(end, tx));
     TG_TRY(const auto done, tx.commit(attempts.writes()));
@@ -165,7 +170,7 @@ Result<std::size_t> PostgresStore::release_orphans(const LeaderLease& lease,
     queries.insert(queries.begin(), hold_leader(lease));
     TG_TRY(const auto rows, tx.start(std::move(queries)));
     if (rows[0].empty()) return rules::leader_fenced();
-    TG_CHECK(attempts.learn(std::span(rows).subspan(1)));
+    attempts.learn(std::span(rows).subspan(1));
     std::size_t released = 0;
     for (const OrphanDecision& d : decisions) {
       if (!attempts.is_orphan(d.held, tx.now)) continue;

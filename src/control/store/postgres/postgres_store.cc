@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "control/store/postgres/keys.h"
 #include "control/store/postgres/postgres_state.h"
 #include "control/store/postgres/schema.h"
@@ -50,11 +52,25 @@ std::unique_ptr<Subscription> PostgresStore::watch(ChangeHandler handler) {
 
 namespace tidegate::store {
 
+void fit_to_lease(PostgresOptions& options, Millis ttl) {
+  // A server that is only slow is not given up for a short lease.
+  constexpr Millis kLeastConnect{1'000}, kLeastAnswer{2'000};
+  const Millis half = ttl / 2;
+  const auto at_most = [](Millis& value, Millis limit) { value = std::min(value, limit); };
+  at_most(options.lock_timeout, half);
+  at_most(options.idle_in_transaction_timeout, half);
+  at_most(options.connect_timeout, std::max(half, kLeastConnect));
+  at_most(options.answer_timeout, std::max(half, kLeastAnswer));
+}
+
 Result<std::unique_ptr<Store>> open_postgres_store(const PostgresOptions& options, Rng& rng) {
   using namespace postgres;
   TG_TRY(Target target, Target::parse(options.url));
-  const Timeouts timeouts{options.connect_timeout, options.statement_timeout, options.lock_timeout,
-                          options.idle_in_transaction_timeout};
+  const Timeouts timeouts{.connect = options.connect_timeout,
+                          .answer = options.answer_timeout,
+                          .statement = options.statement_timeout,
+                          .lock = options.lock_timeout,
+                          .idle_in_transaction = options.idle_in_transaction_timeout};
   std::string schema, channel;
   {
     TG_TRY(auto db, Session::open(target, timeouts, ""));

@@ -19,11 +19,18 @@ struct PostgresOptions {
   Secret url;
   std::size_t connections = 10;   // at the most; one more for the change feed
   Millis connect_timeout{5'000};  // to one host, unless the URL says connect_timeout
+  // For the server's answer, before the connection counts as lost: one that leads nowhere must not
+  // hold a renewal up until its lease has ended. Lists may take as long as a statement.
+  Millis answer_timeout{10'000};
   Millis statement_timeout{30'000};
   Millis lock_timeout{5'000};  // for a row, and for a connection of the pool
   // A process frozen inside a transaction loses it after so long; not above the leader lease's TTL.
   Millis idle_in_transaction_timeout{5'000};
 };
+
+// Shortens what must end before a lease of this TTL has: rows that a frozen process holds
+// are free when somebody takes over, and a renewal on a dead connection is tried on another one.
+void fit_to_lease(PostgresOptions& options, Millis ttl);
 
 // Connects, checks and migrates. Invalid, with nothing written: a URL, user, password or database
 // that is wrong, too old a server, a newer schema, tables of something else, missing privileges

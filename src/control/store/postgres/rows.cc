@@ -42,10 +42,12 @@ Result<JobHead> lock_job(Session& db, const WorkspaceId& ws, const JobId& id) {
   return head;
 }
 
+// An array, not a join: with the order the planner would walk through all jobs and compare each
+// with each of the runs.
 Query lock_jobs_of(const std::vector<RunId>& runs) {
   return query("SELECT " TG_JOB_COLUMNS
-               " FROM sync_jobs WHERE id IN (SELECT job_id FROM sync_runs WHERE id = ANY ($1)) "
-               "ORDER BY id FOR UPDATE",
+               " FROM sync_jobs WHERE id = ANY (ARRAY(SELECT job_id FROM sync_runs WHERE id = ANY "
+               "($1))) ORDER BY id FOR UPDATE",
                runs);
 }
 

@@ -20,7 +20,7 @@ std::span<const Migration> migrations();
 std::span<const std::string_view> relations();
 
 // The schema that the URL chose, checked and brought up to date. Invalid, with nothing written: a
-// server older than 13 or of another encoding, no schema, a newer version, relations of something
+// server of another encoding, no schema, a newer version, relations of something
 // else under our names, privileges that are missing (each is named).
 Result<std::string> prepare_schema(Session& db, const Target& target);
 

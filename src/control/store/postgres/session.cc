@@ -9,11 +9,9 @@
 namespace tidegate::store::postgres {
 namespace {
 
+constexpr int kOldestServer = 130000;
 // Statements differ by the conditions of a list; beyond this many they are parsed each time.
 constexpr std::size_t kStatementsKept = 200;
-// After the server had its chance to end the statement itself.
-constexpr Millis kAnswerMargin{5'000};
-
 std::string quoted(const std::string& identifier) {
   std::string out = "\"";
   for (const char c : identifier) {
@@ -43,6 +41,9 @@ Result<Session> Session::open(const Target& target, const Timeouts& timeouts,
   for (const auto& host : target.hosts()) {
     auto connection = connect(target, host, timeouts);
     if (connection) {
+      // Before it is asked for what it may not know.
+      const int version = PQserverVersion(connection->conn_.get());
+      if (version < kOldestServer) return fail(target.too_old(version));
       TG_CHECK(connection->set_up(schema));
       return connection;
     }
@@ -107,14 +108,10 @@ std::unexpected<Error> Session::lost() {
 Status Session::wait(short events, Deadline deadline) {
   pollfd fd{PQsocket(conn_.get()), events, 0};
   for (;;) {
-    int left = -1;
-    if (deadline) {
-      const auto rest = std::chrono::ceil<Millis>(*deadline - Steady::now()).count();
-      left = static_cast<int>(std::clamp<std::int64_t>(rest, 0, 3'600'000));
-    }
-    const int n = poll(&fd, 1, left);
+    const auto left = std::chrono::ceil<Millis>(deadline - Steady::now()).count();
+    const int n = poll(&fd, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, 3'600'000)));
     if (n > 0) return {};
-    if (n < 0 && errno == EINTR) continue;
+    if ((n < 0 && errno == EINTR) || (n == 0 && Steady::now() < deadline)) continue;
     broken_ = true;
     sqlstate_.clear();
     return fail(target_->lost("no answer in time"));
@@ -176,7 +173,7 @@ Result<std::vector<Rows>> Session::run(const std::vector<Query>& queries) {
   std::vector<Sent> sent;
   for (const Query& q : queries) TG_CHECK(send(q, sent));
   if (PQpipelineSync(conn) == 0) return lost();
-  auto rows = receive(sent, Steady::now() + timeouts_.statement + kAnswerMargin);
+  auto rows = receive(sent, Steady::now() + answer_);
   if (!broken_ && PQexitPipelineMode(conn) == 0) return lost();
   return rows;
 }
@@ -218,9 +215,10 @@ Result<std::vector<Rows>> Session::snapshot(std::vector<Query> queries) {
 Status Session::script(const std::string& sql) {
   if (broken_) return lost();
   if (PQsendQuery(conn_.get(), sql.c_str()) == 0) return lost();
+  const Deadline deadline = Steady::now() + answer_;
   std::optional<Error> error;
   for (;;) {
-    TG_TRY(const auto result, next_result(std::nullopt));
+    TG_TRY(const auto result, next_result(deadline));
     if (!result) break;
     const auto status = PQresultStatus(result->raw());
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && !error) {
@@ -238,14 +236,15 @@ bool Session::outdated() const { return sqlstate_ == "0A000" || sqlstate_ == "26
 
 bool Session::usable() {
   pg_conn* conn = conn_.get();
-  if (broken_ || outdated() || PQtransactionStatus(conn) != PQTRANS_IDLE) return false;
+  // 25006: the server became a standby; a new connection may find the primary.
+  if (broken_ || outdated() || sqlstate_ == "25006") return false;
+  if (PQtransactionStatus(conn) != PQTRANS_IDLE) return false;
   // An idle connection has nothing to read, unless the server said goodbye.
   pollfd fd{PQsocket(conn), POLLIN, 0};
   return poll(&fd, 1, 0) == 0;
 }
 
 int Session::socket() const { return PQsocket(conn_.get()); }
-int Session::version() const { return PQserverVersion(conn_.get()); }
 
 Status Session::notifications(const std::function<void(std::string_view)>& each) {
   if (PQconsumeInput(conn_.get()) == 0) return lost();

@@ -23,6 +23,7 @@ namespace tidegate::store::postgres {
 
 struct Timeouts {
   Millis connect{5'000};              // to one host
+  Millis answer{10'000};              // to a flight, before the connection counts as lost
   Millis statement{30'000};           // ended by the server
   Millis lock{5'000};                 // waiting for one row
   Millis idle_in_transaction{5'000};  // of a process that froze inside a transaction
@@ -31,6 +32,7 @@ struct Timeouts {
 class Session {
  public:
   // Connected and set up; `schema` empty: the search_path stays what the URL and the server say.
+  // Invalid, with nothing sent: the server is older than 13.
   static Result<Session> open(const Target& target, const Timeouts& timeouts,
                               const std::string& schema);
 
@@ -44,8 +46,10 @@ class Session {
   }
   // The same within one read-only snapshot.
   Result<std::vector<Rows>> snapshot(std::vector<Query> queries);
-  // Several statements without parameters and without a limit of time on this side.
+  // Several statements without parameters.
   Status script(const std::string& sql);
+  // From now on, in place of Timeouts::answer.
+  void answer_within(Millis limit) { answer_ = limit; }
 
   // SQLSTATE of the last failure of run(); empty when the server did not speak.
   const std::string& sqlstate() const { return sqlstate_; }
@@ -53,10 +57,9 @@ class Session {
   // The last failure was that of a statement prepared before a migration, or one that a pooler
   // lost: nothing was done, another session will do it.
   bool outdated() const;
-  // Idle, in no transaction, and not closed by the other side.
+  // Idle, in no transaction, not closed by the other side, and not known to take no writes.
   bool usable();
   int socket() const;
-  int version() const;  // 150004
   // Sender's payload for each notification that has arrived. Unavailable: connection lost.
   Status notifications(const std::function<void(std::string_view)>& each);
 
@@ -68,7 +71,7 @@ class Session {
     using is_transparent = void;
   };
   using Steady = std::chrono::steady_clock;
-  using Deadline = std::optional<Steady::time_point>;
+  using Deadline = Steady::time_point;
   // What was sent: each has one result. A statement that was prepared for the first time may be
   // kept once its result is good.
   struct Sent {
@@ -76,7 +79,7 @@ class Session {
   };
 
   Session(pg_conn* conn, const Target& target, const Timeouts& timeouts)
-      : conn_(conn), target_(&target), timeouts_(timeouts) {}
+      : conn_(conn), target_(&target), timeouts_(timeouts), answer_(timeouts.answer) {}
   static Result<Session> connect(const Target& target, const Target::Params& host,
                                  const Timeouts& timeouts);
   Status set_up(const std::string& schema);
@@ -91,6 +94,7 @@ class Session {
   std::unique_ptr<pg_conn, Close> conn_;
   const Target* target_;
   Timeouts timeouts_;
+  Millis answer_;
   std::unordered_map<std::string, std::string, Hash, std::equal_to<>> statements_;
   std::uint64_t last_statement_ = 0;
   std::string sqlstate_;

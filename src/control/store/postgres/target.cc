@@ -76,9 +76,12 @@ Result<Target> Target::parse(const Secret& url) {
   const Info info(PQconninfoParse(text.c_str(), &message));
   const std::unique_ptr<char, decltype(&PQfreemem)> owned(message, PQfreemem);
   if (!info) {
-    // The only message that quotes no more than the name of a parameter.
+    // The only message that quotes no more than the name of a parameter, unless what stands behind
+    // the "?" is the end of a password.
     const std::string_view why = message == nullptr ? "" : message;
-    return bad_url(why.starts_with("invalid URI query parameter") ? first_line(why) : "");
+    const bool harmless = why.starts_with("invalid URI query parameter") &&
+                          text.find('@', text.find('?')) == std::string::npos;
+    return bad_url(harmless ? first_line(why) : "");
   }
   std::map<std::string, std::string> given;
   for (const PQconninfoOption* o = info.get(); o->keyword != nullptr; ++o) {
@@ -107,6 +110,8 @@ Result<Target> Target::parse(const Secret& url) {
   given["client_encoding"] = "UTF8";
   const bool several = !given.contains("hostaddr");
   const auto hosts = several ? split(host) : std::vector{host}, ports = split(port);
+  // Of a cluster, the one that takes writes.
+  if (hosts.size() > 1) given.emplace("target_session_attrs", "read-write");
   for (std::size_t i = 0; i < hosts.size(); ++i) {
     if (several && given.contains("host")) {
       given["host"] = hosts[i];
@@ -156,6 +161,15 @@ Error Target::cannot_connect(std::string_view verbose) const {
                   name_, cause),
       "store_unavailable",
       {}};
+}
+
+Error Target::too_old(int version) const {
+  return {Code::Invalid,
+          fmt::format("{} is version {}.{}; the store needs PostgreSQL 13 or newer. Nothing was "
+                      "changed",
+                      name_, version / 10000, version % 100),
+          "store_too_old",
+          {}};
 }
 
 Error Target::lost(std::string_view cause) const {

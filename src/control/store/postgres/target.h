@@ -35,6 +35,7 @@ class Target {
   // A failed connection attempt. `verbose` is libpq's message with PQERRORS_VERBOSE: it carries the
   // SQLSTATE, so no server language matters.
   Error cannot_connect(std::string_view verbose) const;
+  Error too_old(int version) const;          // of libpq: 110022
   Error lost(std::string_view cause) const;  // a connection ended in use
   // A statement was refused.
   Error refused(std::string_view sqlstate, std::string_view message) const;
