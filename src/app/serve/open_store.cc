@@ -47,24 +47,21 @@ std::string shown(std::string url) {
   return url;
 }
 
-// A process that froze inside a transaction, or waits for such a one, must not outlast a lease.
-Millis within_leases(const Config& config, Millis usual) {
-  return std::min({usual, config.scheduler_ttl * 3 / 4, config.run_ttl * 3 / 4});
-}
-
 Result<std::unique_ptr<store::Store>> open_kind(const Config& config, const StoreUrl& url,
                                                 const Clock& clock, Rng& rng) {
+  const Millis shortest_lease = std::min(config.scheduler_ttl, config.run_ttl);
   switch (url.kind) {
     case StoreKind::Postgres: {
       store::PostgresOptions options{.url = Secret(config.store_url)};
       options.connections = static_cast<std::size_t>(config.store_connections);
-      options.lock_timeout = within_leases(config, options.lock_timeout);
-      options.idle_in_transaction_timeout =
-          within_leases(config, options.idle_in_transaction_timeout);
+      store::fit_to_lease(options, shortest_lease);
       return store::open_postgres_store(options, rng);
     }
-    case StoreKind::Mongo:
-      return store::open_mongo_store({.uri = Secret(config.store_url)}, clock, rng);
+    case StoreKind::Mongo: {
+      store::MongoOptions options{.uri = Secret(config.store_url)};
+      store::fit_to_lease(options, shortest_lease);
+      return store::open_mongo_store(options, clock, rng);
+    }
     case StoreKind::Sqlite:
       break;
   }

@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+#include <thread>
 #include <utility>
 
 namespace tidegate::store::mongo {
 namespace {
 
-constexpr int kCommitTries = 5;
+constexpr std::chrono::seconds kCommitPatience{8};
+constexpr std::chrono::milliseconds kCommitPause{50};
 constexpr std::uint32_t kBatch = 200;  // documents of one answer
 
 // Frees what a call may have filled.
@@ -229,7 +232,18 @@ Result<bj::object> Conn::run_write(const bj::object& command) {
                                              opts.get(), reply.out(), &error)) {
     return failed(error, &reply.raw);
   }
-  return from_bson(reply.raw);
+  auto answer = from_bson(reply.raw);
+  // The driver takes these for a success.
+  const auto* errors = answer.if_contains("writeErrors");
+  if (errors == nullptr || !errors->is_array() || errors->get_array().empty()) return answer;
+  const auto* first = errors->get_array().front().if_object();
+  const auto* text = first == nullptr ? nullptr : first->if_contains("errmsg");
+  return fail(
+      Code::Unavailable,
+      fmt::format("{}: one of several writes failed: {}; it is tried again", pool_.name(),
+                  text != nullptr && text->is_string() ? std::string_view(text->get_string())
+                                                       : std::string_view("no reason given")),
+      "store_unavailable");
 }
 
 Status Conn::begin() {
@@ -249,13 +263,14 @@ Status Conn::begin() {
 
 Status Conn::commit() {
   bson_error_t error;
-  for (int i = 0;; ++i) {
+  for (const auto end = std::chrono::steady_clock::now() + kCommitPatience;;) {
     Reply reply;
     if (mongoc_client_session_commit_transaction(session_, reply.out(), &error)) return {};
-    if (i < kCommitTries && mongoc_error_has_label(&reply.raw, "UnknownTransactionCommitResult")) {
-      continue;
+    if (!mongoc_error_has_label(&reply.raw, "UnknownTransactionCommitResult") ||
+        std::chrono::steady_clock::now() >= end) {
+      return failed(error, &reply.raw);
     }
-    return failed(error, &reply.raw);
+    std::this_thread::sleep_for(kCommitPause);
   }
 }
 

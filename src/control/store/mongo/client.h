@@ -3,6 +3,7 @@
 
 #include <mongoc/mongoc.h>
 
+#include <atomic>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <cstdint>
@@ -21,9 +22,9 @@ namespace tidegate::store::mongo {
 
 // Server codes that steer what happens next (src/mongo/base/error_codes.yml of MongoDB).
 namespace server_code {
-inline constexpr int kUnauthorized = 13, kAuthenticationFailed = 18, kIllegalOperation = 20,
-                     kNamespaceExists = 48, kInvalidResumeToken = 260, kChangeStreamFatal = 280,
-                     kHistoryLost = 286, kDuplicateKey = 11000, kNoChangeStreams = 40573;
+inline constexpr int kUnauthorized = 13, kAuthenticationFailed = 18, kNamespaceExists = 48,
+                     kInvalidResumeToken = 260, kChangeStreamFatal = 280, kHistoryLost = 286,
+                     kDuplicateKey = 11000;
 }
 inline constexpr std::string_view kDuplicate = "duplicate_key",
                                   kExists = "exists";  // Error::reason
@@ -43,10 +44,14 @@ class Pool {
   // The same words begin every message: "MongoDB database 'tidegate' on a:27017,b:27017".
   const std::string& name() const { return name_; }
   Error error(const bson_error_t& error, const bson_t* reply = nullptr) const;
+  // The store was opened with these credentials: a refusal from now on means that it is away, as
+  // the user may be put right while this process runs, and that is not the fault of who asks.
+  void opened() { opened_ = true; }
 
  private:
   Pool() = default;
   mongoc_client_pool_t* pool_ = nullptr;
+  std::atomic<bool> opened_ = false;
   std::string database_, name_;
 };
 
@@ -84,13 +89,14 @@ class Conn {
   Result<std::int64_t> erase(std::string_view collection, const bj::object& filter);
   // On the store's database, or `admin`. With no concern but what the command says.
   Result<bj::object> run(const bj::object& command, std::string_view database = {});
-  // A write command, with the pool's write concern, repeated once by the driver. REQUIRES: insert,
-  // update, delete or findAndModify: the server knows no repetition of others.
+  // A write command, with the pool's write concern, repeated once by the driver. Unavailable when
+  // one of several writes failed. REQUIRES: insert, update, delete or findAndModify: the server
+  // knows no repetition of others.
   Result<bj::object> run_write(const bj::object& command);
 
   // REQUIRES: not on a standalone server.
   Status begin();
-  Status commit();  // repeats it while its outcome is unknown
+  Status commit();  // repeats it for some seconds while its outcome is unknown
   void abort();
 
   // The last failure was a conflict with another transaction, or nothing but bad luck: once more

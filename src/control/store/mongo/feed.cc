@@ -13,6 +13,8 @@ constexpr std::string_view kCounted[] = {"job", "run", "connection", "workspace"
 constexpr std::int64_t kAwaitMs = 500;  // how long the server waits for an event; also for stop()
 constexpr Millis kQuiet{5};             // after an empty answer, should the server not wait at all
 constexpr Millis kFirstPause{100}, kLongestPause{5000};
+// An event that the server cannot send, as one that is too large, comes again with each resumption.
+constexpr int kResumptions = 8;
 
 bool is_cut(const bson_error_t& error) {
   return error.code == server_code::kHistoryLost ||
@@ -179,10 +181,17 @@ bool Feed::next(Stream& stream, std::optional<Bson>& token, const std::stop_toke
 void Feed::follow(const std::stop_token& stop, std::unique_ptr<Stream> stream) {
   std::optional<Bson> token;
   Millis longest = kFirstPause;
+  int failures = 0;
   while (!stop.stop_requested()) {
     if (stream != nullptr && next(*stream, token, stop)) {
       longest = kFirstPause;
+      failures = 0;
       continue;
+    }
+    if (stream != nullptr) ++failures;
+    if (failures > kResumptions && token) {
+      log::warn("the change stream breaks off at the same place; everything is read again");
+      token.reset();
     }
     stream.reset();
     const auto pause = Millis(rng_.below(static_cast<std::uint64_t>(longest.count())) + 1);
@@ -190,7 +199,10 @@ void Feed::follow(const std::stop_token& stop, std::unique_ptr<Stream> stream) {
     longest = std::min(longest * 2, kLongestPause);
     Error error;
     stream = open_stream(token, error);
-    if (stream == nullptr) continue;
+    if (stream == nullptr) {
+      if (error.code != Code::Unavailable) ++failures;
+      continue;
+    }
     log::info("the change stream goes on", {{"resumed", token.has_value()}});
     if (!token) tell_all();
   }

@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <future>
 #include <mutex>
 #include <set>
@@ -22,7 +21,6 @@ using model::RunState;
 using mongo::Conn;
 using mongo::bj::object;
 using testing::ElementsAre;
-using testing::IsEmpty;
 using testing::SizeIs;
 namespace bj = mongo::bj;
 namespace coll = mongo::coll;
@@ -232,8 +230,81 @@ TEST_P(MongoFaults, AnOlderPlanFenceMovesNoJob) {
   must(Conn(p.pool()).update(coll::kJobs, {{"_id", "j"}},
                              {{"$set", object{{"planFence", value(lease.fence) + 1}}}}));
   PlanStep s = p.step(id, "r1");
-  s.runs.clear();
+  s.records.push_back({.job = id,
+                       .first = *s.expected_next_slot - std::chrono::minutes(1),
+                       .last = *s.expected_next_slot - std::chrono::minutes(1),
+                       .count = 1,
+                       .reason = "overlap"});
   EXPECT_THAT(must(p[0].apply_plan(lease, {&s, 1})), ElementsAre(PlanResult::Stale));
+  EXPECT_EQ(must(p[0].list_slots({.workspace = p.workspace(), .job = id})).total, 0)
+      << "neither its run nor its record is left";
+}
+
+// It holds the lease, and was asleep between the look and the first write.
+TEST(MongoStandalone, AReplacedLeaderLeavesNothingBehindWithoutTransactions) {
+  Processes p(mongo::standalone(), 2);
+  const JobId id = p.add("j");
+  const auto old = *must(p[0].acquire_leader(OwnerId("old"), Millis(8000)));
+  const PlanStep stale = p.step(id, "r-old");
+  p.clock().advance(std::chrono::seconds(9));
+  const auto lease = *must(p[1].acquire_leader(OwnerId("new"), Millis(8000)));
+  const PlanStep next = p.step(id, "r-new");
+  must(p[1].apply_plan(lease, {&next, 1}));
+  // As it was between its look at the lease and its step.
+  must(Conn(p.pool()).update(coll::kLocks, {{"_id", "scheduler"}},
+                             {{"$set", object{{"owner", "old"}, {"fence", value(old.fence)}}}}));
+  EXPECT_THAT(must(p[0].apply_plan(old, {&stale, 1})), ElementsAre(PlanResult::Stale));
+  EXPECT_EQ(must(p[0].list_runs({.workspace = p.workspace()})).total, 1);
+}
+
+// A fence that is only read says nothing of who commits first.
+TEST(MongoReplicaSet, ALeaderThatIsBeingReplacedCannotSlipItsPlanIn) {
+  Processes p(mongo::replica_set(), 1);
+  const JobId id = p.add("j");
+  const auto lease = *must(p[0].acquire_leader(OwnerId("old"), Millis(8000)));
+  const PlanStep step = p.step(id, "r");
+  Conn other(p.pool());
+  must(other.begin());
+  must(other.update(coll::kLocks, {{"_id", "scheduler"}},
+                    {{"$set", object{{"owner", "new"}}}, {"$inc", object{{"fence", 1}}}}));
+  auto planned =
+      std::async(std::launch::async, [&] { return code_of(p[0].apply_plan(lease, {&step, 1})); });
+  // Either it waits for the other transaction, or it loses to it and tries again.
+  EXPECT_EQ(planned.wait_for(std::chrono::milliseconds(300)), std::future_status::timeout);
+  must(other.commit());
+  EXPECT_EQ(planned.get(), Code::Fenced);
+  EXPECT_EQ(must(p[0].list_runs({.workspace = p.workspace()})).total, 0);
+}
+
+TEST(MongoReplicaSet, APlanIsWrittenWholeOrNotAtAll) {
+  Processes p(mongo::replica_set(), 1);
+  const std::vector<PlanStep> steps{p.step(p.add("j1"), "r1"), p.step(p.add("j2"), "r2")};
+  const auto lease = *must(p[0].acquire_leader(OwnerId("leader"), Millis(8000)));
+  must(Conn(p.pool()).update(coll::kJobs, {{"_id", "j2"}},
+                             {{"$set", object{{"revision", "damaged"}}}}));
+  EXPECT_EQ(code_of(p[0].apply_plan(lease, steps)), Code::Internal);
+  EXPECT_EQ(must(p[0].list_runs({.workspace = p.workspace()})).total, 0);
+  EXPECT_EQ(must(p[0].get_job(p.workspace(), JobId("j1"))).next_slot, p.clock().now());
+}
+
+// A request that a client repeated while the first one still ran made two.
+TEST(MongoReplicaSet, OneOfManyRequestsWithOneKeyCreates) {
+  Processes p(mongo::replica_set(), 4);
+  std::mutex mutex;
+  std::set<JobId> ids;
+  int fresh = 0;
+  p.at_once([&](Store& store, std::size_t i) {
+    model::SyncJob job{.id = JobId("j" + std::to_string(i)), .workspace = p.workspace()};
+    job.spec.name = "same";
+    job.spec.source_id = ConnectionId("src");
+    job.spec.destination_id = ConnectionId("dst");
+    const auto made = must(store.create_job(job, Idempotency{"s", "k", "h"}));
+    const std::scoped_lock lock(mutex);
+    ids.insert(made.id);
+    fresh += made.replayed ? 0 : 1;
+  });
+  EXPECT_THAT(ids, SizeIs(1));
+  EXPECT_EQ(fresh, 1);
 }
 
 // A damaged document must not stop the work on all others.
@@ -270,27 +341,7 @@ TEST(MongoCapabilities, SayWhatAStandaloneServerCannot) {
 
 // ---- a server that goes away
 
-class Heard {
- public:
-  ChangeHandler handler() {
-    return [this](const Change& c) {
-      const std::scoped_lock lock(mutex_);
-      seen_.emplace_back(c.kind, c.id);
-      changed_.notify_all();
-    };
-  }
-  bool wait_for(ChangeKind kind, const std::string& id) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(60), [&] {
-      return std::ranges::find(seen_, std::pair{kind, id}) != seen_.end();
-    });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<std::pair<ChangeKind, std::string>> seen_;
-};
+using mongo::Heard;
 
 class MongoServer : public testing::Test {
  protected:

@@ -67,6 +67,27 @@ TEST(ServerClock, GoesOnByBootTimeAndIsAskedOnceASecond) {
   EXPECT_EQ(must(server.now()), from_ms(1'020'000));
 }
 
+// A worker that was frozen while it asked wrote its lease with a time that lay in the past: it
+// ended before the worker believed so.
+TEST(ServerClock, AnAnswerThatTookLongDoesNotCount) {
+  ManualClock clock(from_ms(0));
+  std::vector<Millis> takes{3s, 400ms};
+  std::size_t asked = 0;
+  ServerClock server(
+      [&]() -> Result<Instant> {
+        const Instant server_time = clock.now();
+        clock.advance(takes.at(asked++));
+        return server_time;
+      },
+      clock);
+  EXPECT_EQ(must(server.now()), from_ms(3'000));
+  EXPECT_EQ(asked, 2u);
+  server.forget();
+  takes = {3s, 3s, 3s};
+  asked = 0;
+  EXPECT_EQ(code_of(server.now()), Code::Unavailable);
+}
+
 TEST(ServerClock, AnUnknownTimeIsAnError) {
   ManualClock clock(from_ms(0));
   ServerClock server([]() -> Result<Instant> { return fail(Code::Unavailable, "away"); }, clock);
@@ -96,13 +117,14 @@ TEST(Privileges, EachMissingOneIsNamed) {
   constexpr std::string_view kRead =
       R"([{"resource": {"db": "tg", "collection": ""}, "actions": ["find", "changeStream"]}])";
   EXPECT_THAT(missing_privileges(privileges(kRead), "tg", true),
-              ElementsAre("insert", "update", "remove", "createCollection", "createIndex"));
+              ElementsAre("insert", "update", "remove", "createCollection", "createIndex",
+                          "listCollections"));
   EXPECT_THAT(missing_privileges(privileges(kRead), "other", true),
               ElementsAre("find", "insert", "update", "remove", "createCollection", "createIndex",
-                          "changeStream"));
+                          "listCollections", "changeStream"));
   constexpr std::string_view kOneCollection =
       R"([{"resource": {"anyResource": true}, "actions": ["find", "insert", "update", "remove",
-           "createIndex", "changeStream"]},
+           "createIndex", "listCollections", "changeStream"]},
           {"resource": {"db": "tg", "collection": "syncjobs"}, "actions": ["createCollection"]}])";
   EXPECT_THAT(missing_privileges(privileges(kOneCollection), "tg", true),
               ElementsAre("createCollection"));

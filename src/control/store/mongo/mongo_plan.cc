@@ -218,6 +218,11 @@ Status add_runs(Tx& tx, const JobRow& row, const PlanStep& step) {
   return {};
 }
 
+bj::object fence_plan(const LeaderLease& lease) {
+  return {{"$set", bj::object{{"planFence", value(lease.fence)}}},
+          {"$inc", bj::object{{"seq", 1}}}};
+}
+
 // What a step changes of its job. `learned` is the job after the runs that the step ended.
 bj::object job_change(const LeaderLease& lease, const PlanStep& step, const model::SyncJob& job,
                       const model::SyncJob& learned) {
@@ -246,7 +251,17 @@ bj::object job_change(const LeaderLease& lease, const PlanStep& step, const mode
 // leader that was replaced.
 Result<PlanResult> MongoStore::apply_step(Tx& tx, const LeaderLease& lease, const PlanStep& step) {
   TG_TRY(const auto row, find_live_job(tx.db, WorkspaceId(), step.job));
-  if (!row) return PlanResult::Stale;
+  if (!row || row->plan_fence > lease.fence) return PlanResult::Stale;
+  const bj::object which{{"_id", step.job.str()},
+                         {"live", true},
+                         {"revision", step.expected_revision},
+                         {"nextSlot", date_or_null(step.expected_next_slot)},
+                         {"planFence", bj::object{{"$lte", value(lease.fence)}}}};
+  if (!replicated_) {
+    // Before the first write that counts: of a leader that was replaced since, nothing is left.
+    TG_TRY(const auto mine, tx.db.update(coll::kJobs, which, fence_plan(lease)));
+    if (mine == 0) return PlanResult::Stale;
+  }
   TG_TRY(auto rows, active_runs(tx.db, step.job));
   Active active;
   for (RunRow& r : rows) active.emplace(r.run.id, std::move(r));
@@ -259,11 +274,6 @@ Result<PlanResult> MongoStore::apply_step(Tx& tx, const LeaderLease& lease, cons
   TG_CHECK(make_room(tx, fresh, active, learned));
   TG_CHECK(add_runs(tx, *row, fresh));
   for (const auto& record : fresh.records) TG_CHECK(add_record(tx, step.job, record));
-  const bj::object which{{"_id", step.job.str()},
-                         {"live", true},
-                         {"revision", step.expected_revision},
-                         {"nextSlot", date_or_null(step.expected_next_slot)},
-                         {"planFence", bj::object{{"$lte", value(lease.fence)}}}};
   TG_TRY(const auto matched,
          tx.db.update(coll::kJobs, which, job_change(lease, fresh, row->job, learned)));
   return matched > 0 ? PlanResult::Applied : PlanResult::Stale;

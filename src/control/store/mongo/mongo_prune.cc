@@ -115,7 +115,9 @@ Result<std::size_t> remove_surplus_records(Conn& db, std::int64_t kept, std::siz
 
 Result<std::size_t> remove_deleted_jobs(Conn& db, std::size_t limit) {
   if (limit == 0) return std::size_t{0};
-  TG_TRY(const auto jobs, db.find(coll::kJobs, {.filter = {{"live", false}}, .limit = limit}));
+  TG_TRY(const auto jobs,
+         db.find(coll::kJobs,
+                 {.filter = {{"live", false}}, .limit = limit, .projection = {{"_id", 1}}}));
   std::size_t removed = 0;
   for (const auto& job : jobs) {
     const std::string id = text_of(job, "_id");

@@ -1,5 +1,6 @@
 #include "control/store/mongo/mongo_store.h"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -69,6 +70,11 @@ bool MongoStore::pause_before(int tried) {
 
 namespace tidegate::store {
 
+void fit_to_lease(MongoOptions& options, Millis ttl) {
+  constexpr Millis kLeast{2'000};  // a server that is only slow is not given up for a short lease
+  options.answer_timeout = std::min(options.answer_timeout, std::max(ttl / 2, kLeast));
+}
+
 Result<std::unique_ptr<Store>> open_mongo_store(const MongoOptions& options, const Clock& clock,
                                                 Rng& rng) {
   using namespace mongo;
@@ -82,6 +88,7 @@ Result<std::unique_ptr<Store>> open_mongo_store(const MongoOptions& options, con
     TG_CHECK(now);
     TG_CHECK(migrate(conn, *pool, *now));
   }
+  pool->opened();
   return std::make_unique<MongoStore>(options, clock, rng, std::move(pool), replicated);
 }
 

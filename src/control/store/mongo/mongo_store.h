@@ -19,9 +19,15 @@ struct MongoOptions {
   Secret uri;            // mongodb://… or mongodb+srv://…, with the driver's options (TLS, pool, …)
   std::string database;  // empty: the one that the URI names, else `tidegate`
   Millis poll_interval{1000};  // for changes, where the server cannot push them
+  // For the answer to one command, before the connection counts as lost, unless the URI says
+  // socketTimeoutMS: one that leads nowhere must not hold a renewal up until its lease has ended.
+  Millis answer_timeout{10'000};
   // What time it is to the store; none: the server's clock.
   std::function<Result<Instant>()> now;
 };
+
+// Shortens what must end before a lease of this TTL has.
+void fit_to_lease(MongoOptions& options, Millis ttl);
 
 // Opens the database, creates or migrates collections and indexes. Invalid: a newer schema, a
 // database of something else, too old a server, a bad URI (nothing is written then); Forbidden:

@@ -1,6 +1,7 @@
 // The pool of client.h: the URI, its time-outs, and the server's errors in our words.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include "base/log.h"
@@ -10,7 +11,6 @@ namespace tidegate::store::mongo {
 namespace {
 
 constexpr std::string_view kDefaultDatabase = "tidegate";
-constexpr int kMajorityMs = 8'000;
 
 // libmongoc writes to stderr unless somebody else takes its lines.
 void forward_log(mongoc_log_level_t, const char* domain, const char* message, void*) {
@@ -28,15 +28,18 @@ void start_driver() {
 
 using Uri = std::unique_ptr<mongoc_uri_t, decltype(&mongoc_uri_destroy)>;
 
+int whole_ms(Millis span) { return static_cast<int>(span.count()); }
+
 // Milliseconds, where the URI does not say otherwise: who is not there is known within seconds.
-// The socket's must be above what a commit of a majority may take.
-void set_defaults(mongoc_uri_t* uri) {
-  constexpr std::pair<const char*, int> kDefaults[] = {
-      {MONGOC_URI_SERVERSELECTIONTIMEOUTMS, 4'000}, {MONGOC_URI_CONNECTTIMEOUTMS, 3'000},
-      {MONGOC_URI_SOCKETTIMEOUTMS, 10'000},         {MONGOC_URI_HEARTBEATFREQUENCYMS, 2'000},
-      {MONGOC_URI_WAITQUEUETIMEOUTMS, 10'000},
+void set_defaults(mongoc_uri_t* uri, Millis answer) {
+  const std::pair<const char*, int> defaults[] = {
+      {MONGOC_URI_SERVERSELECTIONTIMEOUTMS, whole_ms(std::min(answer, Millis(4'000)))},
+      {MONGOC_URI_CONNECTTIMEOUTMS, whole_ms(std::min(answer, Millis(3'000)))},
+      {MONGOC_URI_SOCKETTIMEOUTMS, whole_ms(answer)},
+      {MONGOC_URI_HEARTBEATFREQUENCYMS, 2'000},
+      {MONGOC_URI_WAITQUEUETIMEOUTMS, whole_ms(answer)},
   };
-  for (const auto& [name, ms] : kDefaults) {
+  for (const auto& [name, ms] : defaults) {
     if (!mongoc_uri_has_option(uri, name)) mongoc_uri_set_option_as_int32(uri, name, ms);
   }
   if (mongoc_uri_get_appname(uri) == nullptr) mongoc_uri_set_appname(uri, "tidegate");
@@ -45,10 +48,11 @@ void set_defaults(mongoc_uri_t* uri) {
   }
 }
 
-// These no URI may weaken: what was acknowledged stays, and is what is read.
-void set_concerns(mongoc_uri_t* uri) {
+// These no URI may weaken: what was acknowledged stays, and is what is read. The server gives up
+// waiting for a majority before this side gives up waiting for the server.
+void set_concerns(mongoc_uri_t* uri, Millis answer) {
   mongoc_write_concern_t* write = mongoc_write_concern_new();
-  mongoc_write_concern_set_wmajority(write, kMajorityMs);
+  mongoc_write_concern_set_wmajority(write, whole_ms(answer * 4 / 5));
   mongoc_uri_set_write_concern(uri, write);
   mongoc_write_concern_destroy(write);
   mongoc_read_concern_t* read = mongoc_read_concern_new();
@@ -156,8 +160,8 @@ Result<std::unique_ptr<Pool>> Pool::open(const MongoOptions& options) {
   const std::string text(options.uri.reveal());
   const Uri uri(mongoc_uri_new_with_error(text.c_str(), &error), mongoc_uri_destroy);
   if (uri == nullptr) return invalid_uri(without(error.message, text));
-  set_defaults(uri.get());
-  set_concerns(uri.get());
+  set_defaults(uri.get(), options.answer_timeout);
+  set_concerns(uri.get(), options.answer_timeout);
   std::unique_ptr<Pool> made(new Pool());
   const char* named = mongoc_uri_get_database(uri.get());
   made->database_ = !options.database.empty() ? options.database
@@ -183,7 +187,8 @@ void Pool::push(mongoc_client_t* client) { mongoc_client_pool_push(pool_, client
 
 Error Pool::error(const bson_error_t& e, const bson_t* reply) const {
   const Meaning meaning = meaning_of(e, reply);
-  return {meaning.code,
+  const bool away = opened_ && meaning.code == Code::Forbidden;
+  return {away ? Code::Unavailable : meaning.code,
           fmt::format("{}: {}{}", name_, e.message, meaning.remedy),
           std::string(meaning.reason),
           {}};

@@ -17,7 +17,7 @@ constexpr std::int64_t kWireVersion5_0 = 13;
 constexpr std::string_view kCollections[] = {
     coll::kJobs,    coll::kRuns,         coll::kLogs,       coll::kRecords, coll::kLocks,
     coll::kSources, coll::kDestinations, coll::kWorkspaces, coll::kTokens,  coll::kWorkers,
-    coll::kKeys,    coll::kCounters,     coll::kSettings};
+    coll::kKeys,    coll::kCounters,     coll::kSettings,   coll::kSchema};
 
 struct Index {
   std::string_view collection;
@@ -166,8 +166,8 @@ std::vector<std::string> missing_privileges(const bj::object& connection_status,
       privileges->as_array().empty()) {
     return missing;
   }
-  std::vector<std::string_view> needed{"find",   "insert",           "update",
-                                       "remove", "createCollection", "createIndex"};
+  std::vector<std::string_view> needed{
+      "find", "insert", "update", "remove", "createCollection", "createIndex", "listCollections"};
   if (replicated) needed.push_back("changeStream");
   for (const auto action : needed) {
     const bool everywhere = std::ranges::all_of(kCollections, [&](std::string_view collection) {

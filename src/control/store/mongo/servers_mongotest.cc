@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <stdexcept>
@@ -46,7 +47,7 @@ void destroy_later(std::shared_ptr<void> opened) {
 TestDatabase::TestDatabase(const std::string& uri) {
   static int count = 0;
   options_.uri = Secret(uri);
-  options_.database = "test_" + std::to_string(++count);
+  options_.database = "test_" + std::to_string(getpid()) + "_" + std::to_string(++count);
   pool_ = contract::must(Pool::open(options_));
 }
 
@@ -61,7 +62,8 @@ MongoOptions TestDatabase::options(const Clock* clock) const {
 
 PrivateServer::PrivateServer() : port_(free_port()) {
   static int count = 0;
-  folder_ = environment("TIDEGATE_MONGO_FOLDER") + "/private-" + std::to_string(++count);
+  folder_ = environment("TIDEGATE_MONGO_FOLDER") + "/private-" + std::to_string(getpid()) + "-" +
+            std::to_string(++count);
 }
 
 void PrivateServer::start(std::vector<std::string> options) {

@@ -2,9 +2,13 @@
 // For the tests of this module: the servers that tools/with_mongo started, databases on them, and a
 // server of the test's own that it can kill.
 
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +16,7 @@
 #include "base/subprocess.h"
 #include "base/time.h"
 #include "control/store/mongo/client.h"
+#include "control/store/types.h"
 
 namespace tidegate::store::mongo {
 
@@ -58,6 +63,29 @@ class PrivateServer {
   int port_;
   std::string folder_;
   std::optional<Child> child_;
+};
+
+// Waits for a change of just this id.
+class Heard {
+ public:
+  ChangeHandler handler() {
+    return [this](const Change& c) {
+      const std::scoped_lock lock(mutex_);
+      seen_.emplace_back(c.kind, c.id);
+      changed_.notify_all();
+    };
+  }
+  bool wait_for(ChangeKind kind, const std::string& id) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(30), [&] {
+      return std::ranges::find(seen_, std::pair{kind, id}) != seen_.end();
+    });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::pair<ChangeKind, std::string>> seen_;
 };
 
 }  // namespace tidegate::store::mongo
