@@ -23,10 +23,12 @@ def wait_for(condition, what, bound=BOUND):
 
 
 class Server:
-    def __init__(self, bin_dir, data_dir, command="serve", env=None, args=(), listen="127.0.0.1:0"):
+    def __init__(self, bin_dir, data_dir, command="serve", env=None, args=(), listen="127.0.0.1:0",
+                 wrapper=()):
         self.bin_dir, self.data_dir, self.command = Path(bin_dir), Path(data_dir), command
         self.files = self.data_dir / "files"
         self.extra_env, self.args, self.listen = dict(env or {}), list(args), listen
+        self.wrapper = list(wrapper)  # what runs the binary
         self.process = None
         self.url = None
 
@@ -48,7 +50,7 @@ class Server:
         self.files.mkdir(exist_ok=True)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [self.bin_dir / "tidegate", self.command, "--data", self.data_dir, "--listen", self.listen, *self.args],
+                [*self.wrapper, self.bin_dir / "tidegate", self.command, "--data", self.data_dir, "--listen", self.listen, *self.args],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
         return self
 

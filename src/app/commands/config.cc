@@ -16,15 +16,17 @@ Result<int> print(cli::Context& context, const cli::Args& args) {
   boost::json::array rows;
   for (const Key& key : config_keys()) {
     const Setting& s = config.settings.find(key.name)->second;
-    rows.push_back(boost::json::object{{"name", key.name},
-                                       {"value", s.value},
-                                       {"origin", kOrigins[static_cast<std::size_t>(s.origin)]},
-                                       {"from", s.where},
-                                       {"type", type_name(key.type)},
-                                       {"default", key.fallback},
-                                       {"needsRestart", key.needs_restart},
-                                       {"variable", env_name(key)},
-                                       {"text", key.text}});
+    rows.push_back(
+        boost::json::object{{"name", key.name},
+                            {"value", s.value},
+                            {"origin", kOrigins[static_cast<std::size_t>(s.origin)]},
+                            {"from", s.where},
+                            {"type", type_name(key.type)},
+                            {"default", key.fallback},
+                            {"needsRestart", key.needs_restart},
+                            {"variable", env_name(key)},
+                            {"fileVariable", key.file_twin ? env_name(key) + "_FILE" : ""},
+                            {"text", key.text}});
   }
   for (const auto& [name, near] : unknown_variables_here()) {
     context.io.err(fmt::format("warning: {} means nothing to this version{}\n", name,

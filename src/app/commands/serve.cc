@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "app/commands/commands.h"
+#include "app/serve/notify.h"
 #include "app/serve/server_process.h"
 #include "base/log.h"
 #include "base/subprocess.h"
@@ -80,28 +81,44 @@ timespec to_timespec(Millis t) {
           .tv_nsec = static_cast<long>(t.count() % 1000) * 1'000'000};
 }
 
-// Until SIGINT or SIGTERM. SIGHUP reads the configuration again, for the keys that need no restart.
-// Errors: those of keep_house().
+// For the keys that need no restart, and the content of the TLS files.
+void reload(const cli::Context& context, const cli::Args& args, ServerProcess& server) {
+  if (const auto again = read_config(context, args)) {
+    configure_log(context, *again);
+    log::info("configuration read again", {{"log.level", again->settings.at("log.level").value}});
+  } else {
+    log::error("the configuration is wrong and was not read again: " + describe(again.error()));
+  }
+  if (const Status tls = server.reload_tls(); !tls)
+    log::error("the TLS files stay as they were: " + describe(tls.error()));
+}
+
+// Until SIGINT or SIGTERM. SIGHUP reloads. Errors: those of keep_house().
 Result<int> wait_for_end(const sigset_t& set, const cli::Context& context, const cli::Args& args,
-                         const Config& config, Parts parts, ServerProcess& server) {
+                         const Config& config, Parts parts, ServerProcess& server,
+                         Notifier& notifier) {
   bool greeted = false;
   Millis wait{500};
   while (true) {
-    if (server.live() && !std::exchange(greeted, true)) greet(context.io, config, server, parts);
-    const timespec limit = to_timespec(wait);
+    if (server.live() && !std::exchange(greeted, true)) {
+      greet(context.io, config, server, parts);
+      notifier.ready(server.url());
+    }
+    if (!greeted) notifier.starting("waiting for the store", std::chrono::minutes(1));
+    const timespec limit = to_timespec(std::min(wait, notifier.watchdog_interval().value_or(wait)));
     const int signal = sigtimedwait(&set, nullptr, &limit);
     if (signal == SIGINT || signal == SIGTERM) return signal;
-    if (signal != SIGHUP) {
-      trim_memory();
-      TG_TRY(wait, server.keep_house(*context.transport));
+    if (signal == SIGHUP) {
+      if (greeted) notifier.reloading();
+      reload(context, args, server);
+      if (greeted) notifier.ready(server.url());
       continue;
     }
-    if (const auto again = read_config(context, args)) {
-      configure_log(context, *again);
-      log::info("configuration read again", {{"log.level", again->settings.at("log.level").value}});
-    } else {
-      log::error("the configuration is wrong and was not read again: " + describe(again.error()));
-    }
+    trim_memory();
+    TG_TRY(wait, server.keep_house(*context.transport));
+    // A store that is away is no reason to be restarted; an HTTP server that is silent is.
+    if (notifier.watchdog_interval() && !is_silent(*context.transport, server.url()))
+      notifier.alive();
   }
 }
 
@@ -124,12 +141,16 @@ Result<int> serve(cli::Context& context, const cli::Args& args, Parts parts) {
   warn_of_unknown_variables();
   forget_secret_variables();
   raise_descriptor_limit();
+  Notifier notifier = Notifier::from_environment();
   const sigset_t signals = block_signals();
   ServerProcess server(config, parts);
+  // A store that is migrated may take longer than a service manager waits.
+  notifier.starting("opening the store", std::chrono::minutes(10));
   TG_CHECK(server.start());
   log::info("listening",
             {{"url", server.url()}, {"version", version()}, {"pid", std::int64_t{::getpid()}}});
-  TG_TRY(const int signal, wait_for_end(signals, context, args, config, parts, server));
+  TG_TRY(const int signal, wait_for_end(signals, context, args, config, parts, server, notifier));
+  notifier.stopping("waiting for runs to end", stop_limit(config));
   log::info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"},
                          {"drain", format_duration(config.drain)}});
   // From here on a second signal ends the process at once.

@@ -155,6 +155,21 @@ TEST(Config, SecretsComeFromVariablesOrFilesAndAreNeverShown) {
   EXPECT_EQ(describe(shorty.error()).find("canary"), std::string::npos);
 }
 
+// A URL with its password would else stand in the environment, or in a file that is copied around.
+TEST(Config, TheStoresUrlMayComeFromAFile) {
+  const std::string path = testing::TempDir() + "/store-url" + std::to_string(::getpid());
+  std::ofstream(path) << "postgres://tidegate:hunter2@db/tidegate\n";
+  const auto c = load_config(input({{"TIDEGATE_STORE_FILE", path}}, "store: sqlite:///x/y.db"));
+  ASSERT_TRUE(c) << describe(c.error());
+  EXPECT_EQ(c->store_url, "postgres://tidegate:hunter2@db/tidegate");
+  const Setting& shown = c->settings.at("store");
+  EXPECT_EQ(shown.where, "TIDEGATE_STORE_FILE");
+  EXPECT_EQ(shown.value.find("hunter2"), std::string::npos);
+  EXPECT_FALSE(
+      load_config(input({{"TIDEGATE_STORE_FILE", path}, {"TIDEGATE_STORE", "sqlite:///x"}})));
+  ::unlink(path.c_str());
+}
+
 TEST(Config, TlsFilesGoTogether) {
   EXPECT_FALSE(load_config(input({{"TIDEGATE_TLS_CERT", "/c"}})));
   EXPECT_TRUE(load_config(input({{"TIDEGATE_TLS_CERT", "/c"}, {"TIDEGATE_TLS_KEY", "/k"}})));

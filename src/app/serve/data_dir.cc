@@ -56,13 +56,6 @@ std::optional<NamedServer> named_server(const Config& config) {
   return NamedServer{*process, cli::text_at(*v, "url")};
 }
 
-// Any answer will do, also one that is no HTTP or a certificate that is not trusted here.
-bool is_silent(httpclient::Transport& transport, const std::string& url) {
-  const auto answer = transport.send(
-      {.url = url + "/healthz", .connect_timeout = Millis(2000), .timeout = Millis(2000)});
-  return !answer && answer.error().reason == "timeout";
-}
-
 // False: of two servers that start at the same time the other one was first.
 Result<bool> make_once(const std::string& path, std::string_view line, Rng& rng) {
   const std::string mine = fmt::format("{}.{:016x}", path, rng.next());
@@ -76,6 +69,12 @@ Result<bool> make_once(const std::string& path, std::string_view line, Rng& rng)
 }
 
 }  // namespace
+
+bool is_silent(httpclient::Transport& transport, const std::string& url) {
+  const auto answer = transport.send(
+      {.url = url + "/healthz", .connect_timeout = Millis(2000), .timeout = Millis(2000)});
+  return !answer && answer.error().reason == "timeout";
+}
 
 Status prepare_data_dir(const Config& config) {
   TG_CHECK(make_private_dir(config.data_dir));

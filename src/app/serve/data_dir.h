@@ -37,6 +37,10 @@ Result<secrets::KeyRing> key_ring(const Config& config, Rng& rng);
 // `store_path` is empty).
 std::vector<std::string> forbidden_paths(const Config& config, const std::string& store_path);
 
+// Nothing came back from `url` within two seconds. An answer that is no HTTP, or a certificate that
+// is not trusted here, is not silence.
+bool is_silent(httpclient::Transport& transport, const std::string& url);
+
 // DATA/server.json: where a server of this folder listens, for the CLI. Names this process unless
 // another one that lives is named there, and answers when `probe` is given (a stopped one does
 // not); to be called again from time to time, since that one may end without a word. The probe may

@@ -40,6 +40,9 @@ class ServerProcess {
   // be used (those of open_store() but Unavailable).
   Result<Millis> keep_house(httpclient::Transport& transport);
 
+  // Reads tls.cert and tls.key again; see http::Server::reload_tls().
+  Status reload_tls() { return http_->reload_tls(); }
+
   bool live() const { return live_; }  // the store is open and all parts were started
   std::string url() const { return http_->url(); }
   const AdminToken& token() const { return token_; }
@@ -79,6 +82,8 @@ class ServerProcess {
   std::unique_ptr<http::Server> http_;
 };
 
+// The longest that ServerProcess::stop() takes, with room for a busy machine.
+Millis stop_limit(const Config& config);
 worker::WorkerOptions worker_options(const Config& config);
 // Invalid: a TLS file cannot be read.
 Result<http::ServerOptions> http_options(const Config& config);

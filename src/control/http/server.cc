@@ -66,8 +66,8 @@ Result<tcp::endpoint> resolve(asio::io_context& io, const std::string& listen) {
   return found.begin()->endpoint();
 }
 
-Result<std::unique_ptr<asio::ssl::context>> load_tls(const ServerOptions& o) {
-  auto context = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_server);
+Result<std::shared_ptr<asio::ssl::context>> load_tls(const ServerOptions& o) {
+  auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
   error_code ec;
   context->set_options(asio::ssl::context::no_sslv3 | asio::ssl::context::no_tlsv1 |
                            asio::ssl::context::no_tlsv1_1 | asio::ssl::context::no_compression,
@@ -99,10 +99,11 @@ struct Server::Impl {
   void accept_later();
   Status start();
   void stop();
+  Status reload_tls();
+  bool secure() const { return !core.options.tls_cert_file.empty(); }
 
-  // TLS contexts outlive the streams, which die with `core.io`.
-  std::unique_ptr<asio::ssl::context> tls;
   Core core;
+  std::shared_ptr<asio::ssl::context> tls;  // of the next connection; IO thread only once started
   tcp::acceptor acceptor;
   asio::steady_timer pause;
   std::optional<asio::executor_work_guard<asio::io_context::executor_type>> guard;
@@ -173,6 +174,14 @@ void Server::Impl::stop() {
   core.io.poll();
 }
 
+Status Server::Impl::reload_tls() {
+  const std::lock_guard lock(lifecycle);
+  if (!secure() || !started || stopped) return {};
+  TG_TRY(auto fresh, load_tls(core.options));
+  asio::post(core.io, [this, fresh = std::move(fresh)]() mutable { tls = std::move(fresh); });
+  return {};
+}
+
 void Server::Impl::accept() {
   acceptor.async_accept([this](error_code ec, tcp::socket socket) {
     if (!acceptor.is_open()) return;
@@ -204,7 +213,7 @@ void Server::Impl::admit(tcp::socket socket) {
   if (!ec) socket.non_blocking(true, ec);
   if (!ec) socket.set_option(tcp::no_delay(true), ec);
   if (ec) return;  // gone already
-  auto stream = tls ? make_tls_stream(std::move(socket), *tls) : make_tcp_stream(std::move(socket));
+  auto stream = tls ? make_tls_stream(std::move(socket), tls) : make_tcp_stream(std::move(socket));
   auto session = std::make_shared<Session>(core, std::move(stream), peer.address().to_string(),
                                            tls != nullptr);
   core.add(session);
@@ -217,12 +226,13 @@ Server::~Server() { stop(); }
 
 Status Server::start() { return impl_->start(); }
 void Server::stop() { impl_->stop(); }
+Status Server::reload_tls() { return impl_->reload_tls(); }
 std::uint16_t Server::port() const { return impl_->bound.port(); }
 
 std::string Server::url() const {
   const auto address = impl_->bound.address();
   const std::string host = address.is_v6() ? "[" + address.to_string() + "]" : address.to_string();
-  return fmt::format("{}://{}:{}", impl_->tls ? "https" : "http", host, port());
+  return fmt::format("{}://{}:{}", impl_->secure() ? "https" : "http", host, port());
 }
 
 std::size_t Server::connections() const { return impl_->core.session_count; }

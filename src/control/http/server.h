@@ -65,6 +65,11 @@ class Server {
   // ones use must outlive the server: requests in flight are still with them.
   void replace_routes(Router router);
 
+  // Reads the TLS files again, for connections accepted from now on; those that are open keep what
+  // they began with. Without TLS, or not running: nothing. Invalid: a file cannot be used, or the
+  // key is not the certificate's; what was in use stays. Thread-safe.
+  Status reload_tls();
+
   // After start(): the bound port, and `http://127.0.0.1:8080` (https with TLS).
   std::uint16_t port() const;
   std::string url() const;

@@ -44,8 +44,7 @@ class Stream {
 };
 
 std::unique_ptr<Stream> make_tcp_stream(boost::asio::ip::tcp::socket socket);
-// REQUIRES: context outlives the stream.
 std::unique_ptr<Stream> make_tls_stream(boost::asio::ip::tcp::socket socket,
-                                        boost::asio::ssl::context& context);
+                                        std::shared_ptr<boost::asio::ssl::context> context);
 
 }  // namespace tidegate::http

@@ -10,8 +10,8 @@ namespace asio = boost::asio;
 
 class TlsStream final : public Stream {
  public:
-  TlsStream(asio::ip::tcp::socket socket, asio::ssl::context& context)
-      : stream_(std::move(socket), context) {}
+  TlsStream(asio::ip::tcp::socket socket, std::shared_ptr<asio::ssl::context> context)
+      : context_(std::move(context)), stream_(std::move(socket), *context_) {}
 
   void handshake(IoClientPtr client) override {
     stream_.async_handshake(
@@ -46,13 +46,15 @@ class TlsStream final : public Stream {
   }
 
  private:
+  const std::shared_ptr<asio::ssl::context> context_;  // the server's may be another by now
   asio::ssl::stream<asio::ip::tcp::socket> stream_;
 };
 
 }  // namespace
 
-std::unique_ptr<Stream> make_tls_stream(asio::ip::tcp::socket socket, asio::ssl::context& context) {
-  return std::make_unique<TlsStream>(std::move(socket), context);
+std::unique_ptr<Stream> make_tls_stream(asio::ip::tcp::socket socket,
+                                        std::shared_ptr<asio::ssl::context> context) {
+  return std::make_unique<TlsStream>(std::move(socket), std::move(context));
 }
 
 }  // namespace tidegate::http

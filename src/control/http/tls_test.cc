@@ -24,9 +24,15 @@ class TlsTest : public ::testing::Test {
     std::string dir = (std::filesystem::temp_directory_path() / "tidegate-tls-XXXXXX").string();
     ASSERT_NE(::mkdtemp(dir.data()), nullptr);
     dir_ = dir;
+    write_pair(1);
+  }
+  void TearDown() override { std::filesystem::remove_all(dir_); }
+
+  // A new key, and a certificate with that serial number.
+  void write_pair(int serial) {
     EVP_PKEY* key = EVP_EC_gen("P-256");
     X509* cert = X509_new();
-    ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
+    ASN1_INTEGER_set(X509_get_serialNumber(cert), serial);
     X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
     X509_gmtime_adj(X509_getm_notAfter(cert), 86400);
     X509_set_pubkey(cert, key);
@@ -43,7 +49,6 @@ class TlsTest : public ::testing::Test {
     X509_free(cert);
     EVP_PKEY_free(key);
   }
-  void TearDown() override { std::filesystem::remove_all(dir_); }
 
   std::string cert_file() const { return dir_ / "cert.pem"; }
   std::string key_file() const { return dir_ / "key.pem"; }
@@ -74,6 +79,11 @@ class TlsClient {
   }
 
   bool connected() const { return connected_; }
+  // The serial number of the server's certificate; -1: none came.
+  long serial() const {
+    X509* cert = SSL_get0_peer_certificate(ssl_);
+    return cert != nullptr ? ASN1_INTEGER_get(X509_get0_serialNumber(cert)) : -1;
+  }
   void send(std::string_view bytes) {
     SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size()));
   }
@@ -161,6 +171,40 @@ TEST_F(TlsTest, StalledHandshakeIsCutOff) {
   TestServer s(o);
   Client c(s.port());
   EXPECT_TRUE(c.closed_by_server());
+}
+
+TEST_F(TlsTest, RenewedFilesAreForNewConnections) {
+  TestServer s(options());
+  TlsClient before(s.port());
+  EXPECT_EQ(before.serial(), 1);
+  write_pair(2);
+  EXPECT_EQ(TlsClient(s.port()).serial(), 1) << "nobody has asked yet";
+  ASSERT_TRUE(s.server->reload_tls());
+  EXPECT_EQ(TlsClient(s.port()).serial(), 2);
+  before.send(get("/inline"));
+  EXPECT_THAT(before.read_until("[]"), HasSubstr("200 OK"));
+}
+
+TEST_F(TlsTest, FilesThatCannotBeUsedChangeNothing) {
+  TestServer s(options());
+  std::filesystem::rename(cert_file(), dir_ / "old.pem");
+  write_pair(2);
+  std::filesystem::rename(dir_ / "old.pem", cert_file());  // half of a renewal: another's key
+  const Status mixed = s.server->reload_tls();
+  ASSERT_FALSE(mixed);
+  EXPECT_EQ(mixed.error().code, Code::Invalid);
+  EXPECT_THAT(mixed.error().message, HasSubstr(key_file()));
+  std::filesystem::remove(cert_file());
+  EXPECT_FALSE(s.server->reload_tls());
+  EXPECT_EQ(TlsClient(s.port()).serial(), 1);
+}
+
+TEST_F(TlsTest, WithoutTlsThereIsNothingToReadAgain) {
+  TestServer s({});
+  EXPECT_TRUE(s.server->reload_tls());
+  Client c(s.port());
+  c.send(get("/inline"));
+  EXPECT_EQ(c.read().status, 200);
 }
 
 TEST_F(TlsTest, BadFilesNameTheFileAndTheRemedy) {
