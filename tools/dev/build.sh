@@ -12,6 +12,12 @@ run_build() {
   step "Build tidegate and tidegate-sync" build-release compile release tidegate tidegate-sync
 }
 
+run_package() {
+  step "Make the packages" package .tools/venv/bin/python tools/package "$@"
+  sed 's/^/      /' build/log/package.log
+  echo "      in build/package/"
+}
+
 run_demo() {
   # exec: Ctrl-C and the exit code are the demo's own.
   exec .tools/venv/bin/python tools/demo.py "$@"
@@ -30,7 +36,7 @@ run_fuzz() {
   local seconds=${1:-60} target targets
   case "$seconds" in *[!0-9]* | '') echo "./dev fuzz: '$seconds' is not a number of seconds" >&2; exit 2 ;; esac
   targets=$(ls fuzz/*_fuzz.cc | xargs -n1 basename | sed 's/\.cc$//')
-  plan_steps $((6 + $(echo "$targets" | wc -w)))
+  plan_steps $((7 + $(echo "$targets" | wc -w)))
   step "Configure the fuzz build" configure-fuzz configure fuzz
   step "Build the fuzz targets" build-fuzz compile fuzz $targets
   for target in $targets; do

