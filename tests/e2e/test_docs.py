@@ -28,6 +28,19 @@ def test_the_operators_queries_answer(server):
     assert [row[:2] for row in answers[queries[5]]] == [(job["name"], "migration")]
 
 
+def test_a_server_whose_secret_key_is_gone_starts_again_as_the_playbook_says(make_server):
+    server = make_server()
+    server.stop()
+    (server.data_dir / "secret-key").unlink()
+    server.spawn()
+    assert server.process.wait(60) == 2 and "TIDEGATE_SECRET_KEY" in server.log_text()
+    part = (ROOT / "docs/ops/failures.md").read_text().split("## When the secret key is gone for good")[1]
+    with closing(sqlite3.connect(server.data_dir / "tidegate.db", isolation_level=None)) as db:
+        db.execute(re.search(r"```sql\n(.*?)```", part, re.S)[1])
+    server.start()
+    assert (server.data_dir / "secret-key").exists()
+
+
 def test_the_guide_of_jobs_names_every_field_and_every_value(server):
     guide = (ROOT / "docs/guides/jobs.md").read_text()
     schemas = server.request("GET", "/api/openapi.json").json()["components"]["schemas"]
