@@ -179,6 +179,17 @@ class FaultyStore final : public Store {
     return write([&] { return inner_->replace_setting(n, f, t); });
   }
 
+  Result<std::unique_ptr<ArchiveReader>> read_archive() override { return inner_->read_archive(); }
+  Result<Instant> begin_restore(const std::string& a) override {
+    return write([&] { return inner_->begin_restore(a); });
+  }
+  Status load_archive(std::span<const ArchiveRecord> r) override {
+    return write([&] { return inner_->load_archive(r); });
+  }
+  Status end_restore(const std::string& a) override {
+    return write([&] { return inner_->end_restore(a); });
+  }
+
  private:
   template <class F>
   auto write(F f) -> decltype(f()) {

@@ -20,10 +20,11 @@ using http::Method;
 using http::Response;
 
 constexpr std::size_t kMaxWorkspaces = 1000;
+
+using model::kBootstrap;
+
 // Who made a server's own admin token: the configured one, which all servers share, or, followed by
 // " of " and the place, one that is kept in a data folder.
-constexpr std::string_view kBootstrap = "bootstrap";
-
 std::string bootstrap_of(std::string_view kept_at) {
   return kept_at.empty() ? std::string(kBootstrap) : fmt::format("{} of {}", kBootstrap, kept_at);
 }

@@ -43,6 +43,9 @@ struct Workspace {
 enum class Role : std::uint8_t { Viewer, Operator, Admin };  // each may what the former may
 inline constexpr std::string_view kRoleNames[] = {"viewer", "operator", "admin"};
 
+// What Token::created_by begins with when a server made it at its start; nobody else's does.
+inline constexpr std::string_view kBootstrap = "bootstrap";
+
 struct Token {
   TokenId id;
   std::string name;

@@ -35,13 +35,15 @@ inline constexpr std::string_view kTriggerNames[] = {"schedule", "catchup", "man
 //   configuration, permission, data: no.  transient, rate_limited, internal: yes.
 //   worker_lost: three in a row with no new state.  stalled, timeout: the deadlines.
 //   superseded: queued runs that never started.
+//   restored: queued or running when the backup was made that the store was restored from.
 namespace error_kind {
 inline constexpr std::string_view kConfiguration = "configuration", kPermission = "permission",
                                   kData = "data", kTransient = "transient",
                                   kRateLimited = "rate_limited", kInternal = "internal",
                                   kWorkerLost = "worker_lost", kStalled = "stalled",
                                   kTimeout = "timeout", kSuperseded = "superseded",
-                                  kFenced = "fenced", kCancelled = "cancelled";
+                                  kFenced = "fenced", kCancelled = "cancelled",
+                                  kRestored = "restored";
 }
 
 struct EntityProgress {
@@ -91,12 +93,17 @@ struct Run {
 };
 
 // Why a slot has no run. A stretch of consecutive slots with one reason is one record.
-enum class SlotOutcome : std::uint8_t { Skipped, Missed };
-inline constexpr std::string_view kSlotOutcomeNames[] = {"skipped", "missed"};
+enum class SlotOutcome : std::uint8_t {
+  Skipped,
+  Missed,
+  MissedRestored /* due before a restore from a backup: what became of it is not known here */
+};
+inline constexpr std::string_view kSlotOutcomeNames[] = {"skipped", "missed", "missed_restored"};
 namespace skip_reason {
 inline constexpr std::string_view kOverlap = "overlap", kPaused = "paused", kDisabled = "disabled",
                                   kCatchupWindow = "catchup_window", kSuperseded = "superseded",
-                                  kScheduleChanged = "schedule_changed", kDown = "down";
+                                  kScheduleChanged = "schedule_changed", kDown = "down",
+                                  kRestored = "restored";
 }
 struct SlotRecord {
   JobId job;
@@ -111,9 +118,9 @@ struct SlotRecord {
 struct LedgerEntry {
   Instant first, last;
   std::int64_t count = 1;
-  std::string outcome;  // planned, a terminal run state's name, skipped or missed
+  std::string outcome;  // planned, or the name of a terminal run state or of a SlotOutcome
   std::string reason;
-  RunId run;  // empty for skipped and missed
+  RunId run;  // empty where there was none
 };
 
 struct RunLogLine {

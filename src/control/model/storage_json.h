@@ -28,6 +28,18 @@ Result<Run> run_from_stored(const boost::json::value& v);
 boost::json::object to_stored(const Connection& connection);
 Result<Connection> connection_from_stored(const boost::json::value& v);
 
+boost::json::object to_stored(const Workspace& workspace);
+Result<Workspace> workspace_from_stored(const boost::json::value& v);
+
+boost::json::object to_stored(const Token& token);
+Result<Token> token_from_stored(const boost::json::value& v);
+
+boost::json::object to_stored(const SlotRecord& record);
+Result<SlotRecord> slot_record_from_stored(const boost::json::value& v);
+
+boost::json::object to_stored(const RunLogLine& line);
+Result<RunLogLine> log_line_from_stored(const boost::json::value& v);
+
 // Parts that a store may keep in a column of their own.
 boost::json::object to_stored(const std::map<std::string, protocol::KnownState>& states);
 Result<std::map<std::string, protocol::KnownState>> known_state_from_stored(

@@ -180,5 +180,62 @@ TEST(StoredConnection, NothingIsLostAndAnswersAreMasked) {
   EXPECT_NE(answer.find(R"("password":"***")"), std::string::npos) << answer;
 }
 
+TEST(StoredRegistry, NothingIsLost) {
+  const Workspace w{.id = WorkspaceId("w"), .name = "n", .revision = 4, .created_at = from_ms(5)};
+  const auto workspace = workspace_from_stored(through_text(to_stored(w)));
+  ASSERT_TRUE(workspace);
+  EXPECT_EQ(to_stored(*workspace), to_stored(w));
+  EXPECT_EQ(workspace->created_at, from_ms(5));
+
+  const Token t{.id = TokenId("t"),
+                .name = "ci",
+                .hash = "aa",
+                .role = Role::Operator,
+                .workspaces = {WorkspaceId("w"), WorkspaceId("v")},
+                .expires_at = from_ms(7),
+                .created_at = from_ms(6),
+                .created_by = "me",
+                .revision = 2};
+  const auto token = token_from_stored(through_text(to_stored(t)));
+  ASSERT_TRUE(token);
+  EXPECT_EQ(to_stored(*token), to_stored(t));
+  EXPECT_EQ(token->role, Role::Operator);
+  EXPECT_EQ(token->workspaces, t.workspaces);
+  EXPECT_EQ(token->expires_at, from_ms(7));
+  boost::json::object other = to_stored(t);
+  other["role"] = "owner";
+  EXPECT_FALSE(token_from_stored(other)) << "of a newer version; not taken for another";
+  other.erase("role");
+  EXPECT_FALSE(token_from_stored(other));
+}
+
+TEST(StoredHistory, NothingIsLost) {
+  const SlotRecord r{.job = JobId("j"),
+                     .first = from_ms(1),
+                     .last = from_ms(2),
+                     .count = 3,
+                     .outcome = SlotOutcome::MissedRestored,
+                     .reason = "restored",
+                     .recorded_at = from_ms(4)};
+  const auto record = slot_record_from_stored(through_text(to_stored(r)));
+  ASSERT_TRUE(record);
+  EXPECT_EQ(to_stored(*record), to_stored(r));
+  EXPECT_EQ(record->outcome, SlotOutcome::MissedRestored);
+
+  const RunLogLine l{.seq = 9,
+                     .at = from_ms(1),
+                     .attempt = 2,
+                     .level = LogLevel::Error,
+                     .entity = "e",
+                     .message = "m"};
+  const auto line = log_line_from_stored(through_text(to_stored(l)));
+  ASSERT_TRUE(line);
+  EXPECT_EQ(to_stored(*line), to_stored(l));
+  EXPECT_EQ(line->level, LogLevel::Error);
+  boost::json::object loud = to_stored(l);
+  loud["level"] = 4;
+  EXPECT_FALSE(log_line_from_stored(loud));
+}
+
 }  // namespace
 }  // namespace tidegate::model

@@ -142,35 +142,52 @@ Result<std::map<std::string, EntityProgress>> progress_from_stored(const value& 
   return s.done(std::move(progress), "progress");
 }
 
-object to_stored(const Connection& c) {
-  object o{{"id", c.id.str()},      {"workspace", c.workspace.str()},
-           {"name", c.name},        {"kind", enum_name(c.kind, kConnectionKindNames)},
-           {"type", c.type},        {"config", c.config},
-           {"revision", c.revision}};
-  put(o, "exclusiveKey", c.exclusive_key);
-  o["createdAt"] = to_ms(c.created_at);
-  o["updatedAt"] = to_ms(c.updated_at);
-  put(o, "createdBy", c.created_by);
+object to_stored(const SlotRecord& r) {
+  return {{"job", r.job.str()},
+          {"first", to_ms(r.first)},
+          {"last", to_ms(r.last)},
+          {"count", r.count},
+          {"outcome", enum_name(r.outcome, kSlotOutcomeNames)},
+          {"reason", r.reason},
+          {"recordedAt", to_ms(r.recorded_at)}};
+}
+
+Result<SlotRecord> slot_record_from_stored(const value& v) {
+  SlotRecord r;
+  Stored s(v);
+  s.id("job", r.job);
+  s.time("first", r.first);
+  s.time("last", r.last);
+  s.number("count", r.count);
+  s.name("outcome", kSlotOutcomeNames, r.outcome);
+  s.text("reason", r.reason);
+  s.time("recordedAt", r.recorded_at);
+  return s.done(std::move(r), "slot record");
+}
+
+object to_stored(const RunLogLine& l) {
+  object o{{"seq", l.seq},
+           {"at", to_ms(l.at)},
+           {"attempt", l.attempt},
+           {"level", static_cast<int>(l.level)}};
+  put(o, "entity", l.entity);
+  put(o, "message", l.message);
   return o;
 }
 
-Result<Connection> connection_from_stored(const value& v) {
-  Connection c;
+Result<RunLogLine> log_line_from_stored(const value& v) {
+  RunLogLine l;
   Stored s(v);
-  s.id("id", c.id);
-  s.id("workspace", c.workspace);
-  s.name("kind", kConnectionKindNames, c.kind);
-  s.text("name", c.name);
-  s.text("type", c.type);
-  const auto* config = s.find("config");
-  s.require(config != nullptr && config->is_object());
-  if (config != nullptr && config->is_object()) c.config = config->get_object();
-  s.text("exclusiveKey", c.exclusive_key);
-  s.number("revision", c.revision);
-  s.time("createdAt", c.created_at);
-  s.time("updatedAt", c.updated_at);
-  s.text("createdBy", c.created_by);
-  return s.done(std::move(c), "connection");
+  int level = static_cast<int>(l.level);
+  s.number("seq", l.seq);
+  s.time("at", l.at);
+  s.number("attempt", l.attempt);
+  s.number("level", level);
+  s.require(level >= 0 && level <= static_cast<int>(LogLevel::Error));
+  l.level = static_cast<LogLevel>(level);
+  s.text("entity", l.entity);
+  s.text("message", l.message);
+  return s.done(std::move(l), "log line");
 }
 
 }  // namespace tidegate::model

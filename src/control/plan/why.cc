@@ -38,6 +38,9 @@ constexpr Sentence kSentences[] = {
     {skip::kDown,
      "no server could plan it in time (none was running, or the store could not be written), and "
      "the job's overlap or catch-up policy leaves it out"},
+    {skip::kRestored,
+     "it came due after the backup was made that this store was restored from, and before the "
+     "restore; whether it ran elsewhere is not known here"},
 };
 
 }  // namespace

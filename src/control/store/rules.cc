@@ -217,6 +217,12 @@ std::vector<model::RunLogLine> fit_log(LogTail& tail, std::span<const model::Run
   return kept;
 }
 
+std::int64_t log_bytes(std::span<const model::RunLogLine> lines) {
+  std::int64_t bytes = 0;
+  for (const auto& line : lines) bytes += cost(line);
+  return bytes;
+}
+
 std::set<Instant> slots_of(const PlanStep& step) {
   std::set<Instant> slots;
   for (const NewRun& run : step.runs) {

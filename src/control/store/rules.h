@@ -17,6 +17,7 @@
 #include "control/model/connection.h"
 #include "control/model/job.h"
 #include "control/model/run.h"
+#include "control/store/archive.h"
 #include "control/store/jobs.h"
 #include "control/store/queue.h"
 #include "control/store/types.h"
@@ -94,7 +95,27 @@ bool extends(const model::SlotRecord& newest, const model::SlotRecord& next);
 // What an update replaces; the revision grows.
 void replace(model::Connection& row, const model::Connection& with);
 
+// ---- restoring
+// The owner of the scheduler's lease while the store is filled from that archive.
+OwnerId restore_owner(const std::string& archive);
+bool is_restore(const OwnerId& owner);
+inline constexpr Instant kForEver = from_ms(253'402'300'799'000);  // 9999-12-31T23:59:59Z
+// What keeps a store from being filled. Conflict, with what to do; ok when nothing does.
+struct Contents {
+  bool jobs = false, runs = false, slots = false, connections = false;
+  bool workspaces = false;  // others than the one that a start makes
+  bool tokens = false;      // others than those that starts make
+};
+Status check_empty(const Contents& contents);
+std::unexpected<Error> store_in_use(const OwnerId& leader);
+std::unexpected<Error> other_restore(const OwnerId& owner);
+// Invalid: an active run among the records.
+Status check_loadable(std::span<const ArchiveRecord> records);
+bool made_at_start(const model::Token& token);
+
 // ---- the log's budget
+// What the lines count towards it.
+std::int64_t log_bytes(std::span<const model::RunLogLine> lines);
 struct LogTail {  // of what is kept already
   std::int64_t seq = 0;
   std::int64_t bytes = 0;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "control/store/archive.h"
 #include "control/store/history.h"
 #include "control/store/jobs.h"
 #include "control/store/queue.h"
@@ -36,7 +37,11 @@ class Subscription {
 
 // Thread-safe. Unavailable from any method: the store could not be reached or is locked; the effect
 // of a write is then unknown and every write may be repeated safely.
-class Store : public JobStore, public QueueStore, public HistoryStore, public RegistryStore {
+class Store : public JobStore,
+              public QueueStore,
+              public HistoryStore,
+              public RegistryStore,
+              public ArchiveStore {
  public:
   virtual Capabilities capabilities() const = 0;
   virtual Result<Instant> now() = 0;  // the store's clock

@@ -42,6 +42,12 @@ struct Created {
 // The revision the caller read (If-Match); a write under another one is PreconditionFailed.
 using IfRevision = std::optional<std::int64_t>;
 
+// Versions of a store's schema; 0: there is no store yet.
+struct SchemaState {
+  int present = 0;
+  int needed = 0;  // by this binary
+};
+
 enum class ChangeKind : std::uint8_t { Job, Run, Connection, Workspace, Token };
 // A hint that something changed; never the truth: read again. An empty id: anything of that kind.
 struct Change {

@@ -128,6 +128,11 @@ class FaultyStore : public store::Store {
   TG_FORWARD(Result<std::string>, keep_setting, (const std::string& n, const std::string& v), n, v)
   TG_FORWARD(Status, replace_setting,
              (const std::string& n, const std::string& f, const std::string& t), n, f, t)
+  // archive
+  TG_FORWARD(Result<std::unique_ptr<store::ArchiveReader>>, read_archive, ())
+  TG_FORWARD(Result<Instant>, begin_restore, (const std::string& a), a)
+  TG_FORWARD(Status, load_archive, (std::span<const store::ArchiveRecord> r), r)
+  TG_FORWARD(Status, end_restore, (const std::string& a), a)
 #undef TG_FORWARD
 
  private:

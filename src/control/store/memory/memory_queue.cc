@@ -22,6 +22,7 @@ Result<std::optional<LeaderLease>> MemoryStore::acquire_leader(const OwnerId& ow
     if (!leader_.owner.empty() && leader_.until > now) return std::nullopt;
     leader_.owner = owner;
     leader_.fence = rules::next_fence(leader_.fence, clock_.now());
+    leader_.acquired_at = clock_.now();
   }
   leader_.until = now + ttl;
   return LeaderLease{owner, leader_.fence, ttl};

@@ -110,6 +110,12 @@ class MemoryStore final : public Store {
   Status replace_setting(const std::string& name, const std::string& from,
                          const std::string& to) override;
 
+  // archive
+  Result<std::unique_ptr<ArchiveReader>> read_archive() override;
+  Result<Instant> begin_restore(const std::string& archive) override;
+  Status load_archive(std::span<const ArchiveRecord> records) override;
+  Status end_restore(const std::string& archive) override;
+
  private:
   // Holds the mutex; publishes the changes noted in it after unlocking.
   class Write {
@@ -134,7 +140,9 @@ class MemoryStore final : public Store {
     OwnerId owner;
     Fence fence{};
     BootInstant until{};
+    Instant acquired_at{};
   };
+  class Pages;  // of the archive
 
   // All below REQUIRE the mutex.
   // The id made by an earlier request with this key; Conflict `idempotency_mismatch`.
@@ -162,6 +170,7 @@ class MemoryStore final : public Store {
   bool is_leader(const LeaderLease& lease) const;
   Status finish(const AttemptEnd& end, Write& write);
   void cancel_run(RunRow& row, Write& write);
+  void load_one(const ArchiveRecord& record);
   std::size_t prune_job(JobRow& row, const Retention& retention, Instant now, std::size_t budget);
 
   const Clock& clock_;

@@ -36,7 +36,13 @@ struct Reply {
 struct Conn::Collection {
   Collection(Conn& conn, std::string_view name)
       : raw(mongoc_client_get_collection(conn.client_, conn.pool_.database().c_str(),
-                                         std::string(name).c_str())) {}
+                                         std::string(name).c_str())) {
+    if (!conn.snapshot_) return;
+    // The session says how it reads; the pool's concern would contradict it.
+    const std::unique_ptr<mongoc_read_concern_t, decltype(&mongoc_read_concern_destroy)> none(
+        mongoc_read_concern_new(), mongoc_read_concern_destroy);
+    mongoc_collection_set_read_concern(raw, none.get());
+  }
   ~Collection() { mongoc_collection_destroy(raw); }
   Collection(const Collection&) = delete;
   Collection& operator=(const Collection&) = delete;
@@ -259,6 +265,39 @@ Status Conn::begin() {
   mongoc_transaction_opts_set_read_concern(opts.get(), snapshot.get());
   if (mongoc_client_session_start_transaction(session_, opts.get(), &error)) return {};
   return failed(error, nullptr);
+}
+
+// A server that keeps snapshots has none of 1970; one that shows it only pretends.
+bool Conn::keeps_snapshots(std::string_view collection) {
+  Bson command = to_bson({{"find", collection}, {"limit", 1}});
+  bson_t concern;
+  bson_append_document_begin(command.get(), "readConcern", -1, &concern);
+  BSON_APPEND_UTF8(&concern, "level", "snapshot");
+  BSON_APPEND_TIMESTAMP(&concern, "atClusterTime", 1, 1);
+  bson_append_document_end(command.get(), &concern);
+  bson_error_t error;
+  Reply reply;
+  return !mongoc_client_command_simple(client_, pool_.database().c_str(), command.get(), nullptr,
+                                       reply.out(), &error);
+}
+
+Result<bool> Conn::begin_snapshot(std::string_view collection) {
+  TG_CHECK(ready());
+  if (!keeps_snapshots(collection)) return false;
+  bson_error_t error;
+  const std::unique_ptr<mongoc_session_opt_t, decltype(&mongoc_session_opts_destroy)> opts(
+      mongoc_session_opts_new(), mongoc_session_opts_destroy);
+  mongoc_session_opts_set_snapshot(opts.get(), true);
+  session_ = mongoc_client_start_session(client_, opts.get(), &error);
+  if (session_ == nullptr) return failed(error, nullptr);
+  snapshot_ = true;
+  // The first read fixes the moment, or is refused.
+  const auto first = find_one(collection, {.filter = {}});
+  if (first) return true;
+  if (first.error().code == Code::Unavailable) return fail(first.error());
+  mongoc_client_session_destroy(std::exchange(session_, nullptr));
+  snapshot_ = false;
+  return false;
 }
 
 Status Conn::commit() {

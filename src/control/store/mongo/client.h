@@ -23,8 +23,8 @@ namespace tidegate::store::mongo {
 // Server codes that steer what happens next (src/mongo/base/error_codes.yml of MongoDB).
 namespace server_code {
 inline constexpr int kUnauthorized = 13, kAuthenticationFailed = 18, kNamespaceExists = 48,
-                     kInvalidResumeToken = 260, kChangeStreamFatal = 280, kHistoryLost = 286,
-                     kDuplicateKey = 11000;
+                     kSnapshotTooOld = 239, kInvalidResumeToken = 260, kChangeStreamFatal = 280,
+                     kHistoryLost = 286, kDuplicateKey = 11000;
 }
 inline constexpr std::string_view kDuplicate = "duplicate_key",
                                   kExists = "exists";  // Error::reason
@@ -96,6 +96,10 @@ class Conn {
 
   // REQUIRES: not on a standalone server.
   Status begin();
+  // All reads from here on show one moment, for as long as the server keeps it (5 minutes by
+  // default). False: it keeps none; reads show the newest state then. `collection`: any that is
+  // there.
+  Result<bool> begin_snapshot(std::string_view collection);
   Status commit();  // repeats it for some seconds while its outcome is unknown
   void abort();
 
@@ -110,12 +114,14 @@ class Conn {
  private:
   struct Collection;
   Status ready() const;
+  bool keeps_snapshots(std::string_view collection);
   Bson options(const bj::object& o, Status& status);
   std::unexpected<Error> failed(const bson_error_t& error, const bson_t* reply);
 
   Pool& pool_;
   mongoc_client_t* client_;
   mongoc_client_session_t* session_ = nullptr;
+  bool snapshot_ = false;
   bool transient_ = false;
 };
 

@@ -1,5 +1,8 @@
 #include "control/store/mongo/ledger.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "control/model/text_field.h"
 
 namespace tidegate::store::mongo {
@@ -14,15 +17,28 @@ std::string record_id(const JobId& job, Instant first) {
 }  // namespace
 
 model::SlotRecord record_from(const bj::object& o) {
-  const bool missed =
-      text_of(o, "outcome") == enum_name(model::SlotOutcome::Missed, model::kSlotOutcomeNames);
+  const auto outcome = std::ranges::find(model::kSlotOutcomeNames, text_of(o, "outcome"));
+  const bool known = outcome != std::end(model::kSlotOutcomeNames);
   return {.job = JobId(text_of(o, "jobId")),
           .first = time_of(o, "first"),
           .last = time_of(o, "last"),
           .count = number_of(o, "count"),
-          .outcome = missed ? model::SlotOutcome::Missed : model::SlotOutcome::Skipped,
+          .outcome = known ? static_cast<model::SlotOutcome>(outcome -
+                                                             std::begin(model::kSlotOutcomeNames))
+                           : model::SlotOutcome::Skipped,
           .reason = text_of(o, "reason"),
           .recorded_at = time_of(o, "recordedAt")};
+}
+
+bj::object record_document(const JobId& job, const model::SlotRecord& record) {
+  return {{"_id", record_id(job, record.first)},
+          {"jobId", job.str()},
+          {"first", date(record.first)},
+          {"last", date(record.last)},
+          {"count", record.count},
+          {"outcome", enum_name(record.outcome, model::kSlotOutcomeNames)},
+          {"reason", record.reason},
+          {"recordedAt", date(record.recorded_at)}};
 }
 
 Result<std::set<Instant>> known_slots(Conn& db, const JobId& job, const std::set<Instant>& slots) {
@@ -73,15 +89,7 @@ Status add_record(Tx& tx, const JobId& job, const model::SlotRecord& record) {
       return lost_race();
     }
   }
-  return tx.db.insert(coll::kRecords,
-                      bj::object{{"_id", record_id(job, record.first)},
-                                 {"jobId", job.str()},
-                                 {"first", date(record.first)},
-                                 {"last", date(record.last)},
-                                 {"count", record.count},
-                                 {"outcome", enum_name(record.outcome, model::kSlotOutcomeNames)},
-                                 {"reason", record.reason},
-                                 {"recordedAt", date(record.recorded_at)}});
+  return tx.db.insert(coll::kRecords, record_document(job, record));
 }
 
 Status cancel_run(Tx& tx, RunRow& row) {

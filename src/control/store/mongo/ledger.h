@@ -10,6 +10,7 @@
 namespace tidegate::store::mongo {
 
 model::SlotRecord record_from(const bj::object& document);
+bj::object record_document(const JobId& job, const model::SlotRecord& record);
 
 // Those of the slots that have a run or lie within a record.
 Result<std::set<Instant>> known_slots(Conn& db, const JobId& job, const std::set<Instant>& slots);

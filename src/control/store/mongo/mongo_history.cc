@@ -138,40 +138,6 @@ Result<Listing<LedgerEntry>> MongoStore::list_slots(const LedgerQuery& query) {
 
 // ---- logs
 
-namespace {
-
-bj::array to_lines(const std::vector<model::RunLogLine>& lines) {
-  bj::array out;
-  for (const auto& l : lines) {
-    out.push_back(bj::object{{"at", date(l.at)},
-                             {"attempt", l.attempt},
-                             {"level", static_cast<int>(l.level)},
-                             {"entity", l.entity},
-                             {"message", l.message}});
-  }
-  return out;
-}
-
-void read_lines(const bj::object& batch, std::int64_t after, std::size_t limit,
-                std::vector<model::RunLogLine>& out) {
-  const auto* lines = batch.if_contains("lines");
-  if (lines == nullptr || !lines->is_array()) return;
-  std::int64_t seq = number_of(batch, "firstSeq");
-  for (const auto& item : lines->get_array()) {
-    if (const auto* l = item.if_object(); l != nullptr && seq > after && out.size() < limit) {
-      out.push_back({.seq = seq,
-                     .at = time_of(*l, "at"),
-                     .attempt = static_cast<int>(number_of(*l, "attempt")),
-                     .level = static_cast<LogLevel>(number_of(*l, "level")),
-                     .entity = text_of(*l, "entity"),
-                     .message = text_of(*l, "message")});
-    }
-    ++seq;
-  }
-}
-
-}  // namespace
-
 // The end of the log is kept in the run: writing it there under the fence keeps out who lost it.
 Status MongoStore::append_log(const HeldRun& held, std::span<const model::RunLogLine> lines,
                               std::size_t max_bytes) {
@@ -199,12 +165,7 @@ Status MongoStore::append_log(const HeldRun& held, std::span<const model::RunLog
       tx.db.lost_race();
       return lost_race();
     }
-    return tx.db.insert(coll::kLogs,
-                        bj::object{{"_id", held.run.str() + "/" + std::to_string(kept.front().seq)},
-                                   {"runId", held.run.str()},
-                                   {"firstSeq", kept.front().seq},
-                                   {"lastSeq", kept.back().seq},
-                                   {"lines", to_lines(kept)}});
+    return tx.db.insert(coll::kLogs, log_document(held.run, kept));
   });
 }
 

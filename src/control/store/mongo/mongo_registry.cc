@@ -4,65 +4,11 @@
 
 namespace tidegate::store::mongo {
 
-using model::enum_name;
 using model::Token;
 using model::WorkerInfo;
 using model::Workspace;
 
 namespace {
-
-Workspace workspace_from(const bj::object& o) {
-  return {.id = WorkspaceId(text_of(o, "_id")),
-          .name = text_of(o, "name"),
-          .revision = number_of(o, "revision"),
-          .created_at = time_of(o, "createdAt")};
-}
-
-std::vector<std::string> texts_of(const bj::object& o, std::string_view key) {
-  std::vector<std::string> texts;
-  const auto* list = o.if_contains(key);
-  if (list == nullptr || !list->is_array()) return texts;
-  for (const auto& item : list->get_array()) {
-    if (item.is_string()) texts.emplace_back(item.get_string());
-  }
-  return texts;
-}
-
-// An unknown role, of a newer version, is refused rather than taken for another.
-Result<Token> token_from(const bj::object& o) {
-  Token t;
-  t.id = TokenId(text_of(o, "_id"));
-  t.name = text_of(o, "name");
-  t.hash = text_of(o, "hash");
-  const auto role = std::ranges::find(model::kRoleNames, text_of(o, "role"));
-  if (role == std::end(model::kRoleNames)) {
-    return fail(Code::Internal, "the store holds a token with the unknown role '" +
-                                    text_of(o, "role") +
-                                    "': it is damaged or was written by a newer version");
-  }
-  t.role = static_cast<model::Role>(role - std::begin(model::kRoleNames));
-  for (auto& w : texts_of(o, "workspaces")) t.workspaces.emplace_back(std::move(w));
-  if (o.contains("expiresAt")) t.expires_at = time_of(o, "expiresAt");
-  t.created_at = time_of(o, "createdAt");
-  t.created_by = text_of(o, "createdBy");
-  t.revision = number_of(o, "revision");
-  return t;
-}
-
-bj::object to_document(const Token& t) {
-  bj::array workspaces;
-  for (const auto& w : t.workspaces) workspaces.emplace_back(w.str());
-  bj::object o{{"_id", t.id.str()},
-               {"name", t.name},
-               {"hash", t.hash},
-               {"role", enum_name(t.role, model::kRoleNames)},
-               {"workspaces", std::move(workspaces)},
-               {"createdAt", date(t.created_at)},
-               {"createdBy", t.created_by},
-               {"revision", t.revision}};
-  if (t.expires_at) o["expiresAt"] = date(*t.expires_at);
-  return o;
-}
 
 // Who leads is who holds the lease, whatever its document says.
 WorkerInfo worker_from(const bj::object& o, std::string_view leader) {
@@ -92,10 +38,7 @@ Result<Created<WorkspaceId>> MongoStore::create_workspace(const Workspace& works
     if (earlier) return Created<WorkspaceId>{WorkspaceId(*earlier), true};
     TG_TRY(const bool known, tx.db.exists(coll::kWorkspaces, {{"_id", workspace.id.str()}}));
     if (known) return Created<WorkspaceId>{workspace.id, true};
-    const Status added = tx.add(coll::kWorkspaces, {{"_id", workspace.id.str()},
-                                                    {"name", workspace.name},
-                                                    {"revision", workspace.revision},
-                                                    {"createdAt", date(workspace.created_at)}});
+    const Status added = tx.add(coll::kWorkspaces, to_document(workspace));
     if (!added && added.error().reason == kDuplicate) {
       return rules::name_taken("workspace", workspace.name);
     }

@@ -98,6 +98,12 @@ class MongoStore final : public Store {
   Status replace_setting(const std::string& name, const std::string& from,
                          const std::string& to) override;
 
+  // archive
+  Result<std::unique_ptr<ArchiveReader>> read_archive() override;
+  Result<Instant> begin_restore(const std::string& archive) override;
+  Status load_archive(std::span<const ArchiveRecord> records) override;
+  Status end_restore(const std::string& archive) override;
+
  private:
   // Runs body(Tx&) -> Result<T>, in a transaction where the server has them, again from the start
   // while it loses races, and tells of its changes. REQUIRES: body may run several times.

@@ -75,6 +75,15 @@ void fit_to_lease(MongoOptions& options, Millis ttl) {
   options.answer_timeout = std::min(options.answer_timeout, std::max(ttl / 2, kLeast));
 }
 
+Result<SchemaState> mongo_schema(const MongoOptions& options) {
+  using namespace mongo;
+  TG_TRY(auto pool, Pool::open(options));
+  Conn conn(*pool);
+  TG_CHECK(inspect(conn, *pool));
+  TG_TRY(const auto version, present_version(conn, *pool));
+  return SchemaState{.present = version.value_or(0), .needed = newest_schema()};
+}
+
 Result<std::unique_ptr<Store>> open_mongo_store(const MongoOptions& options, const Clock& clock,
                                                 Rng& rng) {
   using namespace mongo;

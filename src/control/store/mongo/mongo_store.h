@@ -37,4 +37,7 @@ void fit_to_lease(MongoOptions& options, Millis ttl);
 Result<std::unique_ptr<Store>> open_mongo_store(const MongoOptions& options, const Clock& clock,
                                                 Rng& rng);
 
+// The version of what lies there; nothing is written. Errors as open_mongo_store.
+Result<SchemaState> mongo_schema(const MongoOptions& options);
+
 }  // namespace tidegate::store

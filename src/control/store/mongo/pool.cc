@@ -111,6 +111,10 @@ Meaning meaning_of(const bson_error_t& e, const bson_t* reply) {
       case kAuthenticationFailed:
         return {Code::Forbidden, "store_credentials",
                 "; check user, password and authSource in the store's URI"};
+      case kSnapshotTooOld:
+        return {Code::Unavailable, "snapshot_too_old",
+                "; it took longer than the server keeps a snapshot: raise its "
+                "minSnapshotHistoryWindowInSeconds (300), or try when it is less busy"};
       case 24:     // LockTimeout
       case 50:     // MaxTimeMSExpired
       case 64:     // WriteConcernFailed

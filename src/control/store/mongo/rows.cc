@@ -1,6 +1,10 @@
 #include "control/store/mongo/rows.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "control/model/storage_json.h"
+#include "control/model/text_field.h"
 
 namespace tidegate::store::mongo {
 namespace {
@@ -74,6 +78,16 @@ bool flag_of(const bj::object& document, std::string_view key) {
 }
 Instant time_of(const bj::object& document, std::string_view key) {
   return from_ms(number_of(document, key));
+}
+
+std::vector<std::string> texts_of(const bj::object& o, std::string_view key) {
+  std::vector<std::string> texts;
+  const auto* list = o.if_contains(key);
+  if (list == nullptr || !list->is_array()) return texts;
+  for (const auto& item : list->get_array()) {
+    if (item.is_string()) texts.emplace_back(item.get_string());
+  }
+  return texts;
 }
 
 std::string_view connections_of(model::ConnectionKind kind) {
@@ -155,6 +169,102 @@ Result<model::Connection> connection_from(bj::object document) {
 
 bj::object to_document(const model::Connection& connection) {
   return outward(model::to_stored(connection));
+}
+
+// ---- workspaces, tokens
+
+model::Workspace workspace_from(const bj::object& o) {
+  return {.id = WorkspaceId(text_of(o, "_id")),
+          .name = text_of(o, "name"),
+          .revision = number_of(o, "revision"),
+          .created_at = time_of(o, "createdAt")};
+}
+
+bj::object to_document(const model::Workspace& w) {
+  return {{"_id", w.id.str()},
+          {"name", w.name},
+          {"revision", w.revision},
+          {"createdAt", date(w.created_at)}};
+}
+
+// An unknown role, of a newer version, is refused rather than taken for another.
+Result<model::Token> token_from(const bj::object& o) {
+  model::Token t;
+  t.id = TokenId(text_of(o, "_id"));
+  t.name = text_of(o, "name");
+  t.hash = text_of(o, "hash");
+  const auto role = std::ranges::find(model::kRoleNames, text_of(o, "role"));
+  if (role == std::end(model::kRoleNames)) {
+    return fail(Code::Internal, "the store holds a token with the unknown role '" +
+                                    text_of(o, "role") +
+                                    "': it is damaged or was written by a newer version");
+  }
+  t.role = static_cast<model::Role>(role - std::begin(model::kRoleNames));
+  for (auto& w : texts_of(o, "workspaces")) t.workspaces.emplace_back(std::move(w));
+  if (o.contains("expiresAt")) t.expires_at = time_of(o, "expiresAt");
+  t.created_at = time_of(o, "createdAt");
+  t.created_by = text_of(o, "createdBy");
+  t.revision = number_of(o, "revision");
+  return t;
+}
+
+bj::object to_document(const model::Token& t) {
+  bj::array workspaces;
+  for (const auto& w : t.workspaces) workspaces.emplace_back(w.str());
+  bj::object o{{"_id", t.id.str()},
+               {"name", t.name},
+               {"hash", t.hash},
+               {"role", model::enum_name(t.role, model::kRoleNames)},
+               {"workspaces", std::move(workspaces)},
+               {"createdAt", date(t.created_at)},
+               {"createdBy", t.created_by},
+               {"revision", t.revision}};
+  if (t.expires_at) o["expiresAt"] = date(*t.expires_at);
+  return o;
+}
+
+// ---- logs
+
+namespace {
+
+bj::array to_lines(const std::vector<model::RunLogLine>& lines) {
+  bj::array out;
+  for (const auto& l : lines) {
+    out.push_back(bj::object{{"at", date(l.at)},
+                             {"attempt", l.attempt},
+                             {"level", static_cast<int>(l.level)},
+                             {"entity", l.entity},
+                             {"message", l.message}});
+  }
+  return out;
+}
+
+}  // namespace
+
+bj::object log_document(const RunId& run, const std::vector<model::RunLogLine>& lines) {
+  return {{"_id", run.str() + "/" + std::to_string(lines.front().seq)},
+          {"runId", run.str()},
+          {"firstSeq", lines.front().seq},
+          {"lastSeq", lines.back().seq},
+          {"lines", to_lines(lines)}};
+}
+
+void read_lines(const bj::object& batch, std::int64_t after, std::size_t limit,
+                std::vector<model::RunLogLine>& out) {
+  const auto* lines = batch.if_contains("lines");
+  if (lines == nullptr || !lines->is_array()) return;
+  std::int64_t seq = number_of(batch, "firstSeq");
+  for (const auto& item : lines->get_array()) {
+    if (const auto* l = item.if_object(); l != nullptr && seq > after && out.size() < limit) {
+      out.push_back({.seq = seq,
+                     .at = time_of(*l, "at"),
+                     .attempt = static_cast<int>(number_of(*l, "attempt")),
+                     .level = static_cast<LogLevel>(number_of(*l, "level")),
+                     .entity = text_of(*l, "entity"),
+                     .message = text_of(*l, "message")});
+    }
+    ++seq;
+  }
 }
 
 // ---- reading whole things

@@ -43,6 +43,17 @@ bj::object to_document(const model::Connection& connection);
 bj::object progress_document(const std::map<std::string, model::EntityProgress>& progress,
                              std::string_view by);
 
+model::Workspace workspace_from(const bj::object& document);
+bj::object to_document(const model::Workspace& workspace);
+Result<model::Token> token_from(const bj::object& document);
+bj::object to_document(const model::Token& token);
+
+// A batch of a run's log lines, one after the other.
+bj::object log_document(const RunId& run, const std::vector<model::RunLogLine>& lines);
+// Appends the lines with seq > after until `out` holds `limit`.
+void read_lines(const bj::object& batch, std::int64_t after, std::size_t limit,
+                std::vector<model::RunLogLine>& out);
+
 std::string_view connections_of(model::ConnectionKind kind);  // the collection
 
 // The members of a document, wrong ones as defaults.
@@ -50,6 +61,7 @@ std::string text_of(const bj::object& document, std::string_view key);
 std::int64_t number_of(const bj::object& document, std::string_view key);
 bool flag_of(const bj::object& document, std::string_view key);
 Instant time_of(const bj::object& document, std::string_view key);
+std::vector<std::string> texts_of(const bj::object& document, std::string_view key);
 
 // ---- reading whole things
 Result<std::optional<RunRow>> find_run(Conn& db, const RunId& id);

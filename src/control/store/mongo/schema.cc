@@ -207,7 +207,7 @@ Result<ServerFacts> inspect(Conn& conn, const Pool& pool) {
   return facts;
 }
 
-Status migrate(Conn& conn, const Pool& pool, Instant now) {
+Result<std::optional<int>> present_version(Conn& conn, const Pool& pool) {
   TG_TRY(const auto present, collections_of(conn));
   TG_TRY(const auto newest, conn.find_one(coll::kSchema, {.filter = {}, .sort = {{"_id", -1}}}));
   if (newest && number_of(*newest, "_id") > kNewest) {
@@ -224,8 +224,15 @@ Status migrate(Conn& conn, const Pool& pool, Instant now) {
                             pool.name(), coll::kSchema),
                 "not_a_store");
   }
+  if (!newest) return std::nullopt;
+  return static_cast<int>(number_of(*newest, "_id"));
+}
+
+Status migrate(Conn& conn, const Pool& pool, Instant now) {
+  TG_TRY(const auto present, collections_of(conn));
+  TG_TRY(const auto version, present_version(conn, pool));
   // Version 0 says whose database it is, should the process die before the rest is there.
-  if (!newest) TG_CHECK(mark(conn, 0, "begun", now));
+  if (!version) TG_CHECK(mark(conn, 0, "begun", now));
   for (const auto name : kCollections) {
     if (!present.contains(std::string(name))) TG_CHECK(create(conn, {{"create", name}}));
   }
@@ -238,7 +245,7 @@ Status migrate(Conn& conn, const Pool& pool, Instant now) {
         create(conn, {{"create", coll::kSlots}, {"viewOn", coll::kRuns}, {"pipeline", slots()}}));
   }
   TG_CHECK(create_indexes(conn));
-  if (newest && number_of(*newest, "_id") == kNewest) return {};
+  if (version == kNewest) return {};
   TG_CHECK(conn.update(coll::kWorkspaces, {{"_id", rules::kDefaultWorkspaceId}},
                        {{"$setOnInsert", bj::object{{"name", rules::kDefaultWorkspaceName},
                                                     {"revision", 1},

@@ -2,6 +2,7 @@
 // What a server and a database must be, and the collections, views and indexes that the store
 // makes.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ Result<ServerFacts> facts_from(const bj::object& hello, const std::string& name)
 // or the server does not tell.
 std::vector<std::string> missing_privileges(const bj::object& connection_status,
                                             const std::string& database, bool replicated);
+
+// The version of what lies there; nullopt: nothing. Invalid: a newer one, or something else.
+Result<std::optional<int>> present_version(Conn& conn, const Pool& pool);
 
 // Creates what is missing. Safe while others do the same. Invalid, with nothing written: a newer
 // schema, or a database of something else.

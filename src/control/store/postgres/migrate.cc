@@ -178,11 +178,31 @@ Status migrate(Session& db, const Target& target, const std::string& schema) {
 
 }  // namespace
 
-Result<std::string> prepare_schema(Session& db, const Target& target) {
+namespace {
+
+// The schema of the store, which the session uses from here on.
+Result<std::string> enter_schema(Session& db, const Target& target) {
   TG_CHECK(check_server(db, target));
   TG_TRY(std::string schema, chosen_schema(db, target));
   TG_TRY(const auto path,
          db.exec("SELECT set_config('search_path', quote_ident($1), false)", schema));
+  return schema;
+}
+
+}  // namespace
+
+Result<int> present_version(Session& db, const Target& target) {
+  TG_TRY(const std::string schema, enter_schema(db, target));
+  TG_TRY(const bool exists, holds_store(db, target, schema));
+  TG_CHECK(check_privileges(db, target, schema, !exists));
+  if (!exists) return 0;
+  TG_TRY(const int found, stored_version(db));
+  TG_CHECK(check_version(target, schema, found));
+  return found;
+}
+
+Result<std::string> prepare_schema(Session& db, const Target& target) {
+  TG_TRY(std::string schema, enter_schema(db, target));
   TG_TRY(const bool exists, holds_store(db, target, schema));
   TG_CHECK(check_privileges(db, target, schema, !exists));
   if (exists) {

@@ -97,6 +97,12 @@ class PostgresStore final : public Store {
   Status replace_setting(const std::string& name, const std::string& from,
                          const std::string& to) override;
 
+  // archive
+  Result<std::unique_ptr<ArchiveReader>> read_archive() override;
+  Result<Instant> begin_restore(const std::string& archive) override;
+  Status load_archive(std::span<const ArchiveRecord> records) override;
+  Status end_restore(const std::string& archive) override;
+
  private:
   Result<model::SyncJob> change_job(const WorkspaceId& ws, const JobId& id, IfRevision if_revision,
                                     const std::optional<Idempotency>& once,
@@ -105,6 +111,8 @@ class PostgresStore final : public Store {
   Result<Claim> take_runs(Tx& tx, const ClaimParams& params);
 
   const Target target_;
+  const Timeouts timeouts_;
+  const std::string schema_;
   ChangeHub hub_;
   BadRows bad_rows_;
   Pool pool_;

@@ -13,6 +13,8 @@ namespace tidegate::store::postgres {
 PostgresStore::PostgresStore(Target target, const Timeouts& timeouts, const std::string& schema,
                              const std::string& channel, std::size_t connections, Rng& rng)
     : target_(std::move(target)),
+      timeouts_(timeouts),
+      schema_(schema),
       pool_(target_, timeouts, schema, connections, rng),
       feed_(target_, timeouts, channel, fmt::format("{:016x}{:016x}", rng.next(), rng.next()), hub_,
             rng),
@@ -51,6 +53,26 @@ std::unique_ptr<Subscription> PostgresStore::watch(ChangeHandler handler) {
 }  // namespace tidegate::store::postgres
 
 namespace tidegate::store {
+namespace {
+
+postgres::Timeouts timeouts_of(const PostgresOptions& options) {
+  return {.connect = options.connect_timeout,
+          .answer = options.answer_timeout,
+          .statement = options.statement_timeout,
+          .lock = options.lock_timeout,
+          .idle_in_transaction = options.idle_in_transaction_timeout};
+}
+
+}  // namespace
+
+Result<SchemaState> postgres_schema(const PostgresOptions& options) {
+  using namespace postgres;
+  TG_TRY(const Target target, Target::parse(options.url));
+  TG_TRY(auto db, Session::open(target, timeouts_of(options), ""));
+  SchemaState state{.present = 0, .needed = migrations().back().version};
+  TG_TRY(state.present, present_version(db, target));
+  return state;
+}
 
 void fit_to_lease(PostgresOptions& options, Millis ttl) {
   // A server that is only slow is not given up for a short lease.
@@ -66,11 +88,7 @@ void fit_to_lease(PostgresOptions& options, Millis ttl) {
 Result<std::unique_ptr<Store>> open_postgres_store(const PostgresOptions& options, Rng& rng) {
   using namespace postgres;
   TG_TRY(Target target, Target::parse(options.url));
-  const Timeouts timeouts{.connect = options.connect_timeout,
-                          .answer = options.answer_timeout,
-                          .statement = options.statement_timeout,
-                          .lock = options.lock_timeout,
-                          .idle_in_transaction = options.idle_in_transaction_timeout};
+  const Timeouts timeouts = timeouts_of(options);
   std::string schema, channel;
   {
     TG_TRY(auto db, Session::open(target, timeouts, ""));

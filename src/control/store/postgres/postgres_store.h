@@ -38,4 +38,7 @@ void fit_to_lease(PostgresOptions& options, Millis ttl);
 // password. REQUIRES: rng outlives the store; it gives jitter and the name of this process.
 Result<std::unique_ptr<Store>> open_postgres_store(const PostgresOptions& options, Rng& rng);
 
+// The version of what lies there; nothing is written. Errors as open_postgres_store.
+Result<SchemaState> postgres_schema(const PostgresOptions& options);
+
 }  // namespace tidegate::store

@@ -24,4 +24,8 @@ std::span<const std::string_view> relations();
 // else under our names, privileges that are missing (each is named).
 Result<std::string> prepare_schema(Session& db, const Target& target);
 
+// The version that lies there, 0: none; only looks. Errors as prepare_schema, as far as they can be
+// found without writing.
+Result<int> present_version(Session& db, const Target& target);
+
 }  // namespace tidegate::store::postgres

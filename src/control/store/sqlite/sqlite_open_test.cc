@@ -171,6 +171,20 @@ TEST_F(SqliteOpen, AFullDiskIsUnavailableAndLosesNothing) {
 }
 
 // A reboot while runs were under way: their leases mean nothing any more.
+TEST_F(SqliteOpen, ARestoreThatARebootInterruptedStaysOne) {
+  Instant began;
+  {
+    const auto store = must(open("boot-1"));
+    began = must(store->begin_restore("a"));
+  }
+  clock_.advance(std::chrono::hours(1));
+  const auto store = must(open("boot-2"));
+  EXPECT_FALSE(must(store->acquire_leader(OwnerId("hasty"), Millis(8000))));
+  EXPECT_EQ(must(store->begin_restore("a")), began);
+  must(store->end_restore("a"));
+  EXPECT_TRUE(must(store->acquire_leader(OwnerId("next"), Millis(8000))));
+}
+
 TEST_F(SqliteOpen, LeasesOfAnotherBootAreExpired) {
   {
     ASSERT_TRUE(must(must(open("boot-1"))->acquire_leader(OwnerId("a"), Millis(8000))));

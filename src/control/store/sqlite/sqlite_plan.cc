@@ -18,15 +18,17 @@ Result<std::optional<LeaderLease>> SqliteStore::acquire_leader(const OwnerId& ow
     OwnerId holder;
     Fence fence{};
     bool expired = true;
-    TG_CHECK(
-        tx.db.maybe("SELECT owner, fence, boot_id, boot_until FROM worker_locks WHERE id = "
-                    "'scheduler'",
-                    [&](const Row& r) {
-                      holder = OwnerId(r.text(0));
-                      fence = Fence{r.integer(1)};
-                      expired = holder.empty() || r.view(2) != options_.boot_id ||
-                                r.integer(3) <= tx.boot_now.time_since_epoch().count();
-                    }));
+    TG_CHECK(tx.db.maybe(
+        "SELECT owner, fence, boot_id, boot_until FROM worker_locks WHERE id = "
+        "'scheduler'",
+        [&](const Row& r) {
+          holder = OwnerId(r.text(0));
+          fence = Fence{r.integer(1)};
+          // That of a restore has no end, whatever boot it began under.
+          expired = holder.empty() || (!rules::is_restore(holder) &&
+                                       (r.view(2) != options_.boot_id ||
+                                        r.integer(3) <= tx.boot_now.time_since_epoch().count()));
+        }));
     if (holder != owner && !expired) return Answer();
     const bool takes_over = holder != owner;
     if (takes_over) fence = rules::next_fence(fence, tx.now);

@@ -104,6 +104,12 @@ class SqliteStore final : public Store {
   Status replace_setting(const std::string& name, const std::string& from,
                          const std::string& to) override;
 
+  // archive
+  Result<std::unique_ptr<ArchiveReader>> read_archive() override;
+  Result<Instant> begin_restore(const std::string& archive) override;
+  Status load_archive(std::span<const ArchiveRecord> records) override;
+  Status end_restore(const std::string& archive) override;
+
  private:
   void poll_changes(const std::stop_token& stop);
   bool tell_foreign_changes(Db& db, Counters& foreign);

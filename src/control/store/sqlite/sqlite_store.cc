@@ -223,6 +223,18 @@ void SqliteStore::poll_changes(const std::stop_token& stop) {
 
 namespace tidegate::store {
 
+Result<SchemaState> sqlite_schema(const std::string& path) {
+  using namespace sqlite;
+  SchemaState state{.present = 0, .needed = newest_schema()};
+  std::error_code ec;
+  if (!std::filesystem::exists(path, ec)) return state;
+  TG_TRY(Db db, Db::open(path, SQLITE_OPEN_READWRITE));
+  sqlite3_busy_timeout(db.raw(), kOpenBusyMs);
+  TG_TRY(state.present, schema_version(db));
+  TG_CHECK(check_schema(state.present, path));
+  return state;
+}
+
 Result<std::unique_ptr<Store>> open_sqlite_store(const SqliteOptions& options, const Clock& clock) {
   using namespace sqlite;
   TG_TRY(Db writer, open_writer(options.path, clock));

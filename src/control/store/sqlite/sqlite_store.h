@@ -24,4 +24,7 @@ struct SqliteOptions {
 // read-only, full disk. Messages name the path and the remedy. REQUIRES: clock outlives the store.
 Result<std::unique_ptr<Store>> open_sqlite_store(const SqliteOptions& options, const Clock& clock);
 
+// The version of what lies at the path; nothing is written. Errors as open_sqlite_store.
+Result<SchemaState> sqlite_schema(const std::string& path);
+
 }  // namespace tidegate::store
