@@ -21,7 +21,7 @@ constexpr Millis kLate{2'000};
 // Runs of one job that may wait or run at a time: behind a stuck one the queue would grow for ever,
 // and every step of the planner reads it.
 constexpr int kMaxActive = 1'000;
-// Slots that a reschedule counts at the most: half a year of an every-second job.
+// Slots that are counted at the most outside of planning: half a year of an every-second job.
 constexpr std::int64_t kMaxCounted = 16'000'000;
 
 bool is_incremental(protocol::SyncMode mode) {
@@ -294,6 +294,21 @@ Result<store::Reschedule> reschedule(const model::SyncJob& old, const model::Job
     add_record(result.skipped, true, old.id, *slot, SlotOutcome::Skipped, reason, now);
     // An old schedule that cannot be read any more has this one known slot.
     slot = slots ? slots->next(*slot) : std::nullopt;
+  }
+  return result;
+}
+
+Result<store::Reschedule> after_restore(const model::SyncJob& job,
+                                        const std::optional<Instant>& known, Instant now) {
+  store::Reschedule result{.next_slot = job.next_slot, .skipped = {}};
+  TG_TRY(const SlotSequence slots, SlotSequence::compile(job.spec.schedule, job.id));
+  if (!job.spec.enabled || !job.next_slot) return result;
+  if (known && *known >= *job.next_slot) result.next_slot = slots.next(*known);
+  std::optional<Instant>& slot = result.next_slot;
+  for (std::int64_t n = 0; slot && *slot <= now && n < kMaxCounted; ++n) {
+    add_record(result.skipped, true, job.id, *slot, SlotOutcome::MissedRestored,
+               model::skip_reason::kRestored, now);
+    slot = slots.next(*slot);
   }
   return result;
 }

@@ -36,6 +36,12 @@ bool needs_reschedule(const model::SyncJob& old, const model::JobSpec& spec);
 Result<store::Reschedule> reschedule(const model::SyncJob& old, const model::JobSpec& spec,
                                      Instant now);
 
+// After a restore from a backup at `now`: the job's next slot, and a record (missed_restored) of
+// what came due since the backup; nothing of a disabled job. `known`: its newest slot that has an
+// outcome. Invalid: the schedule cannot be read.
+Result<store::Reschedule> after_restore(const model::SyncJob& job,
+                                        const std::optional<Instant>& known, Instant now);
+
 // The pause that holds at `now`: one whose `until` has passed does not.
 bool is_paused(const model::SyncJob& job, Instant now);
 

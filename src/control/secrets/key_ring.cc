@@ -212,6 +212,12 @@ Result<Secret> KeyRing::open(std::string_view sealed, std::string_view associate
                   id));
 }
 
+std::string key_id_of(std::string_view sealed) {
+  const std::size_t head = kVersion.size() + kIdChars;
+  if (!sealed.starts_with(kVersion) || sealed.size() <= head || sealed[head] != '.') return {};
+  return std::string(sealed.substr(kVersion.size(), kIdChars));
+}
+
 bool KeyRing::is_current(std::string_view sealed) const {
   return sealed.starts_with(kVersion) &&
          sealed.substr(kVersion.size()).starts_with(keys_.front().id);

@@ -43,4 +43,7 @@ class KeyRing {
   std::vector<Key> keys_;
 };
 
+// The id of the key that `sealed` names; empty: it is no sealed secret.
+std::string key_id_of(std::string_view sealed);
+
 }  // namespace tidegate::secrets
