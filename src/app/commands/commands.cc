@@ -9,6 +9,8 @@ std::vector<cli::Command> local_commands() {
   for (cli::Command& c : cron_commands()) out.push_back(std::move(c));
   out.push_back(config_command());
   out.push_back(doctor_command());
+  for (cli::Command& c : backup_commands()) out.push_back(std::move(c));
+  out.push_back(migrate_command());
   out.push_back(secrets_rotate_command());
   out.push_back(version_command());
   return out;

@@ -16,6 +16,8 @@ cli::Command version_command();
 cli::Command config_command();
 std::vector<cli::Command> cron_commands();
 cli::Command sync_command();
+std::vector<cli::Command> backup_commands();
+cli::Command migrate_command();
 cli::Command doctor_command();
 cli::Command secrets_rotate_command();
 std::vector<cli::Command> serve_commands();

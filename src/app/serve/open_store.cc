@@ -69,6 +69,15 @@ Result<std::unique_ptr<store::Store>> open_kind(const Config& config, const Stor
   return store::open_sqlite_store({.path = url.path, .lock_patience = config.scheduler_ttl}, clock);
 }
 
+// What of it is the configuration's, which somebody has to mend.
+Error as_configured(const StoreUrl& url, Error error) {
+  // A file that cannot be opened stays so; a server comes back.
+  const bool later = error.code == Code::Unavailable &&
+                     (url.kind != StoreKind::Sqlite || error.reason != "store_cannot_open");
+  if (!later) error.code = Code::Invalid;
+  return error;
+}
+
 Status require_key(const secrets::KeyRing& keys, const std::string& kept) {
   const auto ids = keys.key_ids();
   if (std::ranges::find(ids, kept) != ids.end()) return {};
@@ -125,12 +134,23 @@ Result<std::unique_ptr<store::Store>> open_store(const Config& config, const Sto
                                                  const Clock& clock, Rng& rng) {
   auto opened = open_kind(config, url, clock, rng);
   if (opened) return opened;
-  Error error = std::move(opened).error();
-  // A file that cannot be opened stays so; a server comes back.
-  const bool later = error.code == Code::Unavailable &&
-                     (url.kind != StoreKind::Sqlite || error.reason != "store_cannot_open");
-  if (!later) error.code = Code::Invalid;
-  return fail(std::move(error));
+  return fail(as_configured(url, std::move(opened).error()));
+}
+
+Result<store::SchemaState> inspect_store(const Config& config, const StoreUrl& url) {
+  auto state = [&]() -> Result<store::SchemaState> {
+    switch (url.kind) {
+      case StoreKind::Postgres:
+        return store::postgres_schema({.url = Secret(config.store_url)});
+      case StoreKind::Mongo:
+        return store::mongo_schema({.uri = Secret(config.store_url)});
+      case StoreKind::Sqlite:
+        break;
+    }
+    return store::sqlite_schema(url.path);
+  }();
+  if (state) return state;
+  return fail(as_configured(url, std::move(state).error()));
 }
 
 Status check_store_key(store::Store& store, const secrets::KeyRing& keys) {

@@ -37,6 +37,9 @@ bool is_there(const StoreUrl& url);
 Result<std::unique_ptr<store::Store>> open_store(const Config& config, const StoreUrl& url,
                                                  const Clock& clock, Rng& rng);
 
+// The schema versions, for `tidegate migrate`; nothing is written. Errors as open_store.
+Result<store::SchemaState> inspect_store(const Config& config, const StoreUrl& url);
+
 // All processes on one store seal secrets with the same key: the store keeps its id.
 // Invalid `wrong_secret_key`: `keys` has not the one that was kept.
 Status check_store_key(store::Store& store, const secrets::KeyRing& keys);
