@@ -216,11 +216,12 @@ bool LeaderLoop::clock_is_steady(Instant wall) {
 // ---- orphans
 
 void LeaderLoop::reap_orphans() {
-  reap_at_ = clock_.boot_now() + options_.orphan_poll;
+  const BootInstant next = reap_at_ = clock_.boot_now() + options_.orphan_poll;
   auto expired = store_.expired_runs(kOrphansAtOnce);
   on_store(expired ? Status() : fail(expired.error()), "look for orphaned runs");
   if (!expired || expired->empty()) return;
-  if (!trusted()) return;
+  // Put off: this was the first answer after an outage.
+  if (reap_at_ != next || !trusted()) return;
   std::vector<store::OrphanDecision> decisions;
   for (const store::ClaimedRun& run : *expired) decisions.push_back(plan::on_orphan(run.run));
   auto released = store_.release_orphans(*lease_, decisions);

@@ -1,0 +1,35 @@
+// A leader whose store answers late, or is just back: nobody is called dead, and nothing is late,
+// because of that.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "control/worker/sim_fixture.h"
+
+namespace tidegate::worker::testing {
+namespace {
+
+// Symptom: the first answer after an outage was the list of orphans, and they were released at
+// once, although their workers live.
+TEST_F(Simulation, TheLookThatFindsTheStoreBackReleasesNobody) {
+  script_ = [](const auto&) { return Script{.runs_for = Seconds(300)}; };
+  SimWorker& worker = add_worker();
+  const JobId id = add_job(Seconds(10), [](auto& j) { j.spec.stall_timeout = Millis(0); });
+  run_for(Seconds(12));
+  ASSERT_EQ(outcomes(id), "running");
+  const Millis from = stage_.passed();
+  store_.set_gate([&](std::string_view method) {
+    const Millis t = stage_.passed() - from;
+    const Millis back = method == "expired_runs" ? Millis(11'900) : Millis(13'000);
+    const bool away = method == "renew_runs" || (t >= Seconds(8) && t < back);
+    return away && method != "release_orphans" ? Fault::Before : Fault::None;
+  });
+  run_for(Millis(13'500));
+  EXPECT_EQ(worker.leader.stats().orphans_released, 0U);
+  store_.set_gate({});
+  run_for(Seconds(30));
+  EXPECT_EQ(runs(id)[0].attempt, 1);
+}
+
+}  // namespace
+}  // namespace tidegate::worker::testing
