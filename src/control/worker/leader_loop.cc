@@ -103,10 +103,11 @@ Millis LeaderLoop::plan_due() {
   const BootInstant began = clock_.boot_now();
   if (began < plan_at_) return plan_at_ - began;
   for (int n = 0; n < kMaxRounds && clock_.boot_now() - began < kMaxRoundTime; ++n) {
+    const BootInstant asked = clock_.boot_now();
     auto now = store_.now();
     on_store(now ? Status() : fail(now.error()), "read the store's clock");
     if (!now) return options_.retry_store;
-    if (!clock_is_steady(*now)) return options_.leader_renew;
+    if (!clock_is_steady(*now, asked)) return options_.leader_renew;
     auto round = plan_round(*now);
     if (!round) {
       if (round.error().code == Code::Fenced) {
@@ -188,21 +189,27 @@ void LeaderLoop::count(const store::PlanStep& step, Instant now) {
   if (!step.runs.empty()) stats_.last_lateness = now - *step.runs.back().slot;
 }
 
-bool LeaderLoop::clock_is_steady(Instant wall) {
+bool LeaderLoop::differ(const Offset& a, const Offset& b) const {
+  return distance(a.by, b.by) > options_.max_drift + a.slack + b.slack;
+}
+
+bool LeaderLoop::clock_is_steady(Instant wall, BootInstant asked) {
   const BootInstant boot = clock_.boot_now();
-  const Offset offset = wall.time_since_epoch() - boot.time_since_epoch();
-  if (!offset_ || distance(offset, *offset_) <= options_.max_drift) {
+  // The store read its clock at some time between the question and the answer.
+  const Millis slack = (boot - asked) / 2;
+  const Offset offset{wall.time_since_epoch() - (asked + slack).time_since_epoch(), slack};
+  if (!offset_ || !differ(offset, *offset_)) {
     if (suspended_) log::info("the clock is back; planning goes on");
     offset_ = offset;  // follows a slow correction
     new_offset_.reset();
     suspended_ = false;
     return true;
   }
-  if (!new_offset_ || distance(offset, *new_offset_) > options_.max_drift) {
+  if (!new_offset_ || differ(offset, *new_offset_)) {
     new_offset_ = offset;
     new_offset_since_ = boot;
     log::warn("the wall clock was stepped; planning waits until it holds",
-              {{"byMs", (offset - *offset_).count()}});
+              {{"byMs", (offset.by - offset_->by).count()}});
   }
   suspended_ = boot - new_offset_since_ < options_.drift_confirm;
   if (!suspended_) {

@@ -45,7 +45,10 @@ class LeaderLoop {
   PlannerStats stats() const;
 
  private:
-  using Offset = Millis;  // wall clock − boot clock
+  struct Offset {
+    Millis by{0};     // the store's wall clock − the boot clock
+    Millis slack{0};  // how far off that may be
+  };
 
   bool hold_lease();
   bool acquire();
@@ -64,7 +67,9 @@ class LeaderLoop {
   bool is_set_aside(const model::SyncJob& job) const;
   void set_aside(const model::SyncJob& job, const Error& why);
   void count(const store::PlanStep& step, Instant now);
-  bool clock_is_steady(Instant wall);
+  bool differ(const Offset& a, const Offset& b) const;
+  // `wall`: the answer of the store, which was asked at `asked`.
+  bool clock_is_steady(Instant wall, BootInstant asked);
 
   void reap_orphans();
   void on_store(const Status& status, std::string_view doing);

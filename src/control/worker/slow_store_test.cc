@@ -31,5 +31,21 @@ TEST_F(Simulation, TheLookThatFindsTheStoreBackReleasesNobody) {
   EXPECT_EQ(runs(id)[0].attempt, 1);
 }
 
+// Symptom: a slow first answer looked like a step of the clock, and planning stood still for half a
+// minute.
+TEST_F(Simulation, ASlowAnswerIsNoStepOfTheClock) {
+  SimWorker& worker = add_worker();
+  bool slow = true;
+  store_.set_answer([&](std::string_view method) {
+    if (method == "now" && std::exchange(slow, false)) clock_.advance(Millis(6'500));
+    return true;
+  });
+  const JobId id = add_job(Seconds(10));
+  run_for(Seconds(21));
+  EXPECT_FALSE(slow);
+  EXPECT_TRUE(worker.leader.health().ready);
+  EXPECT_EQ(outcomes(id), "succeeded running");
+}
+
 }  // namespace
 }  // namespace tidegate::worker::testing
