@@ -140,7 +140,7 @@ TEST_P(StoreContract, RescheduleMovesTheNextSlotAndRecordsWhatWasDue) {
   EXPECT_EQ(must(store().update_job(u)).next_slot, std::nullopt);
 }
 
-// Seen in the simulation: the slots behind the planned one got no outcome at all.
+// Symptom: the slots behind the one that was planned meanwhile got no outcome at all.
 TEST_P(StoreContract, AScheduleChangeJudgedBeforeTheLeaderPlannedIsRefused) {
   const JobId id = add(job("j1"));
   JobStore::UpdateJob u{.workspace = ws_,
