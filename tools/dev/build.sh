@@ -18,6 +18,12 @@ run_package() {
   echo "      in build/package/"
 }
 
+# The simulation without sanitizers: many times as many lives in the same time.
+run_build_simulation() {
+  step "Configure the optimized simulation" configure-bench configure bench
+  step "Build the optimized simulation" build-sim compile bench sim_test
+}
+
 run_demo() {
   # exec: Ctrl-C and the exit code are the demo's own.
   exec .tools/venv/bin/python tools/demo.py "$@"
