@@ -24,7 +24,8 @@ enum class Executors : std::uint8_t { All, Leader };
 struct WorkerOptions {
   // Leases (docs/scheduling.md). A holder trusts its lease until renewal sent + ttl − margin.
   Millis leader_ttl{8'000}, leader_renew{2'000};
-  Millis standby_poll{1'000};  // how often a standby asks for the lease
+  Millis standby_poll{500};  // how often a standby asks for the lease: twice as often as a slot may
+                             // be late after a handover
   Millis run_ttl{12'000}, run_renew{3'000};
   Millis lease_margin{1'000};
   Millis orphan_poll{2'000};
