@@ -300,6 +300,20 @@ Result<bool> Conn::begin_snapshot(std::string_view collection) {
   return false;
 }
 
+std::string Conn::session() const {
+  std::string id;
+  bson_iter_t at;
+  const std::uint8_t* bytes = nullptr;
+  std::uint32_t size = 0;
+  bson_subtype_t kind{};
+  if (bson_iter_init_find(&at, mongoc_client_session_get_lsid(session_), "id") &&
+      BSON_ITER_HOLDS_BINARY(&at)) {
+    bson_iter_binary(&at, &kind, &size, &bytes);
+  }
+  for (std::uint32_t i = 0; i < size; ++i) id += fmt::format("{:02x}", bytes[i]);
+  return id;
+}
+
 Status Conn::commit() {
   bson_error_t error;
   for (const auto end = std::chrono::steady_clock::now() + kCommitPatience;;) {

@@ -100,6 +100,8 @@ class Conn {
   // default). False: it keeps none; reads show the newest state then. `collection`: any that is
   // there.
   Result<bool> begin_snapshot(std::string_view collection);
+  // Of the transaction that was begun: 32 hex digits.
+  std::string session() const;
   Status commit();  // repeats it for some seconds while its outcome is unknown
   void abort();
 

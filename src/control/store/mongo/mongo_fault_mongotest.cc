@@ -307,6 +307,37 @@ TEST(MongoReplicaSet, OneOfManyRequestsWithOneKeyCreates) {
   EXPECT_EQ(fresh, 1);
 }
 
+// A leader that is killed inside a transaction kept its lock document locked for a minute, whatever
+// became of its connection.
+TEST(MongoSessions, OpenTransactionsOfASilentProcessAreEnded) {
+  Processes p(mongo::replica_set(), 1);
+  must(p[0].acquire_leader(OwnerId("dead"), Millis(8000)));
+  Conn dead(p.pool());
+  must(dead.begin());
+  must(dead.update(coll::kLocks, {{"_id", "scheduler"}}, {{"$inc", object{{"seq", 1}}}}));
+  must(Conn(p.pool()).insert(coll::kSessions, object{{"_id", "dead"},
+                                                     {"sessions", bj::array{dead.session()}},
+                                                     {"seenAt", mongo::date(from_ms(0))}}));
+  p.clock().advance(std::chrono::seconds(9));
+  EXPECT_TRUE(must(p[0].acquire_leader(OwnerId("next"), Millis(8000))));
+  EXPECT_FALSE(dead.commit());
+}
+
+TEST(MongoSessions, AreWrittenDownBeforeTheyAreUsedAndForgottenAtTheEnd) {
+  mongo::TestDatabase database(mongo::replica_set());
+  const auto written = [&] { return must(Conn(database.pool()).find(coll::kSessions, {})); };
+  contract::ManualClock clock(from_ms(0));
+  SystemRng rng;
+  auto store = must(open_mongo_store(database.options(), clock, rng));
+  EXPECT_THAT(written(), IsEmpty());
+  must(store->create_workspace({.id = WorkspaceId("w"), .name = "w"}, {}));
+  const auto found = written();
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_THAT(found[0].at("sessions").as_array(), SizeIs(1));
+  store.reset();
+  EXPECT_THAT(written(), IsEmpty());
+}
+
 // A damaged document must not stop the work on all others.
 TEST_P(MongoFaults, AnUnreadableRunOrJobIsLeftOut) {
   Processes p(uri(), 1);

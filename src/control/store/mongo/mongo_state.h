@@ -14,6 +14,7 @@
 #include "control/store/mongo/mongo_store.h"
 #include "control/store/mongo/rows.h"
 #include "control/store/mongo/server_clock.h"
+#include "control/store/mongo/session_book.h"
 #include "control/store/rules.h"
 
 namespace tidegate::store::mongo {
@@ -121,7 +122,7 @@ class MongoStore final : public Store {
     for (int tried = 1;; ++tried) {
       TG_TRY(const Instant at, now());
       Conn conn(*pool_);
-      const Status begun = transaction ? conn.begin() : Status();
+      const Status begun = transaction ? begin(conn) : Status();
       Tx tx{.db = conn, .now = at, .self = self_};
       R result = begun ? body(tx) : R(std::unexpected(begun.error()));
       bool again = !result && conn.transient();
@@ -139,6 +140,10 @@ class MongoStore final : public Store {
       if (result.error().code == Code::Unavailable) time_.forget();
       if (!again || !pause_before(tried)) return result;
     }
+  }
+  Status begin(Conn& conn) {
+    TG_CHECK(conn.begin());
+    return sessions_->note(conn.session());
   }
   // False: it was tried often enough.
   bool pause_before(int tried);
@@ -158,6 +163,7 @@ class MongoStore final : public Store {
   const std::string self_;                             // unique per start
   const std::function<Result<Instant>()> fixed_time_;  // MongoOptions::now
   ServerClock time_;
+  std::unique_ptr<SessionBook> sessions_;  // none without transactions
   BadRows bad_rows_;
   ChangeHub hub_;
   Feed feed_;  // last: its thread uses the others

@@ -17,7 +17,7 @@ constexpr std::int64_t kWireVersion5_0 = 13;
 constexpr std::string_view kCollections[] = {
     coll::kJobs,    coll::kRuns,         coll::kLogs,       coll::kRecords, coll::kLocks,
     coll::kSources, coll::kDestinations, coll::kWorkspaces, coll::kTokens,  coll::kWorkers,
-    coll::kKeys,    coll::kCounters,     coll::kSettings,   coll::kSchema};
+    coll::kKeys,    coll::kCounters,     coll::kSettings,   coll::kSchema,  coll::kSessions};
 
 struct Index {
   std::string_view collection;

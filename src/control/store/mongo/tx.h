@@ -19,7 +19,7 @@ inline constexpr std::string_view kJobs = "syncjobs", kRuns = "sync_runs", kLogs
                                   kWorkspaces = "workspaces", kTokens = "api_tokens",
                                   kWorkers = "workers", kKeys = "idempotency_keys",
                                   kCounters = "change_counters", kSchema = "schema_migrations",
-                                  kSettings = "settings",
+                                  kSettings = "settings", kSessions = "sessions",
                                   // Views.
     kRunLocks = "job_execution_locks", kSlots = "slots";
 }
