@@ -29,9 +29,12 @@
 #include "control/plan/slots.h"
 #include "control/store/sqlite/sqlite_store.h"
 #include "control/worker/worker.h"
+#include "stub_launcher.h"
 
 namespace tidegate {
 namespace {
+
+using bench::StubLauncher;
 
 [[noreturn]] void die(const std::string& why) {
   std::fprintf(stderr, "lateness_bench: %s\n", why.c_str());
@@ -42,46 +45,6 @@ T must(Result<T> result) {
   if (!result) die(describe(result.error()));
   return std::move(*result);
 }
-
-// A child that has done its work as soon as it is started.
-class StubLauncher final : public launch::Launcher {
- public:
-  explicit StubLauncher(const Clock& clock) : clock_(clock) {}
-  launch::LaunchId start(const protocol::Request& request) override {
-    const Instant now = clock_.now();
-    const std::lock_guard lock(mutex_);
-    const launch::LaunchId id{++last_};
-    started_.emplace_back(request.run.run_id, now);
-    events_.push_back({id, protocol::Event(protocol::RunResult{})});
-    events_.push_back({id, launch::Exit{}});
-    if (ready_) ready_();
-    return id;
-  }
-  void renew(launch::LaunchId, BootInstant) override {}
-  void cancel(launch::LaunchId) override {}
-  void terminate(launch::LaunchId) override {}
-  void kill(launch::LaunchId) override {}
-  std::vector<launch::LaunchEvent> poll() override {
-    const std::lock_guard lock(mutex_);
-    return std::exchange(events_, {});
-  }
-  void on_ready(std::function<void()> ready) override {
-    const std::lock_guard lock(mutex_);
-    ready_ = std::move(ready);
-  }
-  std::vector<std::pair<RunId, Instant>> started() {
-    const std::lock_guard lock(mutex_);
-    return started_;
-  }
-
- private:
-  const Clock& clock_;
-  std::mutex mutex_;
-  std::uint64_t last_ = 0;
-  std::vector<std::pair<RunId, Instant>> started_;
-  std::vector<launch::LaunchEvent> events_;
-  std::function<void()> ready_;
-};
 
 class Bench {
  public:
@@ -208,7 +171,7 @@ void report(const std::string& name, Bench& bench, StubLauncher& launcher, std::
   }
   std::vector<double> late;
   for (const auto& [run, at] : launcher.started()) {
-    late.push_back(static_cast<double>((at - slots.at(run.str())).count()));
+    late.push_back(std::chrono::duration<double, std::milli>(at - slots.at(run.str())).count());
     ids.insert(run.str());
   }
   print(name, late, expected, distinct.size() == runs.size() && ids.size() == late.size(), more);
@@ -224,7 +187,7 @@ void burst(int jobs) {
   // The jobs are made first; the slot lies behind that.
   const Instant slot = in_seconds(bench.clock_, 5 + jobs / 200);
   bench.add_jobs(jobs, model::AtSchedule{slot}, bench.clock_.now());
-  StubLauncher launcher(bench.clock_);
+  StubLauncher launcher;
   auto worker = bench.start(launcher, jobs);
   if (bench.clock_.now() >= slot) die("making the jobs took too long");
   Bench::wait_for_ended(*worker, jobs);
@@ -238,7 +201,7 @@ void spread(int jobs, int seconds) {
   const model::CronSchedule schedule{"H/10 * * * * *", "UTC", {}};
   const Instant begin = in_seconds(bench.clock_, 5 + jobs / 500);
   bench.add_jobs(jobs, schedule, begin - Millis(1));
-  StubLauncher launcher(bench.clock_);
+  StubLauncher launcher;
   auto worker = bench.start(launcher, 4000);
   const std::int64_t expected = std::int64_t{jobs} * seconds / 10;
   std::this_thread::sleep_for(begin - bench.clock_.now());

@@ -15,21 +15,19 @@
 #include <vector>
 
 #include "control/store/sqlite/sqlite_store.h"
+#include "load.h"
 
 namespace tidegate {
 namespace {
 
 using Steady = std::chrono::steady_clock;
+using namespace bench;
+
+constexpr int kJobMakers = 64;  // at once: they share commits
 
 std::atomic<std::int64_t> commits{0};
 std::vector<sqlite3*> connections;  // every one of this process; guarded by connections_mutex
 std::mutex connections_mutex;
-
-template <class T>
-T must(Result<T> r) {
-  if (!r) throw std::runtime_error(describe(r.error()));
-  if constexpr (!std::is_void_v<T>) return std::move(*r);
-}
 
 // On every connection that is opened from now on.
 int count_writes(sqlite3* db, const char**, const struct sqlite3_api_routines*) {
@@ -75,99 +73,15 @@ std::unique_ptr<store::Store> open(const std::string& path) {
 
 Instant this_second() { return std::chrono::floor<Seconds>(kClock.now()); }
 
-void add_connections(store::Store& s, const WorkspaceId& ws) {
-  for (const auto kind : {model::ConnectionKind::Source, model::ConnectionKind::Destination}) {
-    model::Connection c;
-    c.id = ConnectionId(kind == model::ConnectionKind::Source ? "src" : "dst");
-    c.workspace = ws;
-    c.kind = kind;
-    c.name = "c";
-    c.type = "sqlite";
-    c.config = {{"path", "data.db"}};
-    must(s.create_connection(c, {}));
-  }
-}
-
-model::SyncJob job(const WorkspaceId& ws, int n, Instant slot) {
-  model::SyncJob j;
-  j.id = JobId(fmt::format("01900000-0000-7000-9000-{:012}", n));
-  j.workspace = ws;
-  j.spec.name = fmt::format("job {:06}", n);
-  j.spec.source_id = ConnectionId("src");
-  j.spec.destination_id = ConnectionId("dst");
-  j.spec.schedule = model::CronSchedule{"0 * * * *", "America/New_York"};
-  j.spec.entities["orders"].cursor = "updated_at";
-  j.spec.entities["orders"].primary_key = {"id"};
-  j.spec.labels["team"] = "data";
-  j.created_at = j.updated_at = kClock.now();
-  j.next_slot = slot;
-  return j;
-}
-
-// From many threads, so that they share commits.
-void add_jobs(store::Store& s, const WorkspaceId& ws, int count,
-              const std::function<Instant(int)>& slot) {
-  std::vector<std::jthread> threads;
-  std::atomic<int> next{0};
-  for (int t = 0; t < 64; ++t) {
-    threads.emplace_back([&] {
-      for (int n = next++; n < count; n = next++) must(s.create_job(job(ws, n, slot(n)), {}));
-    });
-  }
-}
-
-// `per_job` queued runs for each job; the seconds it took.
-double plan_runs(store::Store& s, int jobs, int per_job) {
-  const auto lease = must(s.acquire_leader(OwnerId("leader"), Millis(600'000)));
-  const auto start = Steady::now();
-  for (int r = 0; r < per_job; ++r) {
-    std::vector<store::PlanStep> steps;
-    for (int n = 0; n < jobs; ++n) {
-      const JobId id(fmt::format("01900000-0000-7000-9000-{:012}", n));
-      const auto j = must(s.get_job(WorkspaceId(), id));
-      const Instant slot = *j.next_slot;
-      steps.push_back({.job = id,
-                       .expected_revision = 1,
-                       .expected_next_slot = slot,
-                       .next_slot = slot + Seconds(r + 1 < per_job ? 1 : 3600),
-                       .runs = {{RunId(fmt::format("{}-{}", id.str(), to_ms(slot))), slot,
-                                 model::Trigger::Schedule, slot}}});
-      if (steps.size() == 200 || n + 1 == jobs) {
-        must(s.apply_plan(*lease, steps));
-        steps.clear();
-      }
-    }
-  }
-  must(s.release_leader(*lease));
-  return seconds_since(start);
-}
-
-// Claims and completes until nothing is left; the number of runs.
-int work(store::Store& s, const std::string& owner, std::size_t batch) {
-  int done = 0;
-  for (;;) {
-    const auto claimed = must(s.claim_runs({.owner = OwnerId(owner), .max = batch})).runs;
-    if (claimed.empty()) return done;
-    std::vector<store::AttemptEnd> ends;
-    for (const auto& c : claimed) {
-      ends.push_back({.held = {c.run.id, c.run.fence},
-                      .next = model::RunState::Succeeded,
-                      .outcome = "succeeded"});
-    }
-    for (const auto& ended : must(s.finish_attempts(ends))) must(ended);
-    done += static_cast<int>(claimed.size());
-  }
-}
-
 void throughput(const std::string& path, int jobs, int per_job, int threads, std::size_t batch) {
   sqlite3_auto_extension(reinterpret_cast<void (*)()>(count_writes));
   auto s = open(path);
   const auto ws = must(s->find_workspace("default")).id;
   add_connections(*s, ws);
   const Instant first = this_second() - std::chrono::hours(1);
-  add_jobs(*s, ws, jobs, [&](int) { return first; });
+  add_jobs(*s, ws, jobs, kJobMakers, [&](int) { return first; });
   const std::int64_t rows_before_plan = row_writes();
-  const double plan_seconds = plan_runs(*s, jobs, per_job);
+  const double plan_seconds = plan_runs(*s, jobs, per_job, first);
   const std::int64_t rows_before = row_writes();
   commits = 0;
   std::atomic<int> done{0};
@@ -194,11 +108,11 @@ void fill(const std::string& path, int jobs, int runs_per_job) {
   add_connections(*s, ws);
   // One in a hundred is due now, the rest within the coming hour.
   const Instant now = this_second();
-  add_jobs(*s, ws, jobs, [&](int n) {
+  add_jobs(*s, ws, jobs, kJobMakers, [&](int n) {
     return n % 100 == 0 || runs_per_job > 0 ? now - Seconds(60) : now + Seconds(1 + n % 3600);
   });
   if (runs_per_job > 0) {
-    plan_runs(*s, jobs, runs_per_job);
+    plan_runs(*s, jobs, runs_per_job, now - Seconds(60));
     work(*s, "w", 200);
   }
 }
@@ -216,7 +130,7 @@ void read(const std::string& path, int seconds) {
   auto s = open(path);
   const auto ws = must(s->find_workspace("default")).id;
   (void)s->create_token({.id = TokenId("t"), .name = "t", .hash = "hash"});
-  const JobId id(fmt::format("01900000-0000-7000-9000-{:012}", 7));
+  const JobId id = job_id(7);
   const auto start = Steady::now();
   std::int64_t reads = 0;
   while (seconds_since(start) < seconds) {
