@@ -7,8 +7,8 @@ using model::RunState;
 
 Query states_of(const std::vector<RunId>& runs) {
   return query(
-      "SELECT job_id, states FROM job_states WHERE job_id IN (SELECT job_id FROM sync_runs WHERE "
-      "id = ANY ($1))",
+      "SELECT job_id, states FROM job_states WHERE job_id = ANY (ARRAY(SELECT job_id FROM "
+      "sync_runs WHERE id = ANY ($1)))",
       runs);
 }
 
@@ -24,22 +24,24 @@ Result<States> states_in(const KnownStates& known, const JobId& job) {
 }
 
 std::vector<Query> Attempts::looks() const {
-  return {lock_jobs_of(ids_),
-          query("SELECT run_id, fence, expires_at FROM job_execution_locks WHERE run_id = ANY ($1) "
-                "ORDER BY run_id FOR UPDATE",
-                ids_),
-          query("SELECT " TG_RUN_COLUMNS " FROM sync_runs WHERE id = ANY ($1)", ids_),
-          states_of(ids_)};
+  std::vector<Query> queries{
+      lock_jobs_of(ids_),
+      query("SELECT run_id, fence, expires_at FROM job_execution_locks WHERE run_id = ANY ($1) "
+            "ORDER BY run_id FOR UPDATE",
+            ids_),
+      query("SELECT " TG_RUN_COLUMNS " FROM sync_runs WHERE id = ANY ($1)", ids_)};
+  if (!committing_.empty()) queries.push_back(states_of(committing_));
+  return queries;
 }
 
 void Attempts::learn(std::span<const Rows> rows) {
   // One that cannot be read is the answer to its own end, not to all.
-  for (const Row row : rows[0]) heads_.emplace(JobId(row.text(0)), sql::job_head_from(row));
+  for (const Row row : rows[0]) heads_.emplace(JobId(row.text(0)), sql::counted_job_from(row));
   for (const Row row : rows[1]) {
     held_[RunId(row.text(0))] = {Fence{row.integer(1)}, row.time(2)};
   }
   for (const Row row : rows[2]) runs_.emplace(RunId(row.text(0)), sql::run_from(row));
-  states_ = states_from(rows[3]);
+  if (!committing_.empty()) states_ = states_from(rows[3]);
 }
 
 bool Attempts::is_orphan(const HeldRun& held, Instant now) const {

@@ -22,7 +22,9 @@ Result<States> states_in(const KnownStates& known, const JobId& job);
 
 class Attempts {
  public:
-  explicit Attempts(std::vector<RunId> runs) : ids_(std::move(runs)) {}
+  // `committing`: those of the runs whose ends bring states.
+  Attempts(std::vector<RunId> runs, std::vector<RunId> committing)
+      : ids_(std::move(runs)), committing_(std::move(committing)) {}
 
   // Locks the jobs, then the locks of the runs, and reads what these hold then.
   std::vector<Query> looks() const;
@@ -38,7 +40,7 @@ class Attempts {
     Fence fence{};
     Instant expires;
   };
-  std::vector<RunId> ids_;
+  std::vector<RunId> ids_, committing_;
   std::map<JobId, Result<JobHead>> heads_;
   KnownStates states_;
   std::map<JobId, States> changed_states_;

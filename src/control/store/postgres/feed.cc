@@ -121,7 +121,10 @@ bool Feed::connect(Millis& wait) {
   }
   auto opened = Session::open(target_, timeouts_, "");
   Status ready = opened ? Status() : Status(fail(opened.error()));
-  if (ready) ready = opened->script(fmt::format("LISTEN {}", channel_));
+  // A notification is a hint: it does not wait for the disk.
+  if (ready) {
+    ready = opened->script(fmt::format("LISTEN {}; SET synchronous_commit = off", channel_));
+  }
   bool missed = false;
   {
     const std::scoped_lock lock(mutex_);

@@ -1,22 +1,22 @@
 #include "control/store/postgres/loader.h"
 
+#include <set>
+#include <utility>
+
 namespace tidegate::store::postgres {
 namespace {
 
-// Where each thing begins in a row: 22 columns of the run and its two connections, 20 of the job,
-// spec, states, 11 of each connection.
-constexpr int kJob = 24, kSpec = kJob + 20, kStates = kSpec + 1, kSource = kStates + 1,
-              kDestination = kSource + 11;
+// Where each thing begins in a row: 22 columns of the run, its two connections, 20 of the job,
+// spec, states.
+constexpr int kSourceId = 22, kDestinationId = 23, kJob = 24, kSpec = kJob + 20,
+              kStates = kSpec + 1;
 
 #define TG_LOAD_RUNS                                                                             \
-  "SELECT r.*, j.*, v.spec, s.states, a.*, b.* FROM wanted JOIN LATERAL (SELECT " TG_RUN_COLUMNS \
+  "SELECT r.*, j.*, v.spec, s.states FROM wanted JOIN LATERAL (SELECT " TG_RUN_COLUMNS           \
   ", source_id, destination_id FROM sync_runs WHERE id = wanted.run_id) r ON true JOIN LATERAL " \
   "(SELECT " TG_JOB_COLUMNS                                                                      \
   " FROM sync_jobs WHERE id = r.job_id) j ON true LEFT JOIN job_revisions v ON v.job_id = "      \
-  "r.job_id AND v.revision = r.job_revision LEFT JOIN job_states s ON s.job_id = r.job_id LEFT " \
-  "JOIN LATERAL (SELECT " TG_CONNECTION_COLUMNS                                                  \
-  " FROM connections WHERE id = r.source_id) a ON true LEFT JOIN LATERAL "                       \
-  "(SELECT " TG_CONNECTION_COLUMNS " FROM connections WHERE id = r.destination_id) b ON true"
+  "r.job_id AND v.revision = r.job_revision LEFT JOIN job_states s ON s.job_id = r.job_id"
 
 std::unexpected<Error> missing(const RunId& run, std::string_view what) {
   return fail(Code::Internal, "the run '" + run.str() + "' refers to a " + std::string(what) +
@@ -49,18 +49,31 @@ Result<RunLoader::Loaded> RunLoader::load(const Row& row) {
     TG_TRY(out.job.known_state, sql::states_from(row.view(kStates)));
   }
   out.job.revision = out.run.job_revision;
-  TG_TRY(out.source, connection(row.from(kSource), out.run.id));
-  TG_TRY(out.destination, connection(row.from(kDestination), out.run.id));
+  TG_TRY(out.source, connection(ConnectionId(row.text(kSourceId)), out.run.id));
+  TG_TRY(out.destination, connection(ConnectionId(row.text(kDestinationId)), out.run.id));
   return loaded;
 }
 
-Result<model::Connection> RunLoader::connection(const Row& row, const RunId& run) {
-  if (row.null(0)) return missing(run, "connection");
-  const ConnectionId id(row.text(0));
+Status RunLoader::learn_connections(Session& db, const Rows& rows) {
+  std::set<ConnectionId> wanted;
+  for (const Row row : rows) {
+    for (const int at : {kSourceId, kDestinationId}) {
+      ConnectionId id(row.text(at));
+      if (!known_.contains(id)) wanted.insert(std::move(id));
+    }
+  }
+  if (wanted.empty()) return {};
+  TG_TRY(const auto found,
+         db.exec("SELECT " TG_CONNECTION_COLUMNS " FROM connections WHERE id = ANY ($1)",
+                 std::vector<ConnectionId>(wanted.begin(), wanted.end())));
+  for (const Row row : found) known_.emplace(row.text(0), sql::connection_from(row));
+  return {};
+}
+
+Result<model::Connection> RunLoader::connection(const ConnectionId& id, const RunId& run) const {
   const auto known = known_.find(id);
-  if (known != known_.end()) return known->second;
-  TG_TRY(auto read, sql::connection_from(row));
-  return known_.emplace(id, std::move(read)).first->second;
+  if (known == known_.end()) return missing(run, "connection");
+  return known->second;
 }
 
 }  // namespace tidegate::store::postgres

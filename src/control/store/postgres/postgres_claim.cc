@@ -48,10 +48,11 @@ struct Choice {
   Query ask(std::string sql, const More&... more) const {
     return query(std::move(sql), left_out, chosen, keys, rules::kAheadOfClock.count(), more...);
   }
-  // Locks the runs and their jobs; what somebody else has locked is passed over.
+  // Locks the runs' jobs, and with them the runs; what somebody else has locked is passed over. A
+  // run may have left the queue since the statement began: that shows in its row.
   Query pick(std::size_t max) const {
     return ask(TG_CLOCK "SELECT q.run_id, d.exclusive_key" TG_ELIGIBLE
-                        "ORDER BY q.sort_at, q.run_id LIMIT $5 FOR UPDATE OF q, j SKIP LOCKED",
+                        "ORDER BY q.sort_at, q.run_id LIMIT $5 FOR UPDATE OF j SKIP LOCKED",
                max);
   }
   Query any_eligible() const { return ask(TG_CLOCK "SELECT 1" TG_ELIGIBLE "LIMIT 1"); }
@@ -101,9 +102,11 @@ Result<std::vector<ClaimedRun>> load(Tx& tx, Choice& choice, std::size_t max, co
   RunLoader loader;
   while (!chosen.empty()) {
     TG_TRY(const auto rows, tx.db.run({load_runs(column(chosen, &Chosen::id))}));
+    TG_CHECK(loader.learn_connections(tx.db, rows[0]));
     std::map<RunId, Row> by_id;
     for (const Row row : rows[0]) by_id.emplace(RunId(row.text(0)), row);
     const std::size_t known = choice.left_out.size();
+    out.reserve(out.size() + chosen.size());
     for (Chosen& c : chosen) {
       const auto row = by_id.find(c.id);
       if (row == by_id.end()) continue;
@@ -116,6 +119,7 @@ Result<std::vector<ClaimedRun>> load(Tx& tx, Choice& choice, std::size_t max, co
         continue;
       }
       ClaimedRun& claimed = loaded->run;
+      if (claimed.run.state != model::RunState::Queued) continue;
       Fence& fence = fences.try_emplace(claimed.run.job, loaded->fence).first->second;
       fence = rules::next_fence(fence, tx.now);
       claimed.job.last_run_at = tx.now;
@@ -129,8 +133,16 @@ Result<std::vector<ClaimedRun>> load(Tx& tx, Choice& choice, std::size_t max, co
   return out;
 }
 
-// Takes each run whose lock can be had: of two claimers of one exclusive key, or of an attempt that
-// began since the look, the unique indexes let one through. The ids of those taken.
+#define TG_LOCK_COLUMNS                                                                          \
+  "(run_id, job_id, owner, fence, acquired_at, expires_at, exclusive_key, allow_overlap, "       \
+  "cancel_requested) SELECT run_id, job_id, $9, fence, $10, $11, exclusive_key, allow_overlap, " \
+  "false FROM i WHERE NOT EXISTS (SELECT 1 FROM job_execution_locks l WHERE l.job_id = "         \
+  "i.job_id AND NOT (l.allow_overlap AND i.allow_overlap)) AND "
+
+// Takes each run whose lock can be had. Under the lock of its job only an exclusive key may be
+// gone: of two claimers of one key the unique index lets one through. (A row that says what to do
+// on a conflict costs twice as much to insert, so only those with a key do. IS TRUE keeps the
+// planner from a join without a hash.) The ids of those taken.
 Query start_runs(const std::vector<ClaimedRun>& claimed, const OwnerId& owner, Instant now,
                  Instant expires) {
   const auto of_run = [&](auto&& part) {
@@ -138,22 +150,19 @@ Query start_runs(const std::vector<ClaimedRun>& claimed, const OwnerId& owner, I
   };
   return query(
       "WITH i AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS i(run_id, "
-      "job_id, fence, attempt, started_at, exclusive_key, detail, allow_overlap)), taken AS "
-      "(INSERT "
-      "INTO job_execution_locks (run_id, job_id, owner, fence, acquired_at, expires_at, "
-      "exclusive_key, allow_overlap, cancel_requested) SELECT run_id, job_id, $9, fence, $10, $11, "
-      "exclusive_key, allow_overlap, false FROM i WHERE NOT EXISTS (SELECT 1 FROM "
-      "job_execution_locks l WHERE l.job_id = i.job_id AND NOT (l.allow_overlap AND "
-      "i.allow_overlap)) ORDER BY exclusive_key ON CONFLICT DO NOTHING RETURNING run_id, job_id, "
-      "fence), gone AS (DELETE FROM run_queue WHERE run_id = ANY (ARRAY(SELECT run_id FROM "
-      "taken))), "
-      "started AS (UPDATE sync_runs r SET state = 'running', attempt = i.attempt, started_at = "
-      "i.started_at, owner = $9, fence = i.fence, error_kind = '', error = '', exclusive_key = "
-      "i.exclusive_key, detail = NULLIF(i.detail, '')::json FROM i WHERE r.id = i.run_id AND "
-      "i.run_id = ANY (ARRAY(SELECT run_id FROM taken))), fenced AS (UPDATE sync_jobs j SET fence "
-      "= "
-      "m.fence, last_run_at = $10 FROM (SELECT job_id, max(fence) AS fence FROM taken GROUP BY "
-      "job_id) m WHERE j.id = m.job_id) SELECT run_id FROM taken",
+      "job_id, fence, attempt, started_at, exclusive_key, detail, allow_overlap)), unkeyed AS "
+      "(INSERT INTO job_execution_locks " TG_LOCK_COLUMNS
+      "exclusive_key = '' RETURNING run_id, job_id, fence), keyed AS (INSERT INTO "
+      "job_execution_locks " TG_LOCK_COLUMNS
+      "exclusive_key <> '' ORDER BY exclusive_key ON CONFLICT DO NOTHING RETURNING run_id, job_id, "
+      "fence), taken AS MATERIALIZED (SELECT * FROM unkeyed UNION ALL SELECT * FROM keyed), gone "
+      "AS (DELETE FROM run_queue WHERE run_id = ANY (ARRAY(SELECT run_id FROM taken))), started AS "
+      "(UPDATE sync_runs r SET state = 'running', attempt = i.attempt, started_at = i.started_at, "
+      "owner = $9, fence = i.fence, error_kind = '', error = '', exclusive_key = i.exclusive_key, "
+      "detail = NULLIF(i.detail, '')::json FROM i WHERE r.id = i.run_id AND (i.run_id IN (SELECT "
+      "run_id FROM taken)) IS TRUE), fenced AS (UPDATE sync_jobs j SET fence = m.fence, "
+      "last_run_at = $10 FROM (SELECT job_id, max(fence) AS fence FROM taken GROUP BY job_id) m "
+      "WHERE j.id = m.job_id) SELECT run_id FROM taken",
       of_run(&Run::id), of_run(&Run::job), of_run(&Run::fence), of_run(&Run::attempt),
       of_run(&Run::started_at), of_run(&Run::exclusive_key), of_run(sql::run_detail),
       column(claimed, [](const ClaimedRun& c) { return rules::allows_overlap(c.job.spec); }), owner,

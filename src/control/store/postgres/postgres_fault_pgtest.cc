@@ -6,6 +6,7 @@
 #include <set>
 #include <thread>
 
+#include "control/store/postgres/attempts.h"
 #include "control/store/postgres/pg_test_fixture.h"
 
 namespace tidegate::store {
@@ -398,6 +399,17 @@ TEST_F(PostgresFault, MoreChangesThanOneMessageHoldsAreToldAsAnything) {
   const auto lease = *must(store_->acquire_leader(OwnerId("l"), 8s));
   EXPECT_THAT(must(store_->apply_plan(lease, {&step, 1})), ElementsAre(PlanResult::Applied));
   EXPECT_TRUE(theirs.wait_for(ChangeKind::Run, "any"));
+}
+
+// Seen: the end of a batch compared every job of the store with each of its runs, because the
+// planner may not sort and so walked through all jobs in their order.
+TEST_F(PostgresFault, TheJobsOfRunsAreLookedUpAndNoOthersRead) {
+  const std::vector<RunId> runs{RunId("a"), RunId("b")};
+  for (const auto& query : {postgres::lock_jobs_of(runs), postgres::states_of(runs)}) {
+    EXPECT_THAT(
+        console_.ask("EXPLAIN (FORMAT JSON) " + query.sql, runs),
+        AllOf(HasSubstr("Index Cond"), Not(HasSubstr("Nested Loop")), Not(HasSubstr("Seq Scan"))));
+  }
 }
 
 }  // namespace

@@ -71,7 +71,7 @@ TEST_F(PostgresOpen, AFreshSchemaIsMigratedOnceAndHoldsTheDefaultWorkspace) {
   EXPECT_EQ(must(again->list_workspaces()).size(), 2u);
   EXPECT_EQ(
       schema_.console.ask("SELECT count(*)::text FROM " + schema_.name() + ".schema_migrations"),
-      "3");
+      "4");
   EXPECT_EQ(
       schema_.console.ask("SELECT count(*)::text FROM pg_class WHERE relname = 'sync_runs' AND "
                           "relnamespace = 'public'::regnamespace"),
@@ -181,7 +181,7 @@ TEST_F(PostgresOpen, AnUpgradeNeedsTheOwner) {
   const std::string role = make_role();
   must(schema_.open());
   schema_.console.run("DELETE FROM " + schema_.name() +
-                      ".schema_migrations WHERE version = 3; GRANT "
+                      ".schema_migrations WHERE version = 4; GRANT "
                       "USAGE, CREATE ON SCHEMA " +
                       schema_.name() + " TO " + role + "; GRANT ALL ON ALL TABLES IN SCHEMA " +
                       schema_.name() + " TO " + role);

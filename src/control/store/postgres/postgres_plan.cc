@@ -257,7 +257,7 @@ Status supersede_runs(Tx& tx, const std::vector<RunId>& ids, std::string_view wh
                     query("SELECT " TG_RUN_COLUMNS " FROM sync_runs WHERE id = ANY ($1)", ids)}));
   std::map<JobId, JobHead> heads;
   for (const Row row : rows[0]) {
-    TG_TRY(auto head, sql::job_head_from(row));
+    TG_TRY(auto head, sql::counted_job_from(row));
     heads[head.job.id] = std::move(head);
   }
   TG_TRY(auto runs, runs_from(rows[1]));
@@ -360,7 +360,7 @@ Result<Run> PostgresStore::request_cancel(const WorkspaceId& ws, const RunId& id
     TG_TRY(const auto earlier, replay(tx, once));
     if (earlier) return std::move(*run);
     if (model::is_terminal(run->state)) return rules::run_ended(*run);
-    TG_TRY(auto head, sql::job_head_from(jobs[0].front()));
+    TG_TRY(auto head, sql::counted_job_from(jobs[0].front()));
     TG_CHECK(cancel_run(tx, *run, head));
     TG_CHECK(remember(tx, once, id.str()));
     return std::move(*run);

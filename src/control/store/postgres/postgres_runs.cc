@@ -63,7 +63,7 @@ class News {
                             const std::vector<RenewOutcome>& held, Tx& tx, BadRows& bad) const {
     std::map<JobId, Result<JobHead>> heads;
     for (const Row row : jobs_and_looks[0]) {
-      heads.emplace(JobId(row.text(0)), sql::job_head_from(row));
+      heads.emplace(JobId(row.text(0)), sql::counted_job_from(row));
     }
     std::map<RunId, Result<Run>> runs;
     for (const Row row : jobs_and_looks[2]) {
@@ -134,7 +134,12 @@ Result<std::vector<RenewOutcome>> PostgresStore::renew_runs(const OwnerId& owner
 
 Result<std::vector<Status>> PostgresStore::finish_attempts(std::span<const AttemptEnd> ends) {
   return db_.write([&](Tx& tx) -> Result<std::vector<Status>> {
-    Attempts attempts(column(ends, [](const AttemptEnd& e) { return e.held.run; }));
+    std::vector<RunId> committing;
+    for (const AttemptEnd& end : ends) {
+      if (!end.committed.empty()) committing.push_back(end.held.run);
+    }
+    Attempts attempts(column(ends, [](const AttemptEnd& e) { return e.held.run; }),
+                      std::move(committing));
     TG_TRY(const auto rows, tx.start(attempts.looks()));
     attempts.learn(rows);
     std::vector<Status> results;
@@ -150,6 +155,7 @@ Result<std::vector<ClaimedRun>> PostgresStore::expired_runs(std::size_t limit) {
   return db_.read([&](Session& db) -> Result<std::vector<ClaimedRun>> {
     TG_TRY(const auto rows, db.run({load_expired(limit)}));
     RunLoader loader;
+    TG_CHECK(loader.learn_connections(db, rows[0]));
     std::vector<ClaimedRun> expired;
     for (const Row row : rows[0]) {
       if (auto loaded = loader.load(row)) {
@@ -165,7 +171,8 @@ Result<std::vector<ClaimedRun>> PostgresStore::expired_runs(std::size_t limit) {
 Result<std::size_t> PostgresStore::release_orphans(const LeaderLease& lease,
                                                    std::span<const OrphanDecision> decisions) {
   return db_.write([&](Tx& tx) -> Result<std::size_t> {
-    Attempts attempts(column(decisions, [](const OrphanDecision& d) { return d.held.run; }));
+    const auto runs = column(decisions, [](const OrphanDecision& d) { return d.held.run; });
+    Attempts attempts(runs, runs);
     auto queries = attempts.looks();
     queries.insert(queries.begin(), hold_leader(lease));
     TG_TRY(const auto rows, tx.start(std::move(queries)));

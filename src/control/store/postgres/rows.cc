@@ -45,7 +45,7 @@ Result<JobHead> lock_job(Session& db, const WorkspaceId& ws, const JobId& id) {
 // An array, not a join: with the order the planner would walk through all jobs and compare each
 // with each of the runs.
 Query lock_jobs_of(const std::vector<RunId>& runs) {
-  return query("SELECT " TG_JOB_COLUMNS
+  return query("SELECT " TG_COUNTED_COLUMNS
                " FROM sync_jobs WHERE id = ANY (ARRAY(SELECT job_id FROM sync_runs WHERE id = ANY "
                "($1))) ORDER BY id FOR UPDATE",
                runs);
@@ -101,23 +101,19 @@ Query insert_runs(const std::vector<AddedRun>& added) {
 
 Query update_runs(const std::vector<Run>& runs) {
   return query(
-      "UPDATE sync_runs r SET state = i.state, attempt = i.attempt, retries_used = i.retries_used, "
-      "lost_in_row = i.lost_in_row, not_before = i.not_before, started_at = i.started_at, "
-      "finished_at = i.finished_at, owner = i.owner, fence = i.fence, cancel_requested = "
-      "i.cancel_requested, error_kind = i.error_kind, error = i.error, exclusive_key = "
-      "i.exclusive_key, detail = NULLIF(i.detail, '')::json FROM unnest($1, $2, $3, $4, $5, $6, "
-      "$7, "
-      "$8, $9, $10, $11, $12, $13, $14, $15) AS i(id, state, attempt, retries_used, lost_in_row, "
-      "not_before, started_at, finished_at, owner, fence, cancel_requested, error_kind, error, "
-      "exclusive_key, detail) WHERE r.id = i.id",
+      "UPDATE sync_runs r SET state = i.state, retries_used = i.retries_used, lost_in_row = "
+      "i.lost_in_row, not_before = i.not_before, finished_at = i.finished_at, owner = i.owner, "
+      "cancel_requested = i.cancel_requested, error_kind = i.error_kind, error = i.error, "
+      "exclusive_key = i.exclusive_key, detail = NULLIF(i.detail, '')::json FROM unnest($1, $2, "
+      "$3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS i(id, state, retries_used, lost_in_row, "
+      "not_before, finished_at, owner, cancel_requested, error_kind, error, exclusive_key, detail) "
+      "WHERE r.id = i.id",
       ids_of(runs),
       column(runs, [](const Run& r) { return name_of(r.state, model::kRunStateNames); }),
-      column(runs, &Run::attempt), column(runs, &Run::retries_used),
-      column(runs, &Run::lost_in_row), column(runs, &Run::not_before),
-      column(runs, &Run::started_at), column(runs, &Run::finished_at), column(runs, &Run::owner),
-      column(runs, &Run::fence), column(runs, &Run::cancel_requested),
-      column(runs, &Run::error_kind), column(runs, &Run::error), column(runs, &Run::exclusive_key),
-      column(runs, sql::run_detail));
+      column(runs, &Run::retries_used), column(runs, &Run::lost_in_row),
+      column(runs, &Run::not_before), column(runs, &Run::finished_at), column(runs, &Run::owner),
+      column(runs, &Run::cancel_requested), column(runs, &Run::error_kind),
+      column(runs, &Run::error), column(runs, &Run::exclusive_key), column(runs, sql::run_detail));
 }
 
 Query update_job_progress(const std::vector<JobHead>& heads) {

@@ -46,7 +46,7 @@ Result<JobHead> whole_job_from(const sql::Row& row);
 // after the other. Several are locked in the order of their ids. NotFound: deleted, unknown, of
 // another workspace.
 Result<JobHead> lock_job(Session& db, const WorkspaceId& ws, const JobId& id);
-Query lock_jobs_of(const std::vector<RunId>& runs);  // columns of job_head_from
+Query lock_jobs_of(const std::vector<RunId>& runs);  // columns of counted_job_from
 
 // Queued and running ones, oldest first; columns of run_from.
 Query active_runs(const std::vector<JobId>& jobs);
@@ -65,7 +65,7 @@ struct AddedRun {
 };
 Query insert_runs(
     const std::vector<AddedRun>& added);  // queued ones, with their place in the queue
-// Every column that changes in a run's life.
+// Every column that changes in a run's life but by the beginning of an attempt.
 Query update_runs(const std::vector<model::Run>& runs);
 // What runs change of jobs: slot, counters, last_*.
 Query update_job_progress(const std::vector<JobHead>& heads);
