@@ -69,8 +69,8 @@ worker::WorkerOptions worker_options(const Config& config) {
 
 Millis stop_limit(const Config& config) {
   const worker::WorkerOptions o = worker_options(config);
-  // The worker's own bound has 5 s more, the HTTP server ends within five, and a call to a store that
-  // has gone ends by its own time-out.
+  // The worker's own bound has 5 s more, the HTTP server ends within five, and a call to a store
+  // that has gone ends by its own time-out.
   return o.drain + o.cancel_grace + o.term_grace + Millis(40'000);
 }
 
