@@ -96,8 +96,9 @@ Fault World::gate(Process& p, std::string_view method) {
   } else if (faulty()) {
     fault = call_fault();
   }
-  if (fault != Fault::None && is_of_leader_loop(method) && !p.failing_since) {
-    p.failing_since = passed();
+  if (is_of_leader_loop(method)) {
+    p.leader_call_fails = fault != Fault::None;
+    if (p.leader_call_fails && fault != Fault::After) note_failure(p);
   }
   return fault;
 }
@@ -106,13 +107,23 @@ Fault World::gate(Process& p, std::string_view method) {
 bool World::answer(Process& p, std::string_view method) {
   pass_time(p);
   if (p.worker->dead) return false;
-  if (is_of_leader_loop(method) || method == "now") {
+  if (is_of_leader_loop(method)) {
+    if (p.leader_call_fails) {  // its answer is lost
+      note_failure(p);
+      return true;
+    }
     if (p.failing_since && passed() - *p.failing_since >= scenario_.options.run_renew) {
       store_->no_orphans_before(p.worker->id, passed() + scenario_.options.run_ttl);
     }
     p.failing_since.reset();
+  } else if (method == "now") {  // perhaps asked by the leader loop
+    p.failing_since.reset();
   }
   return true;
+}
+
+void World::note_failure(Process& p) {
+  if (!p.failing_since) p.failing_since = passed();
 }
 
 // On the way to the store, or back.

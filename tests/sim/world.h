@@ -37,6 +37,7 @@ class World {
     worker::testing::SimWorker* worker = nullptr;
     Millis thaws_at{0};
     std::optional<Millis> failing_since;  // calls of its leader loop
+    bool leader_call_fails = false;       // the one that is under way
   };
   using Act = std::function<void()>;
 
@@ -58,6 +59,7 @@ class World {
   worker::testing::Fault gate(Process& process, std::string_view method);
   worker::testing::Fault call_fault();
   bool answer(Process& process, std::string_view method);
+  void note_failure(Process& process);
   void pass_time(Process& process);
   void wait_until(Process& process, Millis until);
   void freeze(Process& process, bool children);
