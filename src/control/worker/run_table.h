@@ -24,8 +24,8 @@ struct ActiveRun {
   Masker masker;
 
   launch::LaunchId launch{};  // 0: never started
-  BootInstant started_at;  // when the claim was answered
-  BootInstant active_at;  // the last rows, bytes, pages or commit
+  BootInstant started_at;     // when the claim was answered
+  BootInstant active_at;      // the last rows, bytes, pages or commit
 
   // Why and how the child was asked to end.
   plan::StopReason stop = plan::StopReason::None;
