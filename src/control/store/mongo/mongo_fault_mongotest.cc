@@ -329,13 +329,13 @@ TEST(MongoSessions, AreWrittenDownBeforeTheyAreUsedAndForgottenAtTheEnd) {
   contract::ManualClock clock(from_ms(0));
   SystemRng rng;
   auto store = must(open_mongo_store(database.options(), clock, rng));
-  EXPECT_THAT(written(), IsEmpty());
+  EXPECT_THAT(written(), testing::IsEmpty());
   must(store->create_workspace({.id = WorkspaceId("w"), .name = "w"}, {}));
   const auto found = written();
   ASSERT_THAT(found, SizeIs(1));
   EXPECT_THAT(found[0].at("sessions").as_array(), SizeIs(1));
   store.reset();
-  EXPECT_THAT(written(), IsEmpty());
+  EXPECT_THAT(written(), testing::IsEmpty());
 }
 
 // A damaged document must not stop the work on all others.

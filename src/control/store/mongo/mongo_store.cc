@@ -31,9 +31,9 @@ MongoStore::MongoStore(const MongoOptions& options, const Clock& clock, Rng& rng
       self_(new_uuid_v7(clock, rng)),
       fixed_time_(options.now),
       time_([this] { return ask_time(*pool_); }, clock),
-      sessions_(replicated
-                    ? std::make_unique<SessionBook>(*pool_, self_, [this] { return ask_time(*pool_); })
-                    : nullptr),
+      sessions_(replicated ? std::make_unique<SessionBook>(*pool_, self_,
+                                                           [this] { return ask_time(*pool_); })
+                           : nullptr),
       feed_(*pool_, hub_, rng, self_, replicated, options.poll_interval) {}
 
 Capabilities MongoStore::capabilities() const {
