@@ -31,6 +31,13 @@ def read_csv_ids(path):
         return sorted(int(r["id"]) for r in csv.DictReader(f))
 
 
+def read_csv(path):
+    """Its rows as they must arrive: (id, name, amount, at)."""
+    with open(path, newline="") as f:
+        return sorted((int(r["id"]), r["name"], int(r["amount"]), r["at"].replace("T", " ").replace("Z", "+00:00"))
+                      for r in csv.DictReader(f))
+
+
 def query(database, sql):
     """Rows of a read-only query; [] when the file or the table is not there yet."""
     if not database.exists():

@@ -23,10 +23,10 @@ def wait_for(condition, what, bound=BOUND):
 
 
 class Server:
-    def __init__(self, bin_dir, data_dir, command="serve", env=None, args=(), listen="127.0.0.1:0",
-                 wrapper=()):
+    def __init__(self, bin_dir, data_dir, command="serve", env=None, args=(), listen="127.0.0.1:0", wrapper=(),
+                 files=None):
         self.bin_dir, self.data_dir, self.command = Path(bin_dir), Path(data_dir), command
-        self.files = self.data_dir / "files"
+        self.files = files or self.data_dir / "files"
         self.extra_env, self.args, self.listen = dict(env or {}), list(args), listen
         self.wrapper = list(wrapper)  # what runs the binary
         self.process = None
@@ -39,7 +39,7 @@ class Server:
 
     @property
     def token(self):
-        return (self.data_dir / "admin-token").read_text().strip()
+        return self.extra_env.get("TIDEGATE_ADMIN_TOKEN") or (self.data_dir / "admin-token").read_text().strip()
 
     @property
     def log_path(self):
@@ -57,17 +57,22 @@ class Server:
     def start(self):
         self.spawn()
 
-        def ready():
-            assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.log_text()[-2000:]}"
-            try:
-                self.url = self.listening()
-                return requests.get(self.url + "/readyz", timeout=5).status_code == 200
-            except (OSError, ValueError, requests.RequestException):
-                return False
-
         if self.command != "worker":
-            wait_for(ready, "the server is ready")
+            self.wait_ready()
         return self
+
+    def readyz(self):
+        """(status, text) of /readyz; (0, why) while nobody listens there. A server that ended fails the test."""
+        assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.log_text()[-2000:]}"
+        try:
+            self.url = self.listening()
+            answer = requests.get(self.url + "/readyz", timeout=30)
+            return answer.status_code, answer.text
+        except (OSError, ValueError, requests.RequestException) as e:
+            return 0, str(e)
+
+    def wait_ready(self):
+        wait_for(lambda: self.readyz()[0] == 200, "the server is ready")
 
     def listening(self):
         """Its address: of several servers on one folder only one is named in server.json."""

@@ -10,8 +10,9 @@ import sys
 
 import data
 import pytest
+from cluster import check_slots
 from harness import wait_for
-from test_schedule import check_slots, ledger
+from test_schedule import ledger
 
 
 def run(bin_dir, *args, expect=0, env=None):
@@ -101,7 +102,7 @@ def test_a_restored_server_knows_all_of_it_and_waits(history, make_server, bin_d
     other.api("POST", f"/sync-jobs/{often}/resume")
     wait_for(lambda: "succeeded" in [e["outcome"] for e in other.api("GET", f"/sync-jobs/{often}/slots?limit=3")],
              "it runs again")
-    check_slots(ledger(other, often))
+    check_slots(other, often)
 
 
 def test_what_is_not_restored_says_why_and_writes_nothing(history, bin_dir, tmp_path):

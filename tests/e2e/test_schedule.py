@@ -2,11 +2,8 @@
 import datetime as dt
 
 import data
+from cluster import check_slots, when
 from harness import wait_for
-
-
-def when(text):
-    return dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def ledger(server, job_id):
@@ -21,16 +18,6 @@ def ledger(server, job_id):
     return slots
 
 
-def check_slots(slots, step=1):
-    """The slot checker: no gap, nothing twice."""
-    assert slots
-    expected = min(slots)
-    for slot in sorted(slots):
-        assert slot == expected, f"slot {expected} has no outcome; next is {slot}"
-        assert len(slots[slot]) == 1, f"slot {slot} has {slots[slot]}"
-        expected += dt.timedelta(seconds=step)
-
-
 def test_a_created_job_is_scheduled_at_once_and_every_slot_has_one_outcome(server):
     data.write_csv(server.files / "items.csv", 10)
     job = server.create_job("each second", server.csv_to_sqlite(), schedule={"cron": "* * * * * *"})
@@ -41,7 +28,7 @@ def test_a_created_job_is_scheduled_at_once_and_every_slot_has_one_outcome(serve
     server.api("POST", f"/sync-jobs/{job['id']}/toggle", {"enabled": True})
     count = len(ledger(server, job["id"]))
     wait_for(lambda: len(ledger(server, job["id"])) >= count + 3, "three more slots")
-    check_slots(ledger(server, job["id"]))
+    check_slots(server, job["id"])
 
 
 def test_a_deleted_job_runs_no_more_and_keeps_its_history(server):
@@ -70,7 +57,7 @@ def test_slots_missed_while_down_left_no_trace(make_server):
     server.start()
     wait_for(lambda: max(ledger(server, job["id"])) > dt.datetime.now(dt.timezone.utc) - dt.timedelta(seconds=2)
              and "missed" in str(ledger(server, job["id"])), "the outage is in the ledger")
-    check_slots(ledger(server, job["id"]))
+    check_slots(server, job["id"])
 
 
 def test_the_successor_of_a_deleted_job_takes_its_table_over_when_asked_to(server):

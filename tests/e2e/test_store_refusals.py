@@ -1,0 +1,146 @@
+"""What is wrong with a store is said at the start in one message, with exit code 2, and nothing is written."""
+import os
+import socket
+import struct
+import subprocess
+import threading
+
+import bson
+import pymongo
+import pytest
+
+from cluster import SECRET_KEY, TOKEN
+from stores import MongoServer
+
+COMMANDS = ["serve", "api", "worker"]
+served = pytest.mark.parametrize("store", ["postgres", "mongo"], indirect=True)
+
+
+def refused(bin_dir, folder, url, command="serve", secret_key=SECRET_KEY):
+    """The message of a server that must not start."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("TIDEGATE_")}
+    env |= {"TIDEGATE_STORE": url, "TIDEGATE_SECRET_KEY": secret_key, "TIDEGATE_ADMIN_TOKEN": TOKEN}
+    done = subprocess.run([bin_dir / "tidegate", command, "--data", folder / f"data-{command}", "--listen", "127.0.0.1:0"],
+                          env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, f"{done.returncode}: {done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+@served
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_newer_schema_is_left_alone(bin_dir, cluster, store, tmp_path, command):
+    cluster.api().stop()
+    if store.kind == "postgres":
+        store.server.sql("INSERT INTO schema_migrations VALUES (999, 'of the future', now())", store.name)
+    else:
+        with store.server.client() as client:
+            client[store.name].schema_migrations.insert_one({"_id": 999, "name": "of the future"})
+    said = refused(bin_dir, tmp_path, store.url, command)
+    assert "999" in said and "newer" in said, said
+
+
+@served
+def test_a_database_of_something_else_is_left_alone(bin_dir, store, tmp_path):
+    if store.kind == "postgres":
+        store.server.sql("CREATE TABLE sync_jobs (id int)", store.name)
+    else:
+        with store.server.client() as client:
+            client[store.name].customers.insert_one({"name": "Ada"})
+    said = refused(bin_dir, tmp_path, store.url)
+    assert "database" in said and store.name in said, said
+    if store.kind == "postgres":
+        assert store.server.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'", store.name) == [["1"]]
+    else:
+        with store.server.client() as client:
+            assert client[store.name].list_collection_names() == ["customers"]
+
+
+@pytest.mark.parametrize("store", ["postgres"], indirect=True)
+@pytest.mark.parametrize("user, database, says", [
+    ("tidegate:wrong-secret", None, "password"), ("nobody:wrong-secret", None, "nobody"), (None, "nowhere", "nowhere")])
+def test_wrong_credentials_or_database_of_postgres(bin_dir, store, tmp_path, user, database, says):
+    said = refused(bin_dir, tmp_path, store.server.url(database or store.name, user))
+    assert says in said and "wrong-secret" not in said and "tidegate-test" not in said, said
+
+
+def test_wrong_credentials_of_mongodb(bin_dir, tmp_path):
+    server = MongoServer(tmp_path / "server")
+    try:
+        server.start()
+        with server.client() as client:
+            client.admin.command("createUser", "ada", pwd="right-secret", roles=[{"role": "root", "db": "admin"}])
+        server.kill()
+        server.options += ("--auth",)
+        server.start()
+        url = server.url("tidegate", "ada:wrong-secret") + "&authSource=admin"
+        with pytest.raises(pymongo.errors.OperationFailure), pymongo.MongoClient(url) as client:
+            client.tidegate.list_collection_names()
+        said = refused(bin_dir, tmp_path, url)
+        assert "authSource" in said and "wrong-secret" not in said, said
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres", "mongo"], indirect=True)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_another_secret_key_than_the_others_have(bin_dir, cluster, store, tmp_path, command):
+    cluster.start("serve")
+    said = refused(bin_dir, tmp_path, store.url, command, secret_key="a5" * 32)
+    assert "secret" in said and "a5a5" not in said, said
+
+
+class OldServer:
+    """Says no more than a server must to be asked its version."""
+
+    def __init__(self, greet):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port, self.greet = self.listener.getsockname()[1], greet
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(peer,), daemon=True).start()
+
+    def serve(self, peer):
+        with peer:
+            try:
+                while data := peer.recv(65536):
+                    peer.sendall(self.greet(data))
+            except OSError:
+                pass
+
+
+def postgres_12(data):
+    if data[4:8] == struct.pack("!i", 80877103):
+        return b"N"  # no TLS
+
+    def message(kind, body):
+        return kind + struct.pack("!i", len(body) + 4) + body
+
+    ready = message(b"Z", b"I")
+    if data[4:8] == struct.pack("!i", 196608):
+        return message(b"R", struct.pack("!i", 0)) + message(b"S", b"server_version\0" b"12.9\0") + ready
+    return message(b"C", b"SET\0") + ready
+
+
+def mongodb_4_4(data):
+    hello = {"ok": 1.0, "ismaster": True, "isWritablePrimary": True, "maxWireVersion": 9, "minWireVersion": 0,
+             "maxBsonObjectSize": 16 << 20, "maxMessageSizeBytes": 48_000_000, "maxWriteBatchSize": 100_000}
+    number, kind = struct.unpack("<i", data[4:8])[0], struct.unpack("<i", data[12:16])[0]
+    body = bson.encode(hello)
+    head = b"\0" * 5 if kind == 2013 else struct.pack("<iqii", 8, 0, 0, 1)  # OP_MSG, else OP_REPLY
+    return struct.pack("<iiii", 16 + len(head) + len(body), 1, number, 2013 if kind == 2013 else 1) + head + body
+
+
+@pytest.mark.parametrize("greet, url, says", [
+    (postgres_12, "postgres://tidegate@127.0.0.1:{}/tidegate", "PostgreSQL 13"),
+    (mongodb_4_4, "mongodb://127.0.0.1:{}/tidegate", "MongoDB 5.0")], ids=["postgres", "mongo"])
+def test_too_old_a_server_is_named(bin_dir, tmp_path, greet, url, says):
+    server = OldServer(greet)
+    said = refused(bin_dir, tmp_path, url.format(server.port))
+    server.listener.close()
+    assert says in said, said
