@@ -72,11 +72,12 @@ def test_a_black_hole_in_the_middle_of_a_step_takes_nothing_along(cluster, store
 
 @served
 def test_half_open_and_slow_connections_lose_nothing(cluster, store, proxy):
+    # The delay leaves a transaction of some flights well within the lease of a second.
     api = cluster.api()
     odd = cluster.worker(url=store.through(proxy))
     cluster.worker()
     jobs = Jobs(api, 2)
-    for fault in (lambda: proxy.half_open(UP), lambda: proxy.half_open(DOWN), lambda: proxy.delay(0.1)):
+    for fault in (lambda: proxy.half_open(UP), lambda: proxy.half_open(DOWN), lambda: proxy.delay(0.02)):
         wait_more_runs(api, jobs)
         fault()
         wait_lease(2)
