@@ -63,8 +63,9 @@ def test_cron_next_does_not_depend_on_the_process_zone(bin_dir, zone):
     (["sync", "nothing-here", "y.db"], "there is no file"),
     (["sync"], "SOURCE is required"),
     (["serve", "--listen", "8080"], "HOST:PORT"),
-    (["serve", "--store", "postgres://u:canary-pw@h/db"], "not available in this build yet"),
-    (["serve", "--store", "mongodb://h/db"], "not available in this build yet"),
+    (["serve", "--store", "mysql://u:canary-pw@h/db"], "no known kind of store"),
+    (["serve", "--store", "postgres://u:canary-pw@h/db?sslmod=require"], "sslmod"),
+    (["serve", "--store", "mongodb://u:canary-pw@h:port/db"], "mongodb://"),
     (["config", "--config", "/no/such/file.yaml"], "/no/such/file.yaml"),
 ])
 def test_bad_input_is_exit_code_2_and_says_what_to_do(bin_dir, tmp_path, args, text):
