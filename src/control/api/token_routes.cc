@@ -20,6 +20,9 @@ using http::Method;
 using http::Response;
 
 constexpr std::size_t kMaxWorkspaces = 1000;
+// Each loss of a name to another server means that one of them has its token: no more than start
+// at once.
+constexpr int kNameTries = 1000;
 
 using model::kBootstrap;
 
@@ -170,11 +173,13 @@ Status ensure_admin_token(store::Store& store, std::string_view text, std::strin
   if (!kept_at.empty()) TG_CHECK(warn_of_configured(store));
   TG_TRY(const auto known, store.find_token(hash));
   if (known) return {};
-  const Status made = make_admin_token(store, hash, bootstrap_of(kept_at), clock, rng);
-  if (made || made.error().code != Code::Conflict) return made;
-  // Another server that starts at the same time was faster.
-  TG_TRY(const auto now_known, store.find_token(hash));
-  return now_known ? Status{} : made;
+  for (int n = 1;; ++n) {
+    Status made = make_admin_token(store, hash, bootstrap_of(kept_at), clock, rng);
+    if (made || made.error().code != Code::Conflict || n == kNameTries) return made;
+    // Another server that starts at the same time was faster: with this token, or with the name.
+    TG_TRY(const auto now_known, store.find_token(hash));
+    if (now_known) return {};
+  }
 }
 
 std::vector<ApiRoute> token_routes() {
