@@ -135,7 +135,7 @@ void check_address(const Config& config, Report& report) {
   }
 }
 
-// Opening a store makes or migrates it: only what `serve` did already is looked at.
+// As `serve` opens it: a store of an older version is migrated.
 void check_store(const Config& config, Report& report) {
   const auto url = parse_store_url(config.store_url);
   if (!url) {
@@ -154,7 +154,9 @@ void check_store(const Config& config, Report& report) {
   SystemRng rng;
   const auto store = open_store(config, *url, clock, rng);
   Status usable = store ? (*store)->ping() : std::unexpected(store.error());
-  if (usable && ::access((config.data_dir + "/secret-key").c_str(), F_OK) == 0) {
+  const bool has_key =
+      !config.secret_key.empty() || ::access((config.data_dir + "/secret-key").c_str(), F_OK) == 0;
+  if (usable && has_key) {  // key_ring() would make one
     const auto keys = key_ring(config, rng);
     if (keys) usable = check_store_key(**store, *keys);
   }
