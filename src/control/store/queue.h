@@ -65,8 +65,10 @@ struct ClaimParams {
   Millis lease_ttl{12'000};
 };
 struct ClaimedRun {
-  model::Run run;      // state running; owner, fence, attempt and exclusive_key set
-  model::SyncJob job;  // with the spec of run.job_revision
+  model::Run run;  // state running; owner, fence, attempt and exclusive_key set
+  // Of it id, workspace, reset_epoch and known_state, and the spec of run.job_revision; a store
+  // need not tell the rest.
+  model::SyncJob job;
   model::Connection source, destination;
 };
 

@@ -106,6 +106,17 @@ std::string states_text(const std::map<std::string, protocol::KnownState>& state
   return bj::serialize(model::to_stored(states));
 }
 
+Result<std::deque<Millis>> durations_from(std::string_view text) {
+  TG_TRY(const bj::value list, parse(text, "success_durations"));
+  if (!list.is_array()) return unreadable("success_durations");
+  std::deque<Millis> durations;
+  for (const auto& d : list.get_array()) {
+    if (!d.is_int64()) return unreadable("success_durations");
+    durations.emplace_back(d.get_int64());
+  }
+  return durations;
+}
+
 Result<model::JobSpec> spec_from(std::string_view text) {
   TG_TRY(const bj::value v, parse(text, "spec"));
   return model::job_spec_from_stored(v);
@@ -131,12 +142,7 @@ Status read_counters(const Row& row, int at, model::SyncJob& job) {
   if (!row.null(at + 1)) job.last_error = row.text(at + 1);
   job.run_count = row.integer(at + 2);
   job.consecutive_failures = row.small(at + 3);
-  TG_TRY(const bj::value durations, parse(row.view(at + 4), "success_durations"));
-  if (!durations.is_array()) return unreadable("success_durations");
-  for (const auto& d : durations.get_array()) {
-    if (!d.is_int64()) return unreadable("success_durations");
-    job.success_durations.emplace_back(d.get_int64());
-  }
+  TG_TRY(job.success_durations, durations_from(row.view(at + 4)));
   return {};
 }
 

@@ -2,6 +2,7 @@
 // Between rows of an SQL store and the model's structs: the columns that SQL stores have in common,
 // and the JSON in those that hold some. Pure.
 
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -92,6 +93,7 @@ PlannedJob planned_from(const Row& row);
 model::Workspace workspace_from(const Row& row);  // id, name, revision, created_at
 
 Result<model::JobSpec> spec_from(std::string_view text);
+Result<std::deque<Millis>> durations_from(std::string_view text);
 Result<std::map<std::string, protocol::KnownState>> states_from(std::string_view text);
 
 std::string run_detail(const model::Run& run);  // the parts that have no column of their own

@@ -1,5 +1,8 @@
 #include "control/store/postgres/attempts.h"
 
+#include <algorithm>
+#include <functional>
+
 namespace tidegate::store::postgres {
 
 using model::Run;
@@ -23,30 +26,53 @@ Result<States> states_in(const KnownStates& known, const JobId& job) {
   return it == known.end() ? States() : it->second;
 }
 
+Attempts::Attempts(std::vector<HeldRun> held, std::vector<RunId> committing, HeldRuns* own)
+    : held_(std::move(held)), committing_(std::move(committing)), orphans_(own == nullptr) {
+  std::ranges::sort(held_, {}, &HeldRun::run);  // as renewals lock them
+  for (const HeldRun& h : held_) {
+    auto known = own != nullptr ? own->take(h.run, h.fence) : std::nullopt;
+    if (known) {
+      runs_.emplace(h.run, std::move(*known));
+    } else {
+      unknown_.push_back(h.run);
+    }
+  }
+}
+
+#define TG_LOCK_COLUMNS                                                                   \
+  "run_id, job_id, owner, fence, acquired_at, expires_at, exclusive_key, allow_overlap, " \
+  "cancel_requested"
+
 std::vector<Query> Attempts::looks() const {
+  const auto ids = column(held_, &HeldRun::run);
+  const auto known_jobs = column(runs_, [](const auto& r) { return r.second->job; });
   std::vector<Query> queries{
-      lock_jobs_of(ids_),
-      query("SELECT run_id, fence, expires_at FROM job_execution_locks WHERE run_id = ANY ($1) "
-            "ORDER BY run_id FOR UPDATE",
-            ids_),
-      query("SELECT " TG_RUN_COLUMNS " FROM sync_runs WHERE id = ANY ($1)", ids_)};
+      lock_jobs_of(unknown_, known_jobs),
+      query(std::string("DELETE FROM job_execution_locks l USING unnest($1, $2) AS i(run, held) "
+                        "WHERE l.run_id = i.run AND l.fence = i.held") +
+                (orphans_ ? " AND l.expires_at <= (SELECT tidegate_now())" : "") +
+                " RETURNING " TG_LOCK_COLUMNS,
+            ids, column(held_, &HeldRun::fence)),
+      query("SELECT " TG_RUN_COLUMNS " FROM sync_runs WHERE id = ANY ($1)", unknown_)};
   if (!committing_.empty()) queries.push_back(states_of(committing_));
   return queries;
 }
 
 void Attempts::learn(std::span<const Rows> rows) {
   // One that cannot be read is the answer to its own end, not to all.
-  for (const Row row : rows[0]) heads_.emplace(JobId(row.text(0)), sql::counted_job_from(row));
+  for (const Row row : rows[0]) heads_.emplace(JobId(row.text(0)), locked_job_from(row));
   for (const Row row : rows[1]) {
-    held_[RunId(row.text(0))] = {Fence{row.integer(1)}, row.time(2)};
+    locks_[RunId(row.text(0))] = {.job = JobId(row.text(1)),
+                                  .owner = OwnerId(row.text(2)),
+                                  .fence = Fence{row.integer(3)},
+                                  .acquired = row.time(4),
+                                  .expires = row.time(5),
+                                  .exclusive_key = row.text(6),
+                                  .allow_overlap = row.flag(7),
+                                  .cancel_requested = row.flag(8)};
   }
   for (const Row row : rows[2]) runs_.emplace(RunId(row.text(0)), sql::run_from(row));
   if (!committing_.empty()) states_ = states_from(rows[3]);
-}
-
-bool Attempts::is_orphan(const HeldRun& held, Instant now) const {
-  const auto lock = held_.find(held.run);
-  return lock != held_.end() && lock->second.fence == held.fence && lock->second.expires <= now;
 }
 
 Status Attempts::end(const AttemptEnd& end, Tx& tx) {
@@ -55,10 +81,13 @@ Status Attempts::end(const AttemptEnd& end, Tx& tx) {
   if (!found->second) return fail(found->second.error());
   Run& run = *found->second;
   if (rules::is_repeat(run, end)) return {};
-  const auto lock = held_.find(run.id);
-  if (lock == held_.end() || lock->second.fence != end.held.fence) {
-    return rules::run_fenced(run.id);
+  const auto found_lock = locks_.find(run.id);
+  if (found_lock == locks_.end()) return rules::run_fenced(run.id);
+  const Lock& lock = found_lock->second;
+  if (run.fence != lock.fence) {
+    rules::begin_attempt(run, lock.owner, lock.fence, lock.exclusive_key, lock.acquired);
   }
+  run.cancel_requested = run.cancel_requested || lock.cancel_requested;
   TG_CHECK(rules::check_move(run.state, end.next));
   Result<JobHead>& known = heads_.at(run.job);
   if (!known) return fail(known.error());
@@ -70,36 +99,45 @@ Status Attempts::end(const AttemptEnd& end, Tx& tx) {
     states_.insert_or_assign(run.job, head.job.known_state);
   }
   rules::end_attempt(run, end, tx.now);
-  held_.erase(lock);
-  ended_[run.id] = run;
+  head.fence = std::max(head.fence, lock.fence);
+  head.job.last_run_at = std::max(head.job.last_run_at, std::optional(lock.acquired));
+  if (model::is_terminal(run.state)) rules::account(head.job, run);
+  locks_.erase(found_lock);
+  ended_.push_back(&run);
   tx.note(ChangeKind::Run, run.id.str());
-  if (model::is_terminal(run.state)) {
-    rules::account(head.job, run);
-    accounted_[run.job] = head;
-  }
   return {};
 }
 
+Query Attempts::put_back() const {
+  const auto of_lock = [&](auto&& part) {
+    return column(locks_, [&](const auto& l) { return std::invoke(part, l.second); });
+  };
+  return query("INSERT INTO job_execution_locks (" TG_LOCK_COLUMNS
+               ") SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+               column(locks_, [](const auto& l) { return l.first; }), of_lock(&Lock::job),
+               of_lock(&Lock::owner), of_lock(&Lock::fence), of_lock(&Lock::acquired),
+               of_lock(&Lock::expires), of_lock(&Lock::exclusive_key),
+               of_lock(&Lock::allow_overlap), of_lock(&Lock::cancel_requested));
+}
+
 std::vector<Query> Attempts::writes() const {
-  if (ended_.empty()) return {};
-  const auto runs = column(ended_, [](const auto& r) { return r.second; });
-  const auto ids = column(runs, &Run::id);
-  std::vector<Query> queries{query("DELETE FROM job_execution_locks WHERE run_id = ANY ($1)", ids),
-                             update_runs(runs)};
+  std::vector<Query> queries;
+  if (!locks_.empty()) queries.push_back(put_back());
+  if (ended_.empty()) return queries;
+  queries.push_back(update_runs(ended_));
+  std::map<JobId, const JobHead*> heads;
   std::vector<RunId> queued;
-  for (const Run& run : runs) {
-    if (run.state == RunState::Queued) queued.push_back(run.id);
+  for (const Run* run : ended_) {
+    if (run->state == RunState::Queued) queued.push_back(run->id);
+    heads.try_emplace(run->job, &*heads_.at(run->job));
   }
+  queries.push_back(update_job_progress(column(heads, [](const auto& h) { return h.second; })));
   if (!queued.empty()) {
     queries.push_back(query("INSERT INTO run_queue (" TG_QUEUE_COLUMNS
                             ") SELECT id, job_id, sort_at, "
                             "not_before, allow_overlap, destination_id, " TG_BY_SCHEDULE
                             " FROM sync_runs WHERE id = ANY ($1)",
                             queued));
-  }
-  if (!accounted_.empty()) {
-    queries.push_back(
-        update_job_progress(column(accounted_, [](const auto& h) { return h.second; })));
   }
   if (!changed_states_.empty()) queries.push_back(save_states(changed_states_));
   return queries;

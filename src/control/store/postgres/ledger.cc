@@ -96,23 +96,24 @@ void RecordWriter::add(const JobId& job, const SlotRecord& record) {
   put(job, newest);
 }
 
+Query request_cancels(const std::vector<RunId>& running) {
+  return query("UPDATE job_execution_locks SET cancel_requested = true WHERE run_id = ANY ($1)",
+               running);
+}
+
 Status cancel_run(Tx& tx, model::Run& run, JobHead& head) {
   tx.note(ChangeKind::Run, run.id.str());
   if (run.state == model::RunState::Running) {
     run.cancel_requested = true;
-    // Only this column: the rest is the worker's.
-    TG_TRY(const auto done,
-           tx.db.run({query("UPDATE sync_runs SET cancel_requested = true WHERE id = $1", run.id),
-                      query("UPDATE job_execution_locks SET cancel_requested = true WHERE run_id = "
-                            "$1",
-                            run.id)}));
+    // The run's row is the worker's.
+    TG_TRY(const auto done, tx.db.run({request_cancels({run.id})}));
     return {};
   }
   rules::cancel_queued(run, tx.now);
   rules::account(head.job, run);
   TG_TRY(const auto done,
-         tx.db.run({update_runs({run}), query("DELETE FROM run_queue WHERE run_id = $1", run.id),
-                    update_job_progress({head})}));
+         tx.db.run({update_runs({&run}), query("DELETE FROM run_queue WHERE run_id = $1", run.id),
+                    update_job_progress({&head})}));
   return {};
 }
 

@@ -43,6 +43,7 @@ class RecordWriter {
   std::vector<model::SlotRecord> inserted_, extended_;
 };
 
+Query request_cancels(const std::vector<RunId>& running);
 // queued → cancelled, and what the job learns from it; running → cancel_requested. REQUIRES: the
 // job's row is locked.
 Status cancel_run(Tx& tx, model::Run& run, JobHead& head);

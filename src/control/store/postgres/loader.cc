@@ -6,17 +6,8 @@
 namespace tidegate::store::postgres {
 namespace {
 
-// Where each thing begins in a row: 22 columns of the run, its two connections, 20 of the job,
-// spec, states.
-constexpr int kSourceId = 22, kDestinationId = 23, kJob = 24, kSpec = kJob + 20,
-              kStates = kSpec + 1;
-
-#define TG_LOAD_RUNS                                                                             \
-  "SELECT r.*, j.*, v.spec, s.states FROM wanted JOIN LATERAL (SELECT " TG_RUN_COLUMNS           \
-  ", source_id, destination_id FROM sync_runs WHERE id = wanted.run_id) r ON true JOIN LATERAL " \
-  "(SELECT " TG_JOB_COLUMNS                                                                      \
-  " FROM sync_jobs WHERE id = r.job_id) j ON true LEFT JOIN job_revisions v ON v.job_id = "      \
-  "r.job_id AND v.revision = r.job_revision LEFT JOIN job_states s ON s.job_id = r.job_id"
+// Where each thing lies in a row, behind 23 columns of the run.
+constexpr int kSourceId = 23, kDestinationId = 24, kStates = 25, kResetEpoch = 26, kDurations = 27;
 
 std::unexpected<Error> missing(const RunId& run, std::string_view what) {
   return fail(Code::Internal, "the run '" + run.str() + "' refers to a " + std::string(what) +
@@ -25,54 +16,85 @@ std::unexpected<Error> missing(const RunId& run, std::string_view what) {
 
 }  // namespace
 
-Query load_runs(const std::vector<RunId>& ids) {
-  return query("WITH wanted AS (SELECT * FROM unnest($1) AS w(run_id)) " TG_LOAD_RUNS, ids);
-}
-
 Query load_expired(std::size_t limit) {
   return query(
-      "WITH wanted AS MATERIALIZED (SELECT run_id FROM job_execution_locks WHERE expires_at <= "
-      "(SELECT tidegate_now()) LIMIT $1) " TG_LOAD_RUNS,
+      "WITH wanted AS MATERIALIZED (SELECT run_id, job_id FROM job_execution_locks WHERE "
+      "expires_at <= (SELECT tidegate_now()) LIMIT $1) SELECT r.*, s.states, j.reset_epoch, j.success_durations FROM "
+      "wanted JOIN LATERAL (SELECT " TG_LOADED_RUN_COLUMNS("began_at")
+      " FROM readable_runs WHERE id = wanted.run_id) r ON true JOIN LATERAL (SELECT reset_epoch, "
+      "success_durations FROM sync_jobs WHERE id = wanted.job_id) j ON true LEFT JOIN job_states s ON s.job_id = "
+      "wanted.job_id",
       limit);
 }
 
-Result<RunLoader::Loaded> RunLoader::load(const Row& row) {
-  Loaded loaded;
-  ClaimedRun& out = loaded.run;
-  TG_TRY(out.run, sql::run_from(row));
-  TG_TRY(auto head, sql::job_head_from(row.from(kJob)));
-  loaded.fence = head.fence;
-  out.job = std::move(head.job);
-  if (row.null(kSpec)) return missing(out.run.id, "spec");
-  TG_TRY(out.job.spec, sql::spec_from(row.view(kSpec)));
-  if (!row.null(kStates)) {
-    TG_TRY(out.job.known_state, sql::states_from(row.view(kStates)));
-  }
-  out.job.revision = out.run.job_revision;
-  TG_TRY(out.source, connection(ConnectionId(row.text(kSourceId)), out.run.id));
-  TG_TRY(out.destination, connection(ConnectionId(row.text(kDestinationId)), out.run.id));
-  return loaded;
-}
-
-Status RunLoader::learn_connections(Session& db, const Rows& rows) {
-  std::set<ConnectionId> wanted;
+Status RunLoader::learn(Session& db, const Rows& rows) {
+  std::set<ConnectionId> connections;
+  std::set<SpecCache::Key> specs;
   for (const Row row : rows) {
     for (const int at : {kSourceId, kDestinationId}) {
       ConnectionId id(row.text(at));
-      if (!known_.contains(id)) wanted.insert(std::move(id));
+      if (!connections_.contains(id)) connections.insert(std::move(id));
+    }
+    SpecCache::Key key{JobId(row.text(2)), row.integer(3)};
+    if (specs_.contains(key)) continue;
+    if (auto kept = cache_.find(key)) {
+      specs_.emplace(std::move(key), std::move(kept));
+    } else {
+      specs.insert(std::move(key));
     }
   }
-  if (wanted.empty()) return {};
-  TG_TRY(const auto found,
-         db.exec("SELECT " TG_CONNECTION_COLUMNS " FROM connections WHERE id = ANY ($1)",
-                 std::vector<ConnectionId>(wanted.begin(), wanted.end())));
-  for (const Row row : found) known_.emplace(row.text(0), sql::connection_from(row));
+  if (connections.empty() && specs.empty()) return {};
+  std::vector<Query> queries{query("SELECT " TG_CONNECTION_COLUMNS
+                                   " FROM connections WHERE id = ANY ($1)",
+                                   std::vector(connections.begin(), connections.end()))};
+  if (!specs.empty()) {
+    queries.push_back(
+        query("SELECT v.job_id, v.revision, v.spec FROM unnest($1, $2) AS i(job_id, revision) JOIN "
+              "job_revisions v ON v.job_id = i.job_id AND v.revision = i.revision",
+              column(specs, &SpecCache::Key::first), column(specs, &SpecCache::Key::second)));
+  }
+  TG_TRY(const auto found, db.run(queries));
+  for (const Row row : found[0]) {
+    connections_.emplace(ConnectionId(row.text(0)), sql::connection_from(row));
+  }
+  if (specs.empty()) return {};
+  for (const Row row : found[1]) {
+    SpecCache::Key key{JobId(row.text(0)), row.integer(1)};
+    auto spec = sql::spec_from(row.view(2));
+    if (!spec) {
+      specs_.emplace(std::move(key), fail(std::move(spec.error())));
+      continue;
+    }
+    const auto parsed = std::make_shared<const model::JobSpec>(std::move(*spec));
+    cache_.keep(key, parsed, row.view(2).size());
+    specs_.emplace(std::move(key), parsed);
+  }
   return {};
 }
 
+Result<ClaimedRun> RunLoader::load(const Row& row) const {
+  ClaimedRun out;
+  TG_TRY(out.run, live_run_from(row));
+  out.job.id = out.run.job;
+  out.job.workspace = out.run.workspace;
+  out.job.revision = out.run.job_revision;
+  out.job.reset_epoch = row.integer(kResetEpoch);
+  TG_TRY(out.job.success_durations, sql::durations_from(row.view(kDurations)));
+  const auto spec = specs_.find({out.run.job, out.run.job_revision});
+  if (spec == specs_.end()) return missing(out.run.id, "spec");
+  if (!spec->second) return fail(spec->second.error());
+  out.job.spec = **spec->second;
+  if (!row.null(kStates)) {
+    TG_TRY(out.job.known_state, sql::states_from(row.view(kStates)));
+  }
+  TG_TRY(out.source, connection(ConnectionId(row.text(kSourceId)), out.run.id));
+  TG_TRY(out.destination, connection(ConnectionId(row.text(kDestinationId)), out.run.id));
+  return out;
+}
+
 Result<model::Connection> RunLoader::connection(const ConnectionId& id, const RunId& run) const {
-  const auto known = known_.find(id);
-  if (known == known_.end()) return missing(run, "connection");
+  const auto known = connections_.find(id);
+  if (known == connections_.end()) return missing(run, "connection");
   return known->second;
 }
 

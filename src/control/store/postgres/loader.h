@@ -6,29 +6,33 @@
 #include <vector>
 
 #include "control/store/postgres/rows.h"
+#include "control/store/postgres/spec_cache.h"
 #include "control/store/queue.h"
 
 namespace tidegate::store::postgres {
 
-// By run id, in any order.
-Query load_runs(const std::vector<RunId>& ids);
+// What a query of runs to load selects: these columns of runs; of the job its states, reset_epoch
+// and success_durations (a run whose end could not be counted shall not begin).
+#define TG_LOADED_RUN_COLUMNS(began_at) TG_RUN_COLUMNS ", " began_at ", source_id, destination_id"
+inline constexpr int kLoadedColumns = 28;
+
 Query load_expired(std::size_t limit);  // running, with a lease that ended
 
-// Reads the rows of such a query. Connections are looked up and parsed once each, not once a run:
-// many runs share few.
+// Reads the rows of such a query. Connections and specs are looked up and parsed once each, not
+// once a run: many runs share few.
 class RunLoader {
  public:
-  struct Loaded {
-    ClaimedRun run;
-    Fence fence{};  // of the job's newest attempt
-  };
+  explicit RunLoader(SpecCache& cache) : cache_(cache) {}
   // Before the rows are loaded.
-  Status learn_connections(Session& db, const Rows& rows);
-  Result<Loaded> load(const Row& row);
+  Status learn(Session& db, const Rows& rows);
+  Result<ClaimedRun> load(const Row& row) const;
 
  private:
   Result<model::Connection> connection(const ConnectionId& id, const RunId& run) const;
-  std::map<ConnectionId, Result<model::Connection>> known_;
+
+  SpecCache& cache_;
+  std::map<ConnectionId, Result<model::Connection>> connections_;
+  std::map<SpecCache::Key, Result<SpecCache::Spec>> specs_;
 };
 
 }  // namespace tidegate::store::postgres

@@ -89,11 +89,12 @@ class Pages final : public ArchivePages {
   Result<std::vector<Run>> runs(const std::vector<JobId>& jobs, const RunAfter& after) override {
     TG_TRY(
         const auto rows,
-        db_.exec("SELECT " TG_RUN_COLUMNS
-                 " FROM sync_runs WHERE job_id = ANY ($1) AND (job_id, created_at, id) > ($2, $3, "
-                 "$4) ORDER BY job_id, created_at, id LIMIT $5",
-                 jobs, after.job, after.created_at, after.id, kLargePage));
-    return runs_from(rows);
+        db_.exec(
+            "SELECT " TG_LIVE_RUN_COLUMNS
+            " FROM readable_runs WHERE job_id = ANY ($1) AND (job_id, created_at, id) > ($2, $3, "
+            "$4) ORDER BY job_id, created_at, id LIMIT $5",
+            jobs, after.job, after.created_at, after.id, kLargePage));
+    return live_runs_from(rows);
   }
 
   Result<std::vector<ArchivedLog>> logs(const std::vector<RunId>& runs,

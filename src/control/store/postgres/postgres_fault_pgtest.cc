@@ -128,7 +128,8 @@ TEST_F(PostgresFault, StatementsPreparedBeforeAMigrationArePreparedAgain) {
   for (const char* type : {"integer", "bigint"}) {
     console_.run(std::string("ALTER TABLE workspaces ALTER COLUMN revision TYPE ") + type);
     EXPECT_TRUE(store_->list_workspaces());
-    console_.run(std::string("ALTER TABLE sync_jobs ALTER COLUMN run_count TYPE ") + type);
+    console_.run(std::string("ALTER TABLE job_revisions ALTER COLUMN spec TYPE ") +
+                 (type == std::string("bigint") ? "json USING spec::json" : "text"));
     EXPECT_TRUE(store_->set_pause(ws_, JobId("a"), {}, model::Pause{}, {}));
   }
 }
@@ -221,6 +222,21 @@ TEST_F(PostgresFault, AnAttemptThatIsBeingTakenOverCannotSlipItsEndIn) {
 }
 
 // ---- competitors
+
+// The claim has its snapshot and not yet the lock of the job, when another worker takes the run and
+// ends it.
+TEST_F(PostgresFault, ARunThatLeftTheQueueMeanwhileIsNotTaken) {
+  trigger(add_job("a"), "r");
+  console_.run(
+      "CREATE OR REPLACE FUNCTION tidegate_now() RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN "
+      "IF current_query() LIKE '%picked%' THEN PERFORM pg_advisory_xact_lock_shared(77); END IF; "
+      "RETURN date_trunc('milliseconds', clock_timestamp()); END $$; SELECT pg_advisory_lock(77)");
+  auto claimed = std::async(std::launch::async, [&] { return claim(*store_, "late", 1).size(); });
+  EXPECT_TRUE(schema_.console.eventually(kWaiting));
+  console_.run("DELETE FROM run_queue; SELECT pg_advisory_unlock(77)");
+  EXPECT_EQ(claimed.get(), 0u);
+  EXPECT_EQ(console_.ask("SELECT count(*)::text FROM job_execution_locks"), "0");
+}
 
 TEST_F(PostgresFault, CompetingClaimersTakeEachRunOnceAndLimitsHold) {
   constexpr int kJobs = 120, kThreads = 8;
@@ -325,10 +341,16 @@ TEST_F(PostgresFault, ARunThatCannotBeReadHoldsUpNoOther) {
   }
   for (const auto& r : must(store_->renew_runs(OwnerId("w"), 12s, renewals))) EXPECT_TRUE(r.held);
   EXPECT_EQ(must(store_->get_job(ws_, JobId("c"))).known_state.size(), 1u);
-  const auto results = must(store_->finish_attempts(ends));
+  // This one has not claimed them, so it has to read them all.
+  const auto results = must(must(schema_.open())->finish_attempts(ends));
   EXPECT_EQ(code_of(results.at(0)), Code::Internal);
   EXPECT_EQ(code_of(results.at(1)), Code::Internal);
   EXPECT_TRUE(results.at(2));
+  std::vector<bool> held;
+  for (const auto& r : must(store_->renew_runs(OwnerId("w"), 12s, renewals))) {
+    held.push_back(r.held);
+  }
+  EXPECT_THAT(held, ElementsAre(true, true, false)) << "what did not end keeps its lock";
 }
 
 // PostgreSQL refuses NUL and what is no UTF-8: a run whose error quotes raw data could never end.
@@ -405,10 +427,12 @@ TEST_F(PostgresFault, MoreChangesThanOneMessageHoldsAreToldAsAnything) {
 // planner may not sort and so walked through all jobs in their order.
 TEST_F(PostgresFault, TheJobsOfRunsAreLookedUpAndNoOthersRead) {
   const std::vector<RunId> runs{RunId("a"), RunId("b")};
-  for (const auto& query : {postgres::lock_jobs_of(runs), postgres::states_of(runs)}) {
-    EXPECT_THAT(
-        console_.ask("EXPLAIN (FORMAT JSON) " + query.sql, runs),
-        AllOf(HasSubstr("Index Cond"), Not(HasSubstr("Nested Loop")), Not(HasSubstr("Seq Scan"))));
+  const std::string explain = "EXPLAIN (FORMAT JSON) ";
+  for (const std::string& plan :
+       {console_.ask(explain + postgres::lock_jobs_of(runs).sql, runs, std::vector<JobId>()),
+        console_.ask(explain + postgres::states_of(runs).sql, runs)}) {
+    EXPECT_THAT(plan, AllOf(HasSubstr("Index Cond"), Not(HasSubstr("Nested Loop")),
+                            Not(HasSubstr("Seq Scan"))));
   }
 }
 

@@ -21,21 +21,24 @@ namespace {
 // history for it. OFFSET 0 keeps the planner from doing so nevertheless, for the sake of the order.
 std::string_view runs_in(std::optional<model::RunState> state) {
   if (state == model::RunState::Queued) {
-    return " FROM (SELECT r.* FROM run_queue q JOIN sync_runs r ON r.id = q.run_id OFFSET 0) runs";
+    return " FROM (SELECT r.* FROM run_queue q JOIN readable_runs r ON r.id = q.run_id OFFSET 0) "
+           "runs";
   }
   if (state == model::RunState::Running) {
-    return " FROM (SELECT r.* FROM job_execution_locks l JOIN sync_runs r ON r.id = l.run_id "
-           "OFFSET "
-           "0) runs";
+    return " FROM (SELECT r.* FROM job_execution_locks l JOIN readable_runs r ON r.id = l.run_id "
+           "OFFSET 0) runs";
   }
-  return " FROM sync_runs";
+  return " FROM readable_runs";
 }
 
 Where run_conditions(const RunQuery& q) {
   Where where{.sql = fmt::format("{} WHERE true", runs_in(q.state)), .params = {}};
   if (!q.workspace.empty()) where.add(" AND workspace_id = ${}", q.workspace);
   if (!q.job.empty()) where.add(" AND job_id = ${}", q.job);
-  if (q.state) where.add(" AND state = ${}", name_of(*q.state, model::kRunStateNames));
+  if (q.state) {  // no lock says otherwise of a run that has ended
+    where.add(model::is_terminal(*q.state) ? " AND written_state = ${}" : " AND state = ${}",
+              name_of(*q.state, model::kRunStateNames));
+  }
   if (q.since) where.add(" AND created_at >= ${}", *q.since);
   return where;
 }
@@ -49,7 +52,7 @@ Query runs_page(Where where, const RunQuery& q, std::size_t limit) {
   where.add(" LIMIT ${}", limit + 1);
   if (q.brief) return {"SELECT " TG_BRIEF_RUN_COLUMNS + where.sql, std::move(where.params)};
   where.sql = fmt::format(
-      "SELECT " TG_RUN_COLUMNS
+      "SELECT " TG_LIVE_RUN_COLUMNS
       " FROM (SELECT *, sum(octet_length(detail::text)) OVER ({} ROWS BETWEEN UNBOUNDED PRECEDING "
       "AND 2 PRECEDING) AS before FROM (SELECT *{}) page) sized WHERE true",
       order, where.sql);
@@ -83,7 +86,7 @@ Result<Listing<Run>> PostgresStore::list_runs(const RunQuery& q) {
             list.next_cursor = rules::run_cursor(list.items.back());
             break;
           }
-          TG_TRY(auto run, sql::run_from(row));
+          TG_TRY(auto run, q.brief ? sql::run_from(row) : live_run_from(row));
           bytes += row.view(sql::kRunDetail).size();
           list.items.push_back(std::move(run));
         }

@@ -199,7 +199,7 @@ Status PostgresStore::delete_job(const WorkspaceId& ws, const JobId& id, IfRevis
       return rules::stale_revision(head.job.revision);
     }
     TG_TRY(const auto active, tx.db.run({active_runs({id})}));
-    TG_TRY(auto runs, runs_from(active[0]));
+    TG_TRY(auto runs, live_runs_from(active[0]));
     for (model::Run& run : runs) TG_CHECK(cancel_run(tx, run, head));
     tx.note(ChangeKind::Job, id.str());
     TG_TRY(const auto done,

@@ -70,15 +70,16 @@ struct DueAfter {
 std::vector<Query> due_queries(Instant now, std::size_t limit, const DueAfter& after) {
   static const std::string kDue =
       " WHERE next_slot <= $1 AND (next_slot, id) > ($3, $4) ORDER BY next_slot, id LIMIT $2";
-  return {query(TG_WHOLE_JOBS + kDue, now, limit, after.slot, after.job),
-          query("SELECT " TG_RUN_COLUMNS
-                " FROM sync_runs WHERE id IN (WITH due AS MATERIALIZED (SELECT id FROM sync_jobs" +
-                    kDue +
-                    ") SELECT run_id FROM run_queue JOIN due ON job_id = due.id UNION ALL SELECT "
-                    "run_id FROM job_execution_locks JOIN due ON job_id = due.id) ORDER BY "
-                    "created_at, id",
-                now, limit, after.slot, after.job),
-          query("SELECT min(next_slot) FROM sync_jobs WHERE next_slot > $1", now)};
+  return {
+      query(TG_WHOLE_JOBS + kDue, now, limit, after.slot, after.job),
+      query("SELECT " TG_LIVE_RUN_COLUMNS
+            " FROM readable_runs WHERE id IN (WITH due AS MATERIALIZED (SELECT id FROM sync_jobs" +
+                kDue +
+                ") SELECT run_id FROM run_queue JOIN due ON job_id = due.id UNION ALL SELECT "
+                "run_id FROM job_execution_locks JOIN due ON job_id = due.id) ORDER BY "
+                "created_at, id",
+            now, limit, after.slot, after.job),
+      query("SELECT min(next_slot) FROM sync_jobs WHERE next_slot > $1", now)};
 }
 
 }  // namespace
@@ -95,7 +96,7 @@ Result<QueueStore::Due> PostgresStore::due_jobs(Instant now, std::size_t limit) 
       std::map<JobId, std::vector<Run>> active;
       std::set<JobId> unreadable;
       for (const Row row : rows[1]) {
-        if (auto run = sql::run_from(row)) {
+        if (auto run = live_run_from(row)) {
           active[run->job].push_back(std::move(*run));
         } else {
           bad_rows_.skip("run", row.text(0), run.error());
@@ -196,11 +197,7 @@ class Planning {
     auto queries = records_.writes();
     if (!added_.empty()) queries.push_back(insert_runs(added_));
     if (!cancelled_.empty()) {
-      queries.push_back(
-          query("UPDATE sync_runs SET cancel_requested = true WHERE id = ANY ($1)", cancelled_));
-      queries.push_back(
-          query("UPDATE job_execution_locks SET cancel_requested = true WHERE run_id = ANY ($1)",
-                cancelled_));
+      queries.push_back(request_cancels(cancelled_));
     }
     queries.push_back(query(
         "UPDATE sync_jobs j SET next_slot = i.next_slot, runs_kept = runs_kept + i.runs, "
@@ -254,21 +251,23 @@ Status supersede_runs(Tx& tx, const std::vector<RunId>& ids, std::string_view wh
   if (ids.empty()) return {};
   TG_TRY(const auto rows,
          tx.db.run({lock_jobs_of(ids),
-                    query("SELECT " TG_RUN_COLUMNS " FROM sync_runs WHERE id = ANY ($1)", ids)}));
+                    query("SELECT " TG_LIVE_RUN_COLUMNS " FROM readable_runs WHERE id = ANY ($1)",
+                          ids)}));
   std::map<JobId, JobHead> heads;
   for (const Row row : rows[0]) {
-    TG_TRY(auto head, sql::counted_job_from(row));
+    TG_TRY(auto head, locked_job_from(row));
     heads[head.job.id] = std::move(head);
   }
-  TG_TRY(auto runs, runs_from(rows[1]));
+  TG_TRY(auto runs, live_runs_from(rows[1]));
   for (Run& run : runs) {
     rules::supersede(run, why, tx.now);
     rules::account(heads.at(run.job).job, run);
     tx.note(ChangeKind::Run, run.id.str());
   }
   TG_TRY(const auto done,
-         tx.db.run({update_runs(runs), query("DELETE FROM run_queue WHERE run_id = ANY ($1)", ids),
-                    update_job_progress(column(heads, [](const auto& h) { return h.second; }))}));
+         tx.db.run({update_runs(column(runs, [](const Run& r) { return &r; })),
+                    query("DELETE FROM run_queue WHERE run_id = ANY ($1)", ids),
+                    update_job_progress(column(heads, [](const auto& h) { return &h.second; }))}));
   return {};
 }
 
@@ -327,7 +326,7 @@ Result<Created<RunId>> PostgresStore::trigger_run(const TriggerRun& trigger) {
     }
     const PlannedJob& job = found->second;
     if (!job.allow_overlap) {
-      TG_TRY(const auto active, runs_from(looks[2]));
+      TG_TRY(const auto active, live_runs_from(looks[2]));
       TG_CHECK(rules::check_room(job.enabled, job.pause, active, tx.now));
       // A partial run does not do the work of what is held.
       if (trigger.only_entities.empty()) {
@@ -360,7 +359,7 @@ Result<Run> PostgresStore::request_cancel(const WorkspaceId& ws, const RunId& id
     TG_TRY(const auto earlier, replay(tx, once));
     if (earlier) return std::move(*run);
     if (model::is_terminal(run->state)) return rules::run_ended(*run);
-    TG_TRY(auto head, sql::counted_job_from(jobs[0].front()));
+    TG_TRY(auto head, locked_job_from(jobs[0].front()));
     TG_CHECK(cancel_run(tx, *run, head));
     TG_CHECK(remember(tx, once, id.str()));
     return std::move(*run);

@@ -54,20 +54,21 @@ class News {
   // A reset of the job forgets states: it comes before or after the whole of this.
   Query lock_jobs() const { return lock_jobs_of(committing_); }
   std::vector<Query> looks() const {
-    return {query("SELECT " TG_RUN_COLUMNS " FROM sync_runs WHERE id = ANY ($1)", ids_),
+    return {query("SELECT " TG_LIVE_RUN_COLUMNS " FROM readable_runs WHERE id = ANY ($1)", ids_),
             states_of(committing_)};
   }
 
   // What cannot be read loses its news, not its lease, and holds up no other.
   std::vector<Query> writes(std::span<const Rows> jobs_and_looks,
-                            const std::vector<RenewOutcome>& held, Tx& tx, BadRows& bad) const {
+                            const std::vector<RenewOutcome>& held, Tx& tx, HeldRuns& kept,
+                            BadRows& bad) const {
     std::map<JobId, Result<JobHead>> heads;
     for (const Row row : jobs_and_looks[0]) {
-      heads.emplace(JobId(row.text(0)), sql::counted_job_from(row));
+      heads.emplace(JobId(row.text(0)), locked_job_from(row));
     }
     std::map<RunId, Result<Run>> runs;
     for (const Row row : jobs_and_looks[2]) {
-      runs.emplace(RunId(row.text(0)), sql::run_from(row));
+      runs.emplace(RunId(row.text(0)), live_run_from(row));
     }
     KnownStates states = states_from(jobs_and_looks[3]);
     std::map<JobId, States> changed_states;
@@ -87,6 +88,7 @@ class News {
           states.insert_or_assign(next.job, head.job.known_state);
           changed_states[next.job] = head.job.known_state;
         }
+        kept.forget(next.id);
         changed.push_back(std::move(next));
         return {};
       }();
@@ -96,11 +98,7 @@ class News {
         tx.note(ChangeKind::Run, run->first.str());
       }
     }
-    return {query("UPDATE sync_runs r SET lost_in_row = i.lost_in_row, detail = NULLIF(i.detail, "
-                  "'')::json FROM unnest($1, $2, $3) AS i(id, lost_in_row, detail) WHERE r.id = "
-                  "i.id",
-                  column(changed, &Run::id), column(changed, &Run::lost_in_row),
-                  column(changed, sql::run_detail)),
+    return {update_runs(column(changed, [](const Run& r) { return &r; })),
             save_states(changed_states)};
   }
 
@@ -125,7 +123,7 @@ Result<std::vector<RenewOutcome>> PostgresStore::renew_runs(const OwnerId& owner
     for (auto& q : news.looks()) queries.push_back(std::move(q));
     TG_TRY(const auto rows, tx.start(std::move(queries)));
     auto out = outcomes(renewals, rows[1]);
-    TG_TRY(const auto done, tx.commit(news.writes(rows, out, tx, bad_rows_)));
+    TG_TRY(const auto done, tx.commit(news.writes(rows, out, tx, held_, bad_rows_)));
     return out;
   });
 }
@@ -138,8 +136,7 @@ Result<std::vector<Status>> PostgresStore::finish_attempts(std::span<const Attem
     for (const AttemptEnd& end : ends) {
       if (!end.committed.empty()) committing.push_back(end.held.run);
     }
-    Attempts attempts(column(ends, [](const AttemptEnd& e) { return e.held.run; }),
-                      std::move(committing));
+    Attempts attempts(column(ends, &AttemptEnd::held), std::move(committing), &held_);
     TG_TRY(const auto rows, tx.start(attempts.looks()));
     attempts.learn(rows);
     std::vector<Status> results;
@@ -154,12 +151,12 @@ Result<std::vector<Status>> PostgresStore::finish_attempts(std::span<const Attem
 Result<std::vector<ClaimedRun>> PostgresStore::expired_runs(std::size_t limit) {
   return db_.read([&](Session& db) -> Result<std::vector<ClaimedRun>> {
     TG_TRY(const auto rows, db.run({load_expired(limit)}));
-    RunLoader loader;
-    TG_CHECK(loader.learn_connections(db, rows[0]));
+    RunLoader loader(specs_);
+    TG_CHECK(loader.learn(db, rows[0]));
     std::vector<ClaimedRun> expired;
     for (const Row row : rows[0]) {
       if (auto loaded = loader.load(row)) {
-        expired.push_back(std::move(loaded->run));
+        expired.push_back(std::move(*loaded));
       } else {
         bad_rows_.skip("run", row.text(0), loaded.error());
       }
@@ -172,7 +169,7 @@ Result<std::size_t> PostgresStore::release_orphans(const LeaderLease& lease,
                                                    std::span<const OrphanDecision> decisions) {
   return db_.write([&](Tx& tx) -> Result<std::size_t> {
     const auto runs = column(decisions, [](const OrphanDecision& d) { return d.held.run; });
-    Attempts attempts(runs, runs);
+    Attempts attempts(column(decisions, &OrphanDecision::held), runs);
     auto queries = attempts.looks();
     queries.insert(queries.begin(), hold_leader(lease));
     TG_TRY(const auto rows, tx.start(std::move(queries)));
@@ -180,7 +177,7 @@ Result<std::size_t> PostgresStore::release_orphans(const LeaderLease& lease,
     attempts.learn(std::span(rows).subspan(1));
     std::size_t released = 0;
     for (const OrphanDecision& d : decisions) {
-      if (!attempts.is_orphan(d.held, tx.now)) continue;
+      if (!attempts.is_held(d.held.run)) continue;
       AttemptEnd end = d.end;
       end.held = d.held;
       TG_CHECK(attempts.end(end, tx));

@@ -2,6 +2,7 @@
 // The PostgreSQL store's class; its methods are spread over postgres_*.cc by noun.
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -10,8 +11,10 @@
 #include "control/store/bad_rows.h"
 #include "control/store/change_hub.h"
 #include "control/store/postgres/feed.h"
+#include "control/store/postgres/held_runs.h"
 #include "control/store/postgres/postgres_store.h"
 #include "control/store/postgres/rows.h"
+#include "control/store/postgres/spec_cache.h"
 #include "control/store/postgres/tx.h"
 #include "control/store/rules.h"
 
@@ -108,13 +111,15 @@ class PostgresStore final : public Store {
                                     const std::optional<Idempotency>& once,
                                     const std::function<Status(Tx&, model::SyncJob&)>& change);
   Result<std::vector<PlanResult>> apply_steps(Tx& tx, std::span<const PlanStep> steps);
-  Result<Claim> take_runs(Tx& tx, const ClaimParams& params);
 
   const Target target_;
   const Timeouts timeouts_;
   const std::string schema_;
   ChangeHub hub_;
   BadRows bad_rows_;
+  SpecCache specs_;
+  HeldRuns held_;
+  std::mutex claiming_;
   Pool pool_;
   Feed feed_;
   Database db_;

@@ -31,26 +31,31 @@ struct Where {
 };
 
 // ---- reading
+// Runs as they are, of readable_runs; `live_run_from` reads a row of these columns. (A brief one is
+// read by sql::run_from.)
+#define TG_LIVE_RUN_COLUMNS TG_RUN_COLUMNS ", began_at"
+Result<model::Run> live_run_from(const sql::Row& row);
 Result<std::optional<model::Run>> find_run(Session& db, const RunId& id);
 // With its current spec and state; nullopt for a deleted one and one of another workspace.
 Result<std::optional<model::SyncJob>> load_job(Session& db, const WorkspaceId& ws, const JobId& id);
-// "SELECT … FROM sync_jobs" with spec and states behind the columns of job_head_from; the row of
-// such a select.
+// "SELECT … FROM readable_jobs" with spec and states behind the columns of job_head_from; the row
+// of such a select.
 #define TG_WHOLE_JOBS                                                                        \
   "SELECT " TG_JOB_COLUMNS                                                                   \
   ", (SELECT spec FROM job_revisions v WHERE v.job_id = j.id AND v.revision = j.revision), " \
-  "(SELECT states FROM job_states s WHERE s.job_id = j.id) FROM sync_jobs j "
+  "(SELECT states FROM job_states s WHERE s.job_id = j.id) FROM readable_jobs j "
 Result<JobHead> whole_job_from(const sql::Row& row);
 
 // The job's row for writing: every write of what belongs to a job holds it, so such writes come one
 // after the other. Several are locked in the order of their ids. NotFound: deleted, unknown, of
 // another workspace.
 Result<JobHead> lock_job(Session& db, const WorkspaceId& ws, const JobId& id);
-Query lock_jobs_of(const std::vector<RunId>& runs);  // columns of counted_job_from
+Query lock_jobs_of(const std::vector<RunId>& runs, const std::vector<JobId>& jobs = {});
+Result<JobHead> locked_job_from(const sql::Row& row);  // of lock_jobs_of: what runs change of it
 
-// Queued and running ones, oldest first; columns of run_from.
+// Queued and running ones, oldest first; columns of live_run_from.
 Query active_runs(const std::vector<JobId>& jobs);
-Result<std::vector<model::Run>> runs_from(const Rows& rows);
+Result<std::vector<model::Run>> live_runs_from(const Rows& rows);
 
 // ---- writing
 // The columns of run_queue; the last one out of a run's row.
@@ -65,10 +70,10 @@ struct AddedRun {
 };
 Query insert_runs(
     const std::vector<AddedRun>& added);  // queued ones, with their place in the queue
-// Every column that changes in a run's life but by the beginning of an attempt.
-Query update_runs(const std::vector<model::Run>& runs);
+// Every column that changes in a run's life.
+Query update_runs(const std::vector<const model::Run*>& runs);
 // What runs change of jobs: slot, counters, last_*.
-Query update_job_progress(const std::vector<JobHead>& heads);
+Query update_job_progress(const std::vector<const JobHead*>& heads);
 Query save_states(const std::map<JobId, States>& states);
 
 }  // namespace tidegate::store::postgres

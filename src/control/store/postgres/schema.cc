@@ -158,16 +158,45 @@ DROP INDEX job_execution_locks_by_job;
 DROP INDEX job_execution_locks_alone;
 )sql";
 
-constexpr std::array<Migration, 4> kMigrations{{{1, "tables", kTables},
+// An attempt begins with its lock alone: the run's row is still the queued one, and the job's knows
+// nothing of it, until it ends or tells of its progress. These views put them together; began_at is
+// of an attempt that the run's row does not hold yet.
+constexpr const char* kBegunByLock = R"sql(
+CREATE VIEW readable_runs AS SELECT r.id, r.workspace_id, r.job_id, r.job_revision, r.scheduled_for,
+  r.trigger, r.triggered_by, CASE WHEN l.run_id IS NULL THEN r.state ELSE 'running' END AS state,
+  CASE WHEN l.fence <> r.fence THEN r.attempt + 1 ELSE r.attempt END AS attempt, r.retries_used,
+  r.lost_in_row, r.created_at, r.not_before, coalesce(r.started_at, l.acquired_at) AS started_at,
+  r.finished_at, coalesce(l.owner, r.owner) AS owner, coalesce(l.fence, r.fence) AS fence,
+  r.cancel_requested OR coalesce(l.cancel_requested, false) AS cancel_requested,
+  CASE WHEN l.run_id IS NULL THEN r.error_kind ELSE '' END AS error_kind,
+  CASE WHEN l.run_id IS NULL THEN r.error ELSE '' END AS error,
+  coalesce(l.exclusive_key, r.exclusive_key) AS exclusive_key, r.detail, r.source_id,
+  r.destination_id, CASE WHEN l.fence <> r.fence THEN l.acquired_at END AS began_at,
+  r.state AS written_state
+  FROM sync_runs r LEFT JOIN job_execution_locks l ON l.run_id = r.id;
+CREATE VIEW readable_jobs AS SELECT j.id, j.workspace_id, j.name, j.revision, j.source_id,
+  j.destination_id, j.mode, j.overlap, j.enabled, j.next_slot,
+  greatest(j.fence, (SELECT max(l.fence) FROM job_execution_locks l WHERE l.job_id = j.id))
+    AS fence,
+  greatest(j.last_run_at, (SELECT max(l.acquired_at) FROM job_execution_locks l
+    WHERE l.job_id = j.id)) AS last_run_at,
+  j.last_success_at, j.last_error, j.run_count, j.consecutive_failures, j.success_durations,
+  j.reset_epoch, j.pause_note, j.pause_until, j.pause_since, j.pause_by, j.created_by,
+  j.created_at, j.updated_at, j.deleted_at FROM sync_jobs j;
+)sql";
+
+constexpr std::array<Migration, 5> kMigrations{{{1, "tables", kTables},
                                                 {2, "views", kViews},
                                                 {3, "settings", kSettings},
-                                                {4, "fewer index writes", kFewerIndexWrites}}};
+                                                {4, "fewer index writes", kFewerIndexWrites},
+                                                {5, "begun by lock", kBegunByLock}}};
 
-constexpr std::array<std::string_view, 19> kRelations{
+constexpr std::array<std::string_view, 21> kRelations{
     "schema_migrations",   "workspaces",    "connections", "api_tokens",   "workers",
     "sync_jobs",           "job_revisions", "job_states",  "sync_runs",    "run_queue",
     "job_execution_locks", "slot_records",  "run_logs",    "worker_locks", "idempotency_keys",
-    "data_sources",        "destinations",  "slots",       "settings"};
+    "data_sources",        "destinations",  "slots",       "settings",     "readable_runs",
+    "readable_jobs"};
 
 }  // namespace
 

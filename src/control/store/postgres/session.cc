@@ -27,7 +27,9 @@ std::string quoted(const std::string& identifier) {
 constexpr std::string_view kPlanning =
     "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = "
     "off; SET enable_mergejoin = off; SET enable_sort = off; "
-    "SET jit = off;";
+    "SET jit = off; SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = "
+    // Of PostgreSQL 14 on; it remembered each job of a claim for the next run of the same.
+    "'enable_memoize';";
 
 }  // namespace
 
