@@ -6,8 +6,7 @@ as_root() {
   elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
     sudo -n "$@"
   else
-    echo "Error: these packages are missing and installing them needs root: ${MISSING[*]}"
-    echo "Run: sudo apt-get install -y --no-install-recommends ${MISSING[*]}"
+    echo "Error: this needs root, or sudo without a password: $*"
     return 1
   fi
 }
@@ -26,6 +25,7 @@ install_packages() {
     echo "Error: this is not Debian; install the equivalents of: ${MISSING[*]}"
     return 1
   fi
+  echo "missing; to install by hand: apt-get install -y --no-install-recommends ${MISSING[*]}"
   as_root apt-get update
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${MISSING[@]}"
 }
@@ -87,7 +87,7 @@ install_deploy_tools() {
   mkdir -p .tools/proxies
   (
     cd .tools/proxies
-    apt-get download nginx caddy || { as_root apt-get update && apt-get download nginx caddy; }
+    apt-get download nginx caddy || { as_root apt-get update; apt-get download nginx caddy; }
     for package in ./*.deb; do dpkg-deb -x "$package" .; done
     rm ./*.deb
   )

@@ -16,21 +16,32 @@ spell() {
 
 # step TITLE LOG COMMAND…: runs it with its output in build/log/LOG.log; on failure prints the end of
 # it and exits. With TIDEGATE_VERBOSE=1 the output is shown as it comes.
+# A function given as COMMAND ends at its first failing command. bash ignores set -e in all that is called from before
+# || or && or from a condition: the command below does not stand there, and a step that does is refused.
 step() {
-  local title=$1 log=build/log/$2.log started=$SECONDS status=0
+  local title=$1 log=build/log/$2.log started=$SECONDS status
   shift 2
   STEP=$((STEP + 1))
   printf '[%d/%d] %s … ' "$STEP" "$STEPS" "$title"
   [ "${TIDEGATE_VERBOSE:-}" = 1 ] && printf '\n'
-  if [ "${TIDEGATE_VERBOSE:-}" = 1 ]; then
-    ("$@") </dev/null 2>&1 | tee "$log" || status=${PIPESTATUS[0]}
-  else
-    ("$@") </dev/null >"$log" 2>&1 || status=$?
+  set +e
+  (set -e; false; true)
+  if [ $? -eq 0 ]; then
+    echo "Error: this step is called in a condition, where bash ignores its failures"
+    exit 2
   fi
+  if [ "${TIDEGATE_VERBOSE:-}" = 1 ]; then
+    (set -e; "$@") </dev/null 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
+  else
+    (set -e; "$@") </dev/null >"$log" 2>&1
+    status=$?
+  fi
+  set -e
   if [ "$status" -ne 0 ]; then
     printf 'failed after %s\n' "$(spell $((SECONDS - started)))"
     # What a reader needs is the first error of a compiler or the last lines of anything else.
-    { grep -nE '(error|FAILED|Error):? ' "$log" | head -8; echo '  …'; tail -n 25 "$log"; } | sed 's/^/    /' | cut -c1-300
+    { grep -m 8 -nE '(error|FAILED|Error):? ' "$log" || true; echo '  …'; tail -n 25 "$log"; } | sed 's/^/    /' | cut -c1-300
     printf '  The whole log: %s\n' "$log"
     remedy "$log"
     exit 1
