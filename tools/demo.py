@@ -160,15 +160,20 @@ class Watcher:
                 say(f"          why: {run.get('error')}")
 
 
+def start_run(api, job):
+    """Its new run, or the active one: its own schedule may be faster."""
+    try:
+        return api("POST", f"/api/workspaces/default/sync-jobs/{job['id']}/run")["runId"]
+    except urllib.error.HTTPError as e:
+        problem = json.load(e)
+        if problem.get("code") != "run_active":
+            fail(f"the job {job['name']} does not start: {problem.get('error')}")
+        return next(d["message"] for d in problem["details"] if d["field"] == "runId")
+
+
 def first_runs(api, watcher):
     jobs = api("GET", "/api/workspaces/default/sync-jobs")
-    pending = {}
-    for job in jobs:
-        try:
-            pending[api("POST", f"/api/workspaces/default/sync-jobs/{job['id']}/run")["runId"]] = job["name"]
-        except urllib.error.HTTPError as e:
-            if e.code != 409:  # 409: its own schedule was faster
-                raise
+    pending = {start_run(api, job): job["name"] for job in jobs}
     deadline = time.monotonic() + 60
     shown = None
     while pending and time.monotonic() < deadline:
