@@ -62,13 +62,42 @@ def test_the_oracle_must_agree_under_every_zone(dev, zone):
     assert done.returncode == 1 and "failed after" in done.stdout
 
 
-def test_a_tool_folder_that_pip_could_not_fill_is_filled_again(dev):
+@pytest.mark.parametrize("install, list_", [("install_venv", "requirements.txt"), ("install_test_venv", "requirements-test.txt")])
+def test_what_pip_could_not_install_is_installed_the_next_time_and_once(dev, install, list_):
     (dev.checkout / "tools").mkdir()
-    for name in ("requirements.txt", "requirements-test.txt"):
-        (dev.checkout / "tools" / name).write_text("x==1\n")
+    (dev.checkout / "tools" / list_).write_text("x==1\n")
     pip = dev.checkout / ".tools/venv/bin/python"
     executable(pip, '#!/bin/sh\ncase "$*" in *install*) echo no route >&2; exit 1 ;; esac\n')
-    assert dev("step Venv venv install_venv").returncode == 1
+    assert dev(f"step Venv venv {install}").returncode == 1
     executable(pip, "#!/bin/sh\necho \"$*\" >>asked\n")
-    assert dev("step Venv venv install_venv").returncode == 0
-    assert "install" in (dev.checkout / "asked").read_text()
+    for _ in range(2):
+        assert dev(f"step Venv venv {install}").returncode == 0
+    assert (dev.checkout / "asked").read_text().count(f"install --disable-pip-version-check --progress-bar off -r tools/{list_}") == 1
+
+
+def test_building_needs_nothing_that_only_tests_need(dev):
+    """Its steps, with each function that installs replaced by one that says its name."""
+    names = "install_packages install_venv install_test_venv install_linter install_data install_deploy_tools"
+    spies = "".join(f'{name}() {{ echo "{name} $*" >>asked; }}\n' for name in names.split())
+    assert dev(spies + "run_setup_build").returncode == 0
+    assert (dev.checkout / "asked").read_text().split("\n") == [
+        "install_packages tools/apt-packages.txt", "install_venv ", "install_data ", ""]
+    done = dev(spies + 'plan_steps "$SETUP_STEPS"\nrun_setup\necho "$STEP steps"')
+    assert "7 steps" in done.stdout and "[7/7]" in done.stdout
+    assert set(names.split()) == {line.split()[0] for line in (dev.checkout / "asked").read_text().splitlines()}
+
+
+@pytest.mark.parametrize("command", ["setup", "setup --build", "build", "package", "demo --once", "soak", "bench", "fuzz 1", "lint",
+                                     "fmt", "test", *(f"test --only {s}" for s in ("unit", "threads", "oracle", "mutants", "e2e"))])
+def test_each_command_counts_its_steps_right(dev, command):
+    """With steps that do nothing: the last one is the last of as many."""
+    main = (ROOT / "dev").read_text().split("source tools/dev/test.sh\n")[1].replace('main "$@"', f"main {command}")
+    (dev.checkout / "fuzz").mkdir()
+    (dev.checkout / "fuzz/csv_fuzz.cc").write_text("")
+    executable(dev.checkout / ".tools/venv/bin/python", "#!/bin/sh\n")  # the programs that end a command
+    step = ('step() { STEP=$((STEP + 1)); echo "[$STEP/$STEPS] $1"; '
+            'echo "stat::number_of_executed_units: 1 tests passed" >"build/log/$2.log"; }\n')
+    done = dev(step + main)
+    assert done.returncode == 0, done.stdout
+    counts = [line[1:].split("]")[0] for line in done.stdout.splitlines() if line.startswith("[")]
+    assert counts == [f"{i}/{len(counts)}" for i in range(1, len(counts) + 1)] and counts

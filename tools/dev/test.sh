@@ -53,14 +53,19 @@ run_test() {
       unit | threads | oracle | mutants | e2e) shift 2 ;;
       *) echo "./dev test: --only takes unit, threads, oracle, mutants or e2e" >&2; exit 2 ;;
     esac
-    plan_steps 10
+    case "$only" in
+      unit | threads) plan_steps $((SETUP_STEPS + 3)) ;;
+      mutants) plan_steps $((SETUP_STEPS + 1)) ;;
+      oracle) plan_steps $((SETUP_STEPS + BUILD_STEPS + 2)) ;;
+      e2e) plan_steps $((SETUP_STEPS + BUILD_STEPS + 1)) ;;
+    esac
     run_setup
     case "$only" in oracle | e2e) run_build ;; esac
     "stage_$only" "$@"
     [ "$only" = e2e ] || [ "$only" = mutants ] || tail -n 4 "build/log/test-$only.log"
     return
   fi
-  plan_steps 17
+  plan_steps $((SETUP_STEPS + BUILD_STEPS + 3 + 3 + 1 + 2 + 1))
   run_setup
   run_build
   stage_unit
