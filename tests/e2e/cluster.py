@@ -107,11 +107,12 @@ class Jobs:
             fresh.rename(self.source(name))
         self.rows += count
 
-    def check(self, store, api=None, bound=90):
-        """Every due slot has one outcome, and the destinations are the sources, row by row. Returns the outcomes."""
+    def check(self, store, api=None, bound=90, ahead=0):
+        """Every due slot has one outcome, and the destinations are the sources, row by row. Returns the outcomes.
+        ahead: by so many seconds the store's clock differs from ours."""
         api = api or self.api
         self.append()
-        mark = now()
+        mark = now() + dt.timedelta(seconds=ahead)
         outcomes = collections.Counter()
         for job in self.ids:
             outcomes += check_slots(api, job, mark, bound)

@@ -1,4 +1,5 @@
-"""Somebody sets a worker's clock: ±1 h changes nothing, for a served store's time is the server's.
+"""Somebody sets a worker's clock: ±1 h changes nothing, for a served store's time is the server's. SQLite's is that of its host:
+when that is set, no scheduled time is lost or doubled.
 
 A preloaded library (clock_shift.c) shifts CLOCK_REALTIME of one process; the other clocks stay true.
 """
@@ -14,7 +15,7 @@ import pytest
 
 from cluster import Jobs, now, wait_lease, when
 from harness import wait_for
-from test_store_faults import served, wait_more_runs
+from test_store_faults import runs_of, served, wait_more_runs
 
 HOUR = 3600
 
@@ -39,6 +40,52 @@ def ahead_of_us(worker):
     return (when(wait_for(said, "it says its time")) - now()).total_seconds()
 
 
+def set_clock(shift, seconds):
+    with open(shift, "r+b") as f:  # in place: it is mapped
+        f.write(struct.pack("q", seconds))
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_clock_steps_of_the_host_lose_and_double_no_scheduled_time(cluster, store, library, tmp_path):
+    """A leader that sees its clock stepped plans nothing for 30 s, and then by the new time."""
+    shift = tmp_path / "shift"
+    shift.write_bytes(struct.pack("q", 0))
+    env = {"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(shift)}
+    api, worker = cluster.api(env=env), cluster.worker(env=env)
+    jobs = Jobs(api, 2)
+
+    def says(text, times=1):
+        wait_for(lambda: worker.log_text().count(text) >= times, f"{times} × '{text}'", 90)
+
+    wait_more_runs(api, jobs)
+    assert cluster.leader(api) is worker
+    fence = store.leader()
+    # A step that does not last.
+    set_clock(shift, HOUR)
+    says("the wall clock was stepped; planning waits")
+    set_clock(shift, 0)
+    says("the clock is back; planning goes on")
+    wait_more_runs(api, jobs)
+    jobs.check(store)
+    # Back: what is planned already lies in the future, and comes once.
+    set_clock(shift, -HOUR)
+    says("the stepped clock is confirmed")
+    before = runs_of(api, jobs)
+    wait_lease(3)
+    assert runs_of(api, jobs) == before, "scheduled times were run again"
+    assert api.wait_run(api.run_now(jobs.ids[0]))["state"] == "succeeded"
+    # Forth, two hours at once: those that were passed over have an outcome, too.
+    set_clock(shift, HOUR)
+    says("the stepped clock is confirmed", 2)
+    outcomes = jobs.check(store, ahead=HOUR)
+    assert sum(outcomes.values()) > 2 * HOUR and outcomes["missed"] > HOUR, outcomes
+    assert set(outcomes) <= {"succeeded", "skipped", "missed"}, outcomes
+    assert store.leader() == fence, "the lease changed hands"
+    for job in jobs.ids:
+        for run in api.api("GET", f"/sync-jobs/{job}/history?limit=1000"):
+            assert run["attempt"] == 1, run
+
+
 @served
 def test_clock_steps_of_a_worker_change_nothing(cluster, store, library, tmp_path):
     shift = tmp_path / "shift"
@@ -50,8 +97,7 @@ def test_clock_steps_of_a_worker_change_nothing(cluster, store, library, tmp_pat
     leads, fence = cluster.leader(api), store.leader()
     assert leads is worker
     for step in (HOUR, -HOUR, 0):
-        with open(shift, "r+b") as f:  # in place: it is mapped
-            f.write(struct.pack("q", step))
+        set_clock(shift, step)
         assert abs(ahead_of_us(worker) - step) < 60, "the step did not bite"
         wait_lease(3)
         wait_more_runs(api, jobs, 4)

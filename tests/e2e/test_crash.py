@@ -118,6 +118,35 @@ def test_a_frozen_owner_that_comes_back_writes_nothing(pair, whole_group):
     assert_complete(api)
 
 
+def freeze_a_child(pair, kind, **limit):
+    """SIGSTOP of the child alone: its worker lives and keeps the run's lease, so nobody else may take the run over."""
+    api, workers = pair
+    job = long_job(api, retry={"maxAttempts": 5, "initial": "1s", "max": "1s"}, **limit)
+    run = api.run_now(job["id"])
+    owner = owner_of(api, run, workers)
+    [child] = children(owner.process.pid)
+    os.kill(child, signal.SIGSTOP)
+    assert data.query(api.files / "out.db", "SELECT count(*) FROM items") == [], "it was through already"
+    wait_lease(2)
+    ended = api.wait_run(run)
+    # A limit that was reached is no reason to try again.
+    assert (ended["state"], ended["errorKind"], ended["attempt"]) == ("timed_out", kind, 1), ended
+    assert not Path(f"/proc/{child}").exists()
+    assert data.query(api.files / "out.db", "SELECT count(*) FROM items") == []
+    assert all(w.process.poll() is None for w in workers)
+    assert api.wait_run(api.run_now(job["id"]))["state"] == "succeeded"
+    assert_complete(api)
+
+
+def test_a_frozen_child_is_killed_at_the_stall_timeout(pair):
+    freeze_a_child(pair, "stalled", stallTimeout="3s")
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_a_frozen_child_is_killed_at_the_timeout(pair):
+    freeze_a_child(pair, "timeout", timeout="3s")
+
+
 def test_a_frozen_leader_that_comes_back_plans_nothing(pair, cluster, store):
     api, _ = pair
     jobs = Jobs(api, 1)
