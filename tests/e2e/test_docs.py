@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from harness import wait_for
+from stores import tool
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -57,6 +58,17 @@ def test_the_guide_of_jobs_names_every_field_and_every_value(server):
         names |= set(re.findall(r'"(\w+)"', block))
     assert len(names) > 60
     assert sorted(n for n in names if f"`{n}`" not in guide) == []
+
+
+def test_the_results_of_the_soak_have_a_row_of_every_test():
+    """Seen here: a test that was never run had none, and nobody missed it."""
+    soak, written = tool("soak"), (ROOT / "docs/soak.md").read_text()
+    assert soak.document({}, written) == written, "run tools/soak --write-docs"
+    empty = soak.document({})
+    assert empty.count(soak.NOT_RUN) == len(soak.ITEMS) and soak.document({}, empty) == empty
+    [name, *_] = soak.ITEMS
+    done = soak.document({name: {"rounds": 1, "failures": 1, "last": "2026-01-01"}}, empty)
+    assert f"| {name} |" in done and "| 1 | " in done and soak.document({}, done) == done
 
 
 def documents():
