@@ -4,6 +4,7 @@ when that is set, no scheduled time is lost or doubled.
 A preloaded library (clock_shift.c) shifts CLOCK_REALTIME of one process; the other clocks stay true.
 """
 import json
+import os
 import signal
 import struct
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from cluster import Jobs, now, wait_lease, when
 from harness import wait_for
+from test_crash import children, long_job, owner_of
 from test_store_faults import runs_of, served, wait_more_runs
 
 HOUR = 3600
@@ -84,6 +86,22 @@ def test_clock_steps_of_the_host_lose_and_double_no_scheduled_time(cluster, stor
     for job in jobs.ids:
         for run in api.api("GET", f"/sync-jobs/{job}/history?limit=1000"):
             assert run["attempt"] == 1, run
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_a_retry_comes_in_time_after_the_hosts_clock_went_back(cluster, library, tmp_path):
+    shift = tmp_path / "shift"
+    shift.write_bytes(struct.pack("q", 0))
+    env = {"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(shift)}
+    api, worker = cluster.api(env=env), cluster.worker(env=env)
+    job = long_job(api, retry={"maxAttempts": 3, "initial": "5s", "max": "5s", "jitter": False})
+    run = api.run_now(job["id"])
+    owner_of(api, run, [worker])
+    os.kill(children(worker.process.pid)[0], signal.SIGKILL)
+    wait_for(lambda: api.api("GET", f"/runs/{run}")["state"] == "queued", "it waits for its retry")
+    set_clock(shift, -HOUR)
+    ended = api.wait_run(run)
+    assert (ended["state"], ended["attempt"]) == ("succeeded", 2), ended
 
 
 @served
