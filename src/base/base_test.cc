@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "base/utf8.h"
 
 namespace tidegate {
 namespace {
@@ -79,6 +80,19 @@ TEST(Text, ClipNeverCutsACharacter) {
   EXPECT_EQ(clip("\xf0\x9f\x8c\x8a", 3), "");
   const std::string long_text(200, '\xbf');
   EXPECT_EQ(clip(long_text, 64), "") << "not UTF-8 at all: bounded still";
+}
+
+TEST(Utf8, IsWhatRfc3629Says) {
+  using std::string_literals::operator""s;
+  for (const auto& good : {""s, "plain ascii text, long"s, "\0"s, "\x7f"s, "é"s, "日本"s,
+                           "12345678é"s, "\xED\x9F\xBF"s, "\xF4\x8F\xBF\xBF"s}) {
+    EXPECT_TRUE(is_utf8(good)) << escape_bytes(good);
+  }
+  for (const auto& bad : {"\xff"s, "12345678\xff"s, "1234567\xff"s, "\x80"s, "\xC3"s, "\xC0\xAF"s,
+                          "\xED\xA0\x80"s, "\xF4\x90\x80\x80"s, "\xE6\x97"s}) {
+    EXPECT_FALSE(is_utf8(bad)) << escape_bytes(bad);
+  }
+  EXPECT_EQ(escape_bytes("é\xff\0\n"s), "é\\xff\\x00\n");
 }
 
 TEST(Text, AsciiLowerKnowsNoOtherLetters) {

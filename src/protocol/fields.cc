@@ -4,40 +4,14 @@
 
 #include <limits>
 
+#include "base/utf8.h"
+
 namespace tidegate::protocol {
-namespace {
-
-// Length of the well-formed UTF-8 sequence at `i` (RFC 3629 §4), 0 when there is none.
-std::size_t sequence(std::string_view s, std::size_t i) {
-  const auto at = [&](std::size_t k) -> unsigned {
-    return i + k < s.size() ? static_cast<unsigned char>(s[i + k]) : 0U;
-  };
-  const auto tail = [&](std::size_t k) { return (at(k) & 0xC0U) == 0x80U; };
-  const unsigned c = at(0);
-  if (c < 0x80) return 1;
-  if (c >= 0xC2 && c <= 0xDF) return tail(1) ? 2 : 0;
-  if (c >= 0xE0 && c <= 0xEF) {
-    if (!tail(1) || !tail(2) || (c == 0xE0 && at(1) < 0xA0) || (c == 0xED && at(1) > 0x9F))
-      return 0;
-    return 3;
-  }
-  if (c >= 0xF0 && c <= 0xF4) {
-    if (!tail(1) || !tail(2) || !tail(3) || (c == 0xF0 && at(1) < 0x90) ||
-        (c == 0xF4 && at(1) > 0x8F)) {
-      return 0;
-    }
-    return 4;
-  }
-  return 0;
-}
-
-}  // namespace
-
 std::string to_utf8(std::string_view s) {
   std::string out;
   out.reserve(s.size());
   for (std::size_t i = 0; i < s.size();) {
-    const std::size_t n = sequence(s, i);
+    const std::size_t n = utf8_sequence(s, i);
     out += n == 0 ? std::string_view("\uFFFD") : s.substr(i, n);
     i += n == 0 ? 1 : n;
   }

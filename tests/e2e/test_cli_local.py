@@ -172,6 +172,20 @@ def test_two_files_with_one_stem_are_an_error_that_names_both(bin_dir, csv_files
     assert "a.csv" in done.stderr and "a.tsv" in done.stderr
 
 
+def test_a_path_that_is_not_utf8_is_refused_with_a_remedy(bin_dir, csv_files):
+    """Symptom: "not valid JSON at byte 96"."""
+    odd = os.fsdecode(b"data/b\xff.csv")
+    (csv_files / odd).write_text("id\n1\n")
+    for args, word in ((["sync", odd, "x.db"], "SOURCE"), (["sync", "data/a.csv", os.fsdecode(b"o\xff.db")], "DESTINATION"),
+                       (["sync", "data/*.csv", "x.db", os.fsdecode(b"b\xff")], "ENTITY")):
+        done = run(bin_dir, *args, cwd=csv_files, expect=2)
+        assert f"{word} " in done.stderr and "\\xff" in done.stderr and "rename" in done.stderr
+    assert not (csv_files / "x.db").exists()
+    done = run(bin_dir, "sync", "data/*.csv", "x.db", cwd=csv_files, expect=1)
+    assert "data/b\\xff.csv' has a name that is not valid UTF-8" in done.stderr
+    assert counts(csv_files / "x.db") == {"a": 3, "b": 5}
+
+
 def test_a_missing_engine_is_named(bin_dir, csv_files):
     done = run(bin_dir, "sync", "data/*.csv", "out.db", "--engine", "/no/such/engine", cwd=csv_files, expect=1)
     assert "/no/such/engine" in done.stderr

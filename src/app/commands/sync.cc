@@ -10,6 +10,7 @@
 #include "app/sync/reporter.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "base/utf8.h"
 #include "cli/api_client.h"
 #include "cli/locate.h"
 #include "cli/yaml.h"
@@ -24,6 +25,17 @@ struct Plan {
   SyncEndpoint source, destination;
   protocol::RunSpec run;
 };
+
+// The request is JSON, and so is what the destination remembers of it.
+Status check_utf8(std::string_view word, std::string_view text) {
+  if (is_utf8(text)) return {};
+  return fail(
+      Code::Invalid,
+      fmt::format("{} \"{}\" is not valid UTF-8, and no other name can be kept; rename what "
+                  "it names",
+                  word, escape_bytes(text)),
+      "usage");
+}
 
 // `sources:` and `destinations:` of the file, ${ENV} replaced.
 Result<boost::json::object> named_connections(const cli::Context& context,
@@ -111,6 +123,15 @@ protocol::SchemaChange schema_change_of(const cli::Args& args) {
 Result<protocol::RunSpec> run_spec(const cli::Args& args, const SyncEndpoint& source,
                                    const SyncEndpoint& destination) {
   protocol::RunSpec run;
+  for (const auto& [name, word] : {std::pair{"ENTITY", "ENTITY"},
+                                   {"cursor", "--cursor"},
+                                   {"key", "--key"},
+                                   {"where", "--where"},
+                                   {"columns", "--columns"},
+                                   {"exclude-columns", "--exclude-columns"},
+                                   {"job", "--job"}}) {
+    for (const std::string& text : args.all(name)) TG_CHECK(check_utf8(word, text));
+  }
   TG_TRY(run.mode, mode_of(args));
   SystemRng rng;
   run.run_id = new_id<RunId>(SystemClock(), rng);
@@ -188,7 +209,9 @@ Result<Plan> make_plan(cli::Context& context, const cli::Args& args) {
                       place, args.get_or("ENTITY", ""), *pattern, args.get_or("ENTITY", "")),
           "usage");
     }
+    TG_CHECK(check_utf8(word, place));
     TG_TRY(*out, parse_endpoint(place, role, params));
+    TG_CHECK(check_utf8(word, out->shown));  // with the working directory
   }
   TG_TRY(plan.run, run_spec(args, plan.source, plan.destination));
   return plan;

@@ -7,10 +7,15 @@
 
 #include <algorithm>
 
+#include "base/text.h"
+#include "base/utf8.h"
+#include "engine/core/context.h"
 #include "engine/core/rows.h"
 
 namespace tidegate::engine {
 namespace {
+
+constexpr std::size_t kShownCursor = 60;  // bytes
 
 // Each hash as often as the set that has it more often: rows that left the source stay known.
 RowSet unite(const RowSet& a, const RowSet& b) {
@@ -136,6 +141,15 @@ void BoundFilter::note_values(const arrow::RecordBatch& batch, std::int64_t row,
   }
 }
 
+// The state is JSON: the next run could not read it.
+Status BoundFilter::can_be_kept() const {
+  if (max_->kind() != CursorKind::Text || is_utf8(max_->as_text())) return {};
+  return fail(data_error(fmt::format(
+      "entity \"{}\": the cursor \"{}\" has a value that is not valid UTF-8, \"{}\", from which no "
+      "run could go on; correct the value, or choose another cursor",
+      config_.entity, config_.cursor, escape_bytes(clip(max_->as_text(), kShownCursor)))));
+}
+
 Result<BoundFilter::Rows> BoundFilter::apply(const std::shared_ptr<arrow::RecordBatch>& batch) {
   if (columns_.empty()) look_at(*batch->schema());
   const auto cursor = batch->GetColumnByName(config_.cursor);
@@ -155,6 +169,7 @@ Result<BoundFilter::Rows> BoundFilter::apply(const std::shared_ptr<arrow::Record
     }
   }
   if (grew) {
+    TG_CHECK(can_be_kept());
     seen_.bound.clear();
     seen_as_known_.bound.clear();
     bound_values_.clear();

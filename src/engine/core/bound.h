@@ -42,7 +42,7 @@ class BoundFilter {
     std::int64_t wanted = 0;                    // rows inside the bounds
     std::int64_t deduplicated = 0;              // of those, known to be in the destination
   };
-  // Conflict ("reset_needed"): see above.
+  // Conflict ("reset_needed"): see above. Invalid ("bad_data"): a cursor that no state can hold.
   Result<Rows> apply(const std::shared_ptr<arrow::RecordBatch>& batch);
 
   // Puts cursor and seen rows after everything applied so far into `state`. Invalid: more than
@@ -56,6 +56,7 @@ class BoundFilter {
   };
 
   void look_at(const arrow::Schema& schema);
+  Status can_be_kept() const;
   bool may_be_known(const std::optional<CursorValue>& v) const;
   bool comparable(const arrow::RecordBatch& batch, std::int64_t row) const;
   std::unexpected<Error> not_comparable(const std::optional<CursorValue>& at) const;

@@ -1,12 +1,14 @@
 #include "engine/core/bound.h"
 
 #include <arrow/array.h>
+#include <arrow/array/builder_binary.h>
 #include <arrow/json/from_string.h>
 #include <arrow/record_batch.h>
 #include <arrow/type.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "engine/core/context.h"
 #include "engine/core/rows.h"
 
 namespace tidegate::engine {
@@ -48,6 +50,23 @@ TEST(Bound, RowsThatArriveLaterWithTheBoundsValueAreNotLost) {
   EXPECT_EQ(read(state, "[[1, 10], [2, 10]]"), 2);
   EXPECT_EQ(read(state, "[[1, 10], [2, 10], [3, 10]]"), 1);
   EXPECT_EQ(read(state, "[[1, 10], [2, 10], [3, 10]]"), 0);
+}
+
+// Symptom: the run that saw such a value succeeded, and every later one failed on its own state.
+TEST(Bound, ACursorThatNoStateCanHoldIsRefusedBeforeItIsKept) {
+  EntityState state;
+  BoundFilter f = filter(state);
+  ASSERT_TRUE(f.apply(rows(R"([[1, "a"], [2, "é"]])", arrow::utf8())));
+  arrow::StringBuilder texts;
+  ASSERT_TRUE(texts.AppendValues({"b", "\xff"}).ok());
+  auto batch = rows(R"([[3, "x"], [4, "y"]])", arrow::utf8());
+  batch = arrow::RecordBatch::Make(batch->schema(), 2, {batch->column(0), *texts.Finish()});
+  const auto refused = f.apply(batch);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(error_kind(refused.error()), "data");
+  for (const char* part : {"entity \"t\"", "cursor \"at\"", "\"\\xff\"", "choose another"}) {
+    EXPECT_NE(refused.error().message.find(part), std::string::npos) << refused.error().message;
+  }
 }
 
 TEST(Bound, EqualRowsAreCountedNotMerged) {

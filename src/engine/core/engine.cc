@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "engine/core/dry_run.h"
 #include "engine/core/entity_run.h"
+#include "engine/core/names.h"
 #include "engine/core/outcome.h"
 #include "engine/core/overlap.h"
 #include "engine/core/schema.h"
@@ -99,8 +100,9 @@ RunResult answer_discover(const protocol::Request& request,
                           std::span<const Connector* const> connectors, const Context& context) {
   auto source = make_source(connectors, *request.source, context);
   if (!source) return failed(source.error());
-  const auto catalog = (*source)->sample();
+  auto catalog = (*source)->sample();
   if (!catalog) return failed(catalog.error());
+  refuse_bad_names(*catalog);
   bj::array entities;
   for (const auto& e : catalog->entities) entities.push_back(entity_json(e));
   for (const auto& e : catalog->bad) {
@@ -135,8 +137,9 @@ class Run {
     auto destination = make_destination(connectors, *request_.destination, context_);
     if (!source) return failed(source.error());
     if (!destination) return failed(destination.error());
-    const auto catalog = (*source)->discover(wanted_by(request_.run));
+    auto catalog = (*source)->discover(wanted_by(request_.run));
     if (!catalog) return failed(catalog.error());
+    refuse_bad_names(*catalog);
     const auto selected = select_entities(*catalog, request_.run);
     if (selected.empty()) {
       return failed({Code::Invalid,

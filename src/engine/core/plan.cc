@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "engine/core/schema.h"
 #include "engine/core/selection.h"
 
@@ -134,7 +135,8 @@ std::vector<std::string> effective_key(const protocol::EntityOptions& options,
 
 Fingerprint fingerprint(const EntityRequest& r, const protocol::EntityOptions& options,
                         const std::string& source_identity) {
-  return {.source = fmt::format("{}#{}", source_identity, r.entity),
+  // A link may lead to a path that is no UTF-8.
+  return {.source = fmt::format("{}#{}", escape_bytes(source_identity), r.entity),
           .columns = fmt::format(
               "{}{}", fmt::join(options.include_columns, ","),
               options.exclude_columns.empty()
@@ -188,6 +190,19 @@ Status check_state(const EntityRequest& r, const EntityState& stored) {
         "reset_needed");
   }
   return {};
+}
+
+Result<EntityState> read_state(const std::string& entity, const std::string& text) {
+  auto state = decode_state(text);
+  if (state) return state;
+  Error e = std::move(state).error();
+  if (e.code == Code::Unsupported) return fail(std::move(e));  // a newer Tidegate's
+  return fail(Code::Conflict,
+              fmt::format("entity \"{}\": what the destination remembers of earlier runs cannot be "
+                          "read ({}). Reset the job to read everything again (`tidegate sync "
+                          "--reset`; of a server's job, `tidegate jobs reset`)",
+                          entity, e.message),
+              "bad_state");
 }
 
 // True: the next incremental run goes on from it.
@@ -302,16 +317,18 @@ Result<EntityDecision> decide(const protocol::RunSpec& run, const EntityRequest&
   d.epoch = std::max(found.epoch, run.reset_epoch);
   const bool reset = run.reset_epoch > found.epoch;
   const bool incremental = is_incremental(request.mode);
+  d.load = request.mode == SyncMode::FullAppend ? LoadKind::Append : LoadKind::Replace;
+  std::optional<EntityState> stored;
+  if (!found.state.empty() && !reset) {
+    TG_TRY(stored, read_state(request.entity, found.state));
+  }
   if (const auto known = run.known_state.find(request.entity);
       request.mode != SyncMode::Full && !reset && known != run.known_state.end()) {
     TG_CHECK(check_known(known->second,
                          {found.destination_id, found.epoch, found.sequence, found.state},
                          request.entity));
   }
-  d.load = request.mode == SyncMode::FullAppend ? LoadKind::Append : LoadKind::Replace;
-  std::optional<EntityState> stored;
-  if (!found.state.empty() && !reset) {
-    TG_TRY(stored, decode_state(found.state));
+  if (stored) {
     if (request.mode == SyncMode::FullAppend && stored->mode == SyncMode::FullAppend &&
         !run.run_id.empty() && stored->run_id == run.run_id.str() && stored->complete) {
       d.done = true;

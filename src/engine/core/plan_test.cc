@@ -266,6 +266,31 @@ TEST(Decide, ADestinationThatIsAheadIsBelieved) {
   EXPECT_TRUE(c());
 }
 
+// Symptom: "not valid JSON at byte 281: syntax error", of what and what to do nobody said.
+TEST(Decide, AStateThatCannotBeReadAsksForAReset) {
+  for (const char* text :
+       {"{\"source\": \"\xff\"}", "{", "[]", "{\"mode\": \"x\", \"format\": 1}"}) {
+    for (const SyncMode mode :
+         {SyncMode::Full, SyncMode::FullAppend, SyncMode::IncrementalAppend}) {
+      RunSpec s = spec(mode);
+      s.entities["orders"].cursor = "at";
+      WriterState found;
+      found.state = text;
+      found.destination_id = "d";
+      // The server's copy of it is no better.
+      s.known_state["orders"] = {"d", 0, 0, "other"};
+      const auto d = decide(s, *make_request(s, orders(), "src"), found, Instant{});
+      ASSERT_FALSE(d) << text;
+      EXPECT_EQ(d.error().reason, "bad_state") << d.error().message;
+      for (const char* part : {"\"orders\"", "--reset", "jobs reset"}) {
+        EXPECT_NE(d.error().message.find(part), std::string::npos) << d.error().message;
+      }
+      s.reset_epoch = 1;
+      EXPECT_TRUE(decide(s, *make_request(s, orders(), "src"), found, Instant{}));
+    }
+  }
+}
+
 TEST(Decide, AResetStartsOverOnceAndKeepsItsEpoch) {
   Decided c = committed();
   c.run.reset_epoch = 2;

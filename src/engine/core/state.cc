@@ -128,7 +128,7 @@ std::string encode(const EntityState& s) {
 
 Result<EntityState> decode_state(std::string_view text) {
   TG_TRY(const bj::value v, json::parse(text, kLimits));
-  if (!v.is_object()) return fail(Code::Invalid, "the stored state is not a JSON object");
+  if (!v.is_object()) return fail(Code::Invalid, "it is not a JSON object");
   std::vector<FieldError> errors;
   json::Reader r(v.get_object(), "", errors);
   if (const auto format = r.integer("format", {.required = true}); format && *format > kFormat) {
@@ -151,7 +151,7 @@ Result<EntityState> decode_state(std::string_view text) {
   TG_CHECK(read_columns(r, s.seen_columns));
   s.seen_dropped = r.boolean("seenDropped").value_or(false);
   if (!errors.empty()) {
-    return fail(Error{Code::Invalid, "the stored state cannot be read; reset the job", "bad_state",
+    return fail(Error{Code::Invalid, "a field of it is not what it should be", "bad_state",
                       std::move(errors)});
   }
   return s;

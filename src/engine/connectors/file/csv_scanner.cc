@@ -6,7 +6,7 @@
 #include <bit>
 #include <cstring>
 
-#include "engine/connectors/file/json_text.h"
+#include "base/utf8.h"
 #include "engine/core/context.h"
 
 namespace tidegate::engine::file {

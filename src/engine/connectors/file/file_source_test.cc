@@ -224,6 +224,19 @@ TEST_F(FileSourceTest, TwoFilesWithOneStemAreNamed) {
   EXPECT_NE(checked.error().message.find("b/t.csv"), std::string::npos);
 }
 
+TEST_F(FileSourceTest, AFileWhoseNameIsNotUtf8IsRefusedAndTheOthersRead) {
+  write("g/b\xff.csv", "id\n1\n");
+  write("g/a.csv", "id\n2\n");
+  const Read got = read(R"({"path": "g/*.csv"})", "b\\xff");
+  ASSERT_TRUE(got.error);
+  EXPECT_EQ(error_kind(*got.error), "data");
+  EXPECT_NE(got.error->message.find("'g/b\\xff.csv' has a name that is not valid UTF-8; rename it"),
+            std::string::npos)
+      << got.error->message;
+  EXPECT_EQ(read(R"({"path": "g/*.csv"})", "a").rows, (Texts{"2"}));
+  EXPECT_EQ(read(R"({"path": "g/*.csv", "entities": {"b": "b*.csv"}})", "b").rows, (Texts{"1"}));
+}
+
 TEST_F(FileSourceTest, FilesOfOneEntityShareTheirColumns) {
   write("orders-1.csv", "id,a\n1,2\n");
   write("orders-2.csv", "b,id\nx,2.5\n");

@@ -9,8 +9,10 @@
 #include <filesystem>
 
 #include "base/text.h"
+#include "base/utf8.h"
 #include "engine/connectors/file/config.h"
 #include "engine/core/context.h"
+#include "engine/core/names.h"
 
 namespace tidegate::engine::file {
 namespace {
@@ -69,6 +71,13 @@ Error clash(const std::string& name, const std::string& a, const std::string& b)
                   name, a, b, name, name),
       "",
       {{"path", "two files share one stem", {}}}};
+}
+
+Error bad_name(const std::string& path, std::string_view fault) {
+  return data_error(fmt::format(
+      "the file '{}' has a name that {}; rename it, or give the entity a name in `entities` of the "
+      "connection",
+      escape_bytes(path), fault));
 }
 
 Error unknown_format(const std::string& path) {
@@ -182,6 +191,10 @@ Result<FileSet> find_files(const SourceConfig& config, const PathPolicy& paths) 
     });
     const bool grouped = group != config.entities.end();
     const std::string name = grouped ? group->first : stem_of(path);
+    if (const auto fault = name_fault(name); !fault.empty()) {
+      bad.insert_or_assign(escape_bytes(name), bad_name(path, fault));
+      continue;
+    }
     const auto format = config.format ? config.format : format_of(path);
     if (!format) {
       bad.emplace(name, unknown_format(path));

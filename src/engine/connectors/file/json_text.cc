@@ -1,7 +1,5 @@
 #include "engine/connectors/file/json_text.h"
 
-#include <arrow/util/utf8.h>
-
 #include <optional>
 
 #include "engine/connectors/file/values.h"
@@ -174,11 +172,6 @@ JsonKind kind_of(char first) {
 }  // namespace
 
 bool is_json_text(std::string_view text) { return Checker(text).check(); }
-
-bool is_utf8(std::string_view text) {
-  [[maybe_unused]] static const bool kReady = (arrow::util::InitializeUTF8(), true);
-  return arrow::util::ValidateUTF8(text);
-}
 
 JsonObjectReader::Fault JsonObjectReader::read(std::string_view text,
                                                std::vector<JsonMember>& members) {

@@ -41,7 +41,4 @@ class JsonObjectReader {
   std::string unescaped_;
 };
 
-// UTF-8 as RFC 3629 defines it.
-bool is_utf8(std::string_view text);
-
 }  // namespace tidegate::engine::file

@@ -5,6 +5,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "base/utf8.h"
 #include "engine/connectors/file/batch_reader.h"
 #include "engine/connectors/file/json_text.h"
 #include "engine/connectors/file/lines.h"

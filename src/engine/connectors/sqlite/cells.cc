@@ -6,13 +6,14 @@
 #include <arrow/array/builder_time.h>
 #include <arrow/type.h>
 #include <arrow/util/decimal.h>
-#include <arrow/util/utf8.h>
 #include <fmt/format.h>
 
 #include <charconv>
 #include <cmath>
 #include <optional>
 
+#include "base/text.h"
+#include "base/utf8.h"
 #include "engine/connectors/sqlite/timetext.h"
 #include "engine/core/schema.h"
 
@@ -117,7 +118,7 @@ class TextColumn final : public Column<TextColumn, arrow::StringBuilder> {
     }
     if (type == SQLITE_BLOB) return "are bytes, not text";
     const std::string_view s = text_of(stmt, column);
-    if (!arrow::util::ValidateUTF8(s)) return "is not valid UTF-8";
+    if (!is_utf8(s)) return "is not valid UTF-8; correct the value, or declare the column BLOB";
     return memory(builder_.Append(s));
   }
 };
@@ -270,7 +271,7 @@ std::string cell_words(sqlite3_stmt* stmt, int column) {
       break;
   }
   const std::string_view s = text_of(stmt, column);
-  return fmt::format("'{}{}'", s.substr(0, kShown), s.size() > kShown ? "…" : "");
+  return fmt::format("'{}{}'", escape_bytes(clip(s, kShown)), s.size() > kShown ? "…" : "");
 }
 
 Result<std::unique_ptr<CellColumn>> CellColumn::make(const ColumnType& type) {

@@ -8,7 +8,9 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "base/utf8.h"
 #include "engine/connectors/sqlite/cells.h"
+#include "engine/core/names.h"
 #include "engine/core/rows.h"
 #include "engine/core/selection.h"
 #include "protocol/fields.h"
@@ -142,6 +144,20 @@ bool ours(const std::string& name) {
   return name.starts_with("_tidegate_") || name.starts_with("sqlite_");
 }
 
+Error bad_table(const std::string& name) {
+  return data_error(
+      fmt::format("the table \"{}\" has a name that {}; rename it (ALTER TABLE … "
+                  "RENAME TO …), or copy a view of it",
+                  escape_bytes(name), name_fault(name)));
+}
+
+Error bad_columns(const std::string& table, std::size_t number, const std::string& name) {
+  return data_error(
+      fmt::format("table \"{}\": {} (ALTER TABLE … RENAME COLUMN … TO …), or copy a "
+                  "view that names it otherwise",
+                  table, bad_column(number, name)));
+}
+
 }  // namespace
 
 std::string SqliteSource::identity() const {
@@ -223,6 +239,10 @@ Status SqliteSource::find_out_types(const std::string& table, std::vector<Column
 
 Result<EntityInfo> SqliteSource::describe_entity(const std::string& table, bool is_table) {
   TG_TRY(std::vector<Column> columns, columns_of(table));
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    if (name_fault(columns[i].name).empty()) continue;
+    return fail(bad_columns(table, i + 1, columns[i].name));
+  }
   TG_CHECK(find_out_types(table, columns));
   for (Column& c : columns) c.only_text = is_table && affinity(c.declared) == Affinity::Text;
   EntityInfo info;
@@ -274,6 +294,11 @@ Result<Catalog> SqliteSource::discover(const Wanted& wanted) {
   }
   Catalog catalog;
   for (const auto& [name, is_table] : tables) {
+    // The engine refuses it by its escaped name, which `wanted` does not match.
+    if (!name_fault(name).empty()) {
+      catalog.bad.push_back({name, bad_table(name)});
+      continue;
+    }
     if (wanted && !wanted(name)) {
       catalog.others.push_back(name);
       continue;

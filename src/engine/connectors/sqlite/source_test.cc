@@ -1,5 +1,7 @@
 // What the SQLite source reads of columns whose declaration and values differ, and of conditions.
 
+#include <map>
+
 #include "engine/connectors/sqlite/sqlite_fixture.h"
 
 namespace tidegate::engine {
@@ -61,6 +63,63 @@ TEST_F(SqliteSourceValues, ACursorOfTextsAmongNumbersLosesNoRow) {
   ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
   EXPECT_EQ(sql(out(), "SELECT code, v FROM t ORDER BY code"), (Texts{"7|b", "8x|a", "95|late"}));
   EXPECT_EQ(sql(out(), "SELECT s FROM u ORDER BY s"), (Texts{"7", "8x", "95"}));
+}
+
+// Symptom: the first run took such names and values, and every later one failed with "not valid
+// JSON at byte 281".
+TEST_F(SqliteSourceValues, NamesThatAreNotUtf8AreRefusedAndTheOtherTablesCopied) {
+  sql(in(),
+      "CREATE TABLE \"x\xff\" (a); INSERT INTO \"x\xff\" VALUES (1); CREATE TABLE t (id INTEGER "
+      "PRIMARY KEY, \"c\xff\" TEXT); CREATE TABLE \"größe\" (id INTEGER); INSERT INTO \"größe\" "
+      "VALUES "
+      "(7)");
+  for (int i = 0; i < 2; ++i) {
+    const auto r = answer();
+    EXPECT_EQ(r.error_kind, "data");
+    std::map<std::string, std::string> errors;
+    for (const auto& e : r.entities) errors[e.entity] = e.error.value_or("");
+    ASSERT_EQ(errors.size(), 3U);
+    EXPECT_EQ(errors.at("größe"), "");
+    EXPECT_NE(errors.at("x\\xff").find("the table \"x\\xff\" has a name that is not valid UTF-8; "
+                                       "rename it"),
+              std::string::npos)
+        << errors.at("x\\xff");
+    EXPECT_NE(errors.at("t").find("table \"t\": column 2 is named \"c\\xff\", which is not valid "
+                                  "UTF-8; rename it"),
+              std::string::npos)
+        << errors.at("t");
+  }
+  EXPECT_EQ(sql(out(), "SELECT id FROM \"größe\""), Texts{"7"});
+  const auto found = answer(protocol::RequestKind::Discover);
+  EXPECT_EQ(found.code, protocol::ExitCode::Done) << found.error.value_or("");
+  // Chosen by the name that the error shows.
+  request_.run.entity_filter = {"x\\xff"};
+  const auto one = answer();
+  ASSERT_EQ(one.entities.size(), 1U);
+  EXPECT_EQ(one.error_kind, "data");
+}
+
+TEST_F(SqliteSourceValues, TextThatIsNotUtf8IsRejectedAlsoAsACursor) {
+  sql(in(),
+      "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, v); INSERT INTO t VALUES (cast(x'ff' AS "
+      "TEXT), "
+      "1), ('a', 2)");
+  request_.run.mode = protocol::SyncMode::Incremental;
+  request_.run.entities["t"].cursor = "id";
+  const auto refused = answer();
+  EXPECT_EQ(refused.error_kind, "data");
+  EXPECT_NE(refused.error.value_or("").find("column \"id\": '\\xff' is not valid UTF-8"),
+            std::string::npos)
+      << refused.error.value_or("");
+  request_.run.max_rejected = 1;
+  for (const std::int64_t written : {1, 0}) {
+    const auto r = answer();
+    ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+    EXPECT_EQ(r.entities[0].rows_written, written);
+    EXPECT_EQ(r.entities[0].rows_rejected, 1);
+    request_.run.run_id = RunId("r2");
+  }
+  EXPECT_EQ(sql(out(), "SELECT * FROM t"), Texts{"a|2"});
 }
 
 // Seen here: `id = ?` read no row and succeeded, `1) or (1` passed, and errors did not name
