@@ -11,6 +11,7 @@
 
 #include "engine/core/context.h"
 #include "engine/core/guarded.h"
+#include "engine/core/names.h"
 
 namespace tidegate::engine::file {
 namespace {
@@ -32,6 +33,10 @@ Result<std::vector<std::string>> header_names(const CsvRows& rows, char quote,
                                  "set `header` to false when "
                                  "the file has none",
                                  path, rows.lines[0], i + 1)));
+    }
+    if (!name_fault(name).empty()) {
+      return fail(data_error(
+          fmt::format("'{}' line {}: {}", path, rows.lines[0], bad_column(i + 1, name))));
     }
     auto [it, added] = seen.emplace(name, i);
     if (!added) {

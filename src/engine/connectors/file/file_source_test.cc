@@ -164,6 +164,24 @@ TEST_F(FileSourceTest, Headers) {
   EXPECT_EQ(got.rows, (Texts{"1|x", "2|y"}));
 }
 
+// Symptom: `SQLite refuses: unrecognized token: ""c"`.
+TEST_F(FileSourceTest, ANulInAHeaderIsRefusedWhereItStands) {
+  using std::string_literals::operator""s;
+  write("h.csv", "\nid,\"c\0d\"\n1,2\n"s);
+  Read got = read(R"({"path": "h.csv"})", "h");
+  ASSERT_TRUE(got.error);
+  EXPECT_EQ(
+      got.error->message,
+      "'h.csv' line 2: column 2 is named \"c\\x00d\", which holds a NUL character; rename it");
+  EXPECT_EQ(error_kind(*got.error), "data");
+  EXPECT_EQ(read(R"({"path": "h.csv", "header": false})", "h").rows.size(), 2U);
+  write("h.jsonl", "{\"id\": 1}\n{\"a\\u0000b\": 1}\n");
+  got = read(R"({"path": "h.jsonl"})", "h");
+  ASSERT_TRUE(got.error);
+  EXPECT_EQ(got.error->message,
+            "'h.jsonl' line 2: the name \"a\\x00b\" holds a NUL character; rename it");
+}
+
 TEST_F(FileSourceTest, EmptyAndHeaderOnlyFiles) {
   write("empty.csv", "");
   write("head.csv", "a,b\n");

@@ -11,12 +11,14 @@
 #include "engine/connectors/file/lines.h"
 #include "engine/connectors/file/table.h"
 #include "engine/core/context.h"
+#include "engine/core/names.h"
 #include "engine/core/schema.h"
 
 namespace tidegate::engine::file {
 namespace {
 
 constexpr std::size_t kMaxColumns = 2000;
+constexpr std::string_view kTooLong = "it is longer than 16 MiB";
 constexpr std::string_view kTwice = "it has one name twice; keep one of the two";
 
 bool is_blank(std::string_view s) { return s.find_first_not_of(" \t\r") == std::string_view::npos; }
@@ -129,29 +131,37 @@ class LineScan {
  public:
   explicit LineScan(JsonlScan& scan) : scan_(scan) {}
 
-  void add(std::string_view line) {
-    if (!read_line(reader_, line, members_).empty()) return;
+  // Why the line is none, or "".
+  std::string_view add(std::string_view line) {
+    if (const auto fault = read_line(reader_, line, members_); !fault.empty()) return fault;
     scan_.names.rewind();
     seen_.begin();
     known_.clear();
     fresh_.clear();
     for (const JsonMember& m : members_) {
       const auto index = scan_.names.find(m.key);
-      if (index && seen_.again(*index)) return;
+      if (index && seen_.again(*index)) return kTwice;
       if (index) {
         known_.emplace_back(*index, &m);
       } else {
         fresh_.push_back(&m);
       }
     }
-    if (repeats()) return;
+    if (repeats()) return kTwice;
+    for (const JsonMember* m : fresh_) {
+      if (!name_fault(m->key).empty()) bad_name_ = m->key;
+    }
     for (const auto& [index, m] : known_) scan_.guesses[index].add(*m);
     for (const JsonMember* m : fresh_) {
       scan_.names.add(m->key);
       scan_.guesses.emplace_back().add(*m);
     }
     ++scan_.rows;
+    return "";
   }
+
+  // Of a column that nothing can hold, in the last line; nullopt: there was none.
+  const std::optional<std::string>& bad_name() const { return bad_name_; }
 
  private:
   bool repeats() const {
@@ -162,6 +172,7 @@ class LineScan {
   }
 
   JsonlScan& scan_;
+  std::optional<std::string> bad_name_;
   JsonObjectReader reader_;
   Seen seen_;
   std::vector<JsonMember> members_;
@@ -187,6 +198,11 @@ Result<bool> scan_lines(const std::shared_ptr<const InputFile>& file, bool gzip,
     for (const auto& line : lines) {
       if (line.too_long || is_blank(line.text)) continue;
       line_scan.add(line.text);
+      if (const auto& name = line_scan.bad_name()) {
+        return fail(
+            data_error(fmt::format("'{}' line {}: the name \"{}\" {}; rename it", file->path(),
+                                   line.number, escape_bytes(*name), name_fault(*name))));
+      }
       if (scan.names.all().size() > kMaxColumns) {
         return fail(data_error(fmt::format(
             "'{}' line {}: more than {} different names; keep what varies inside one member",
@@ -218,7 +234,7 @@ class JsonlRows final : public RowSource {
     if (!more) return false;
     for (const auto& line : lines_) {
       if (line.too_long) {
-        rows.bad.push_back({line.number, "it is longer than 16 MiB", std::string(line.text)});
+        rows.bad.push_back({line.number, std::string(kTooLong), std::string(line.text)});
       } else if (!is_blank(line.text)) {
         take(line, rows);
       }

@@ -16,6 +16,7 @@
 #include "engine/connectors/file/parquet_types.h"
 #include "engine/connectors/file/table.h"
 #include "engine/core/context.h"
+#include "engine/core/names.h"
 #include "engine/core/schema.h"
 
 namespace tidegate::engine::file {
@@ -210,6 +211,12 @@ Result<std::unique_ptr<Table>> scan_parquet_table(const FileEntity&, Files files
     for (const auto& field : own->fields()) fields.push_back(plain(*field));
     own = arrow::schema(std::move(fields));
     rows += reader->parquet_reader()->metadata()->num_rows();
+    for (int i = 0; i < own->num_fields(); ++i) {
+      const std::string& name = own->field(i)->name();
+      if (name_fault(name).empty()) continue;
+      return fail(data_error(fmt::format("'{}': {}", file->path(),
+                                         bad_column(static_cast<std::size_t>(i) + 1, name))));
+    }
     for (const auto& field : own->fields()) {
       if (own->GetAllFieldIndices(field->name()).size() > 1) {
         return fail(data_error(fmt::format("'{}' has two columns named \"{}\"; rename one",

@@ -68,6 +68,23 @@ class ParquetTypesTest : public FileSourceTest {
   }
 };
 
+TEST_F(ParquetTypesTest, NamesThatNothingCanHoldAreRefused) {
+  using std::string_literals::operator""s;
+  arrow::Int64Builder builder;
+  ASSERT_TRUE(builder.Append(1).ok());
+  const std::shared_ptr<arrow::Array> one = *builder.Finish();
+  for (const auto& [name, says] :
+       {std::pair{"c\0d"s, R"(column 2 is named "c\x00d", which holds a NUL character; rename it)"},
+        {"c\xff"s, R"(column 2 is named "c\xff", which is not valid UTF-8; rename it)"}}) {
+    write_columns({arrow::field("id", arrow::int64()), arrow::field(name, arrow::int64())},
+                  {one, one});
+    const Read got = read(R"({"path": "p.parquet"})", "p");
+    ASSERT_TRUE(got.error);
+    EXPECT_EQ(got.error->message, "'p.parquet': "s + says);
+    EXPECT_EQ(error_kind(*got.error), "data");
+  }
+}
+
 // Seen here: 9999-12-31 came out as 1816-03-29T05:56:08.066277376, and the run was green.
 TEST_F(ParquetTypesTest, Int96OutsideOfTheNanosecondsKeepsItsDate) {
   write_int96("p.parquet", {{kYear9999, 0}, {kYear1, 0}, {kEpoch, 5'000}});
