@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <climits>
 #include <filesystem>
+#include <iterator>
+#include <set>
 
 #include "base/text.h"
 #include "base/utf8.h"
@@ -51,7 +53,10 @@ Result<std::vector<std::string>> list(const std::string& folder, const std::stri
                             std::strerror(errno)));
   }
   while (const dirent* entry = readdir(dir)) {
-    if (fnmatch(part.c_str(), entry->d_name, FNM_PERIOD) == 0) out.emplace_back(entry->d_name);
+    // A name may be the pattern itself (`odd[1].csv`), which it does not match.
+    if (part == entry->d_name || fnmatch(part.c_str(), entry->d_name, FNM_PERIOD) == 0) {
+      out.emplace_back(entry->d_name);
+    }
   }
   closedir(dir);
   return out;
@@ -126,6 +131,7 @@ std::string absolute(const std::string& path, const PathPolicy& paths) {
 Result<std::vector<std::string>> expand(const std::string& pattern, const PathPolicy& paths) {
   std::vector<std::string> found = {pattern.starts_with('/') ? "/" : ""};
   std::size_t at = 0;
+  bool chosen = false;  // by a part before
   while (at < pattern.size()) {
     const std::size_t slash = std::min(pattern.find('/', at), pattern.size());
     const std::string part = pattern.substr(at, slash - at);
@@ -134,7 +140,8 @@ Result<std::vector<std::string>> expand(const std::string& pattern, const PathPo
     std::vector<std::string> next;
     for (const std::string& folder : found) {
       const std::string prefix = folder.empty() || folder == "/" ? folder : folder + "/";
-      if (!is_pattern(part)) {
+      // Behind a pattern, what is not there is not meant.
+      if (!is_pattern(part) && !chosen) {
         next.push_back(prefix + part);
         continue;
       }
@@ -147,6 +154,7 @@ Result<std::vector<std::string>> expand(const std::string& pattern, const PathPo
       }
     }
     found = std::move(next);
+    chosen = chosen || is_pattern(part);
   }
   std::ranges::sort(found);
   return found;
@@ -154,27 +162,33 @@ Result<std::vector<std::string>> expand(const std::string& pattern, const PathPo
 
 namespace {
 
-// The files that `path` means; those of a folder only when their format is known.
+// The files that `path` means; those of a folder only when their format is known. What has the name
+// of a pattern (a file `*.csv`) is one of those that match it, and hides no other.
 Result<std::vector<std::string>> files_of(const SourceConfig& config, const PathPolicy& paths) {
   const auto literal = paths.resolve(config.path, false);
-  const bool folder = literal && is_folder(config.path, paths);
-  if (literal && !folder) return std::vector<std::string>{config.path};
-  if (!literal && (literal.error().code != Code::NotFound || !is_pattern(config.path))) {
+  const bool pattern = is_pattern(config.path);
+  if (!literal && (literal.error().code != Code::NotFound || !pattern)) {
     return fail(literal.error());
   }
-  std::string pattern = config.path;
-  while (folder && pattern.size() > 1 && pattern.ends_with('/')) pattern.pop_back();
-  if (folder) pattern += "/*";
-  TG_TRY(auto files, expand(pattern, paths));
-  std::erase_if(files, [&](const std::string& f) {
-    return is_folder(f, paths) || (folder && !config.format && !format_of(f));
-  });
-  if (files.empty()) {
-    const std::string message = fmt::format("no file matches '{}'; check the path and its spelling",
-                                            absolute(pattern, paths));
-    return fail(Error{Code::NotFound, message, "no_file", {{"path", message, {}}}});
+  const bool folder = literal && is_folder(config.path, paths);
+  if (!folder && !pattern) return std::vector<std::string>{config.path};
+  std::vector<std::string> files;
+  std::string looked_for = config.path;
+  if (pattern) {
+    TG_TRY(files, expand(looked_for, paths));
   }
-  return files;
+  if (folder) {
+    while (looked_for.size() > 1 && looked_for.ends_with('/')) looked_for.pop_back();
+    looked_for += "/*";
+    TG_TRY(auto inside, expand(looked_for, paths));
+    std::erase_if(inside, [&](const auto& f) { return !config.format && !format_of(f); });
+    std::ranges::move(inside, std::back_inserter(files));
+  }
+  std::erase_if(files, [&](const auto& f) { return is_folder(f, paths); });
+  if (!files.empty()) return files;
+  const std::string message = fmt::format("no file matches '{}'; check the path and its spelling",
+                                          absolute(looked_for, paths));
+  return fail(Error{Code::NotFound, message, "no_file", {{"path", message, {}}}});
 }
 
 }  // namespace
