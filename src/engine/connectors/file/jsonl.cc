@@ -124,6 +124,7 @@ struct JsonlScan {
   Names names;
   std::vector<MemberGuess> guesses;
   std::int64_t rows = 0;
+  std::string first_bad;  // file, line and reason
 };
 
 // Learns from one line, unless something is wrong with it: reading it will say what.
@@ -196,8 +197,11 @@ Result<bool> scan_lines(const std::shared_ptr<const InputFile>& file, bool gzip,
     }
     taken += bytes;
     for (const auto& line : lines) {
-      if (line.too_long || is_blank(line.text)) continue;
-      line_scan.add(line.text);
+      if (!line.too_long && is_blank(line.text)) continue;
+      const std::string_view fault = line.too_long ? kTooLong : line_scan.add(line.text);
+      if (!fault.empty() && scan.first_bad.empty()) {
+        scan.first_bad = fmt::format("'{}' line {}: {}", file->path(), line.number, fault);
+      }
       if (const auto& name = line_scan.bad_name()) {
         return fail(
             data_error(fmt::format("'{}' line {}: the name \"{}\" {}; rename it", file->path(),
@@ -348,6 +352,12 @@ Result<std::unique_ptr<Table>> scan_jsonl_table(const FileEntity& entity, Files 
     TG_TRY(const bool all, scan_lines(file, gzip, scan, sample, context.stop));
     parts.push_back(
         {std::move(file), gzip, all ? std::optional(scan.rows - before) : std::nullopt});
+  }
+  // Without any column the rejected rows would never be looked at.
+  const bool all = std::ranges::all_of(parts, [](const auto& p) { return p.rows.has_value(); });
+  if (all && scan.rows == 0 && !scan.first_bad.empty()) {
+    return fail(data_error(
+        fmt::format("no line can be read, so there is no column. First: {}", scan.first_bad)));
   }
   std::vector<std::shared_ptr<arrow::Field>> fields;
   for (std::size_t i = 0; i < scan.names.all().size(); ++i) {

@@ -68,6 +68,25 @@ TEST_F(FileSourceTest, BadJsonLinesComeBackWithLineAndReason) {
   EXPECT_NE(got.bad[6].find("UTF-8"), std::string::npos);
 }
 
+// Symptom: "there is no column: an empty file has not even a header", of neither line nor reason.
+TEST_F(FileSourceTest, JsonLinesOfWhichNoneCanBeReadSayWhy) {
+  struct Case {
+    std::string text, says;
+  };
+  for (const auto& [text, says] :
+       {Case{"\n[{\"a\":1}]\n", "'t.jsonl' line 2: it is not one JSON object; write one complete"},
+        {"{\"a\":1,\"a\":2}\nx\n", "'t.jsonl' line 1: it has one name twice"},
+        {"{\"a\":\"\xff\"}\n", "'t.jsonl' line 1: it is not valid UTF-8"}}) {
+    write("t.jsonl", text);
+    const Read got = read(R"({"path": "t.jsonl"})", "t");
+    ASSERT_TRUE(got.error) << text;
+    EXPECT_EQ(error_kind(*got.error), "data");
+    EXPECT_NE(got.error->message.find(says), std::string::npos) << got.error->message;
+  }
+  write("t.jsonl", "");
+  EXPECT_FALSE(read(R"({"path": "t.jsonl"})", "t").error);
+}
+
 // Seen here: rejected as "not one JSON object", which it is.
 TEST_F(FileSourceTest, HalfASurrogatePairIsNamed) {
   write("t.jsonl", R"({"a": "\ud83d\ude00"}
