@@ -132,6 +132,18 @@ def test_sync_dry_run_writes_nothing(bin_dir, csv_files):
             assert ("a",) not in db.execute("select name from sqlite_master").fetchall()
 
 
+def test_sync_dry_run_counts_what_the_run_would_reject(bin_dir, tmp_path):
+    """Symptom: exit 0 and no rejected row, and then the run failed."""
+    (tmp_path / "ragged.csv").write_text("a,b\n1,2\n3\n4,5,6\n7,8\n")
+    for options, code in (((), 1), (("--max-rejected", "1"), 1), (("--max-rejected", "2"), 0), (("--limit", "1"), 1)):
+        for dry in (["--dry-run"], []):
+            done = run(bin_dir, "sync", "ragged.csv", f"out{len(options)}{code}.db", *options, *dry, cwd=tmp_path, expect=code)
+            entity = json.loads(done.stdout.splitlines()[-1])["entities"][0]
+            assert entity["rowsRejected"] == 2
+            assert ("--max-rejected N" in done.stderr) == bool(code)
+            assert code == 0 or "ragged.csv line 3: it has 1 field" in done.stderr
+
+
 def test_a_pattern_without_quotes_is_pointed_at(bin_dir, csv_files):
     """Seen here: the second file became the destination."""
     done = run(bin_dir, "sync", "data/a.csv", "data/b.csv", "out.db", cwd=csv_files, expect=2)

@@ -158,6 +158,34 @@ TEST_P(DestinationContract, ALookShowsWhatTheRunWouldWrite) {
   EXPECT_EQ(bench_->run().rows_written, 1);
 }
 
+// Seen here: a dry run found nothing wrong with a file of which the run rejected two rows.
+TEST_P(DestinationContract, ALookRejectsWhatTheRunWould) {
+  make(*bench_, GetParam().merges ? SyncMode::Incremental : SyncMode::IncrementalAppend);
+  set_rows(*bench_, R"([[1, "a", 10], [null, "no id", 20]])");
+  bench_->entity().batches.push_back(batch_of(bench_->entity().schema, R"([[2, "b", 30]])"));
+  bench_->entity().rejected = {{"t line 3", "it has 1 field", "3"}, {"t line 4", "odd", "4"}};
+  const auto rejected = GetParam().merges ? 3 : 2;
+  for (const std::int64_t accepted : {0, 3}) {
+    bench_->spec.max_rejected = accepted;
+    const auto seen = bench_->look();
+    ASSERT_EQ(seen.entities.size(), 1U);
+    EXPECT_EQ(seen.entities[0].rows_read, 5);
+    EXPECT_EQ(seen.entities[0].rows_rejected, rejected);
+    EXPECT_EQ(seen.error_kind.value_or(""), accepted == 0 ? "data" : "");
+    const std::string words = seen.error.value_or("");
+    EXPECT_EQ(words.find("t line 3: it has 1 field") != std::string::npos, accepted == 0) << words;
+    EXPECT_TRUE(bench_->nothing_stored());
+  }
+  bench_->spec.max_rejected = 0;
+  bench_->spec.limit = 1;
+  EXPECT_EQ(bench_->look().entities.at(0).rows_read, 3) << "one row and those beside it";
+  bench_->spec.limit.reset();
+  bench_->spec.max_rejected = 3;
+  const auto r = bench_->run();
+  EXPECT_DONE(r);
+  EXPECT_EQ(r.rows_rejected, rejected);
+}
+
 // Seen here: a dry run had the error and exit code of its last entity, a run those of the worst; an
 // exception of one entity ended it without a result for the others.
 TEST_P(DestinationContract, ALookEndsAsTheRunWould) {

@@ -117,6 +117,20 @@ class Writer {
   virtual Status abort(std::span<const RejectedRow> keep) = 0;
 };
 
+// What Writer::write() would give back, before anything is written. Used by one thread.
+class RowCheck {
+ public:
+  virtual ~RowCheck() = default;
+
+  struct Refused {
+    std::int64_t row = 0;  // of the batch
+    std::string why;
+  };
+  // Ascending. Rows that only their place in the table refuses (a constraint of the user's) are not
+  // among them.
+  virtual Result<std::vector<Refused>> check(const arrow::RecordBatch& batch) = 0;
+};
+
 // Made from a configuration by the connector's factory (registry.h). Used by one thread at a time.
 class Destination {
  public:
@@ -138,6 +152,18 @@ class Destination {
 
   // The stored state, without a claim and without any change.
   virtual Result<WriterState> inspect(const WritePlan& plan) = 0;
+
+  // Writer::begin() without a claim and without any change: its sentences, its refusals, and what
+  // checks the load's rows (null: every row of the schema can be held).
+  struct Trial {
+    std::vector<std::string> changes;
+    std::unique_ptr<RowCheck> rows;
+  };
+  virtual Result<Trial> trial(const WritePlan& plan, const LoadPlan& load) {
+    static_cast<void>(plan);
+    static_cast<void>(load);
+    return Trial{};
+  }
 
   // Ends an older attempt's session, bumps the fence in a short transaction of its own, then reads
   // the state. Fenced: a newer attempt holds it. Conflict: another job owns the table, or it holds

@@ -1,10 +1,14 @@
 #include "engine/core/dry_run.h"
 
+#include <arrow/array/util.h>
 #include <arrow/record_batch.h>
+#include <arrow/scalar.h>
 #include <arrow/type.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 
+#include "base/json.h"
 #include "engine/core/guarded.h"
 #include "engine/core/outcome.h"
 #include "engine/core/plan.h"
@@ -17,66 +21,199 @@ namespace {
 
 namespace bj = boost::json;
 
-constexpr std::int64_t kRows = 5;
+constexpr std::size_t kShownRows = 5;
+constexpr std::size_t kShownRejects = 3;
 constexpr std::string_view kLoadNames[] = {"replace", "append", "merge"};
 
-// The first rows that the run would write.
-Result<bj::array> first_rows(Source& source, ReadParams params, std::optional<BoundFilter> bound) {
-  const auto wanted = static_cast<std::size_t>(std::min(kRows, params.limit.value_or(kRows)));
-  // Behind a bound any number of known rows may come before the first new one.
-  params.limit = bound ? std::nullopt : std::optional(static_cast<std::int64_t>(wanted));
-  bj::array rows;
-  TG_TRY(const std::vector<Partition> partitions, source.plan(params));
-  for (const Partition& partition : partitions) {
-    TG_TRY(const std::unique_ptr<Reader> reader, source.open(params, partition));
-    while (rows.size() < wanted) {
-      TG_TRY(const std::optional<ReadBatch> read, reader->next());
-      if (!read) break;
-      std::shared_ptr<arrow::RecordBatch> batch = read->batch;
-      if (bound) {
-        TG_TRY(BoundFilter::Rows fresh, bound->apply(batch));
-        batch = std::move(fresh.batch);
-      }
-      for (std::int64_t row = 0; row < batch->num_rows() && rows.size() < wanted; ++row) {
-        rows.push_back(row_json(*batch, row));
+// One entity: reads what the run would read, and checks what it would write.
+class Look {
+ public:
+  Look(const protocol::RunSpec& run, const EntityInfo& info, Source& source,
+       Destination& destination, const Context& context)
+      : run_(run),
+        info_(info),
+        source_(source),
+        destination_(destination),
+        context_(context),
+        left_(run.limit.value_or(-1)) {
+    result_.entity = info.name;
+    result_.warnings = info.warnings;
+    result_.outcome = protocol::EntityOutcome::Skipped;
+  }
+
+  // Null when the run would fail: result() says why.
+  bj::value execute() {
+    if (const Status status = guarded([&] { return look(); }); !status) {
+      result_.outcome = protocol::EntityOutcome::Failed;
+      result_.error_kind = error_kind(status.error());
+      result_.error = error_text(status.error());
+      return nullptr;
+    }
+    return preview();
+  }
+  protocol::EntityResult& result() { return result_; }
+
+ private:
+  Status look() {
+    TG_TRY(request_, make_request(run_, info_, source_.identity(), destination_.has_keys()));
+    const WritePlan plan{.job = run_.job,
+                         .entity = info_.name,
+                         .run_id = run_.run_id,
+                         .attempt = run_.attempt,
+                         .fence = run_.fence,
+                         .take_over = run_.take_over};
+    TG_TRY(const WriterState found, destination_.inspect(plan));
+    result_.destination_table = found.table;
+    TG_TRY(decision_, decide(run_, request_, found, context_.clock.now()));
+    for (auto& w : decision_.warnings) result_.warnings.push_back(std::move(w));
+    TG_TRY(Destination::Trial trial,
+           destination_.trial(plan,
+                              {.kind = decision_.load,
+                               .schema = request_.schema,
+                               .key = request_.keyed() ? request_.key : std::vector<std::string>{},
+                               .cursor = request_.cursor,
+                               .schema_change = run_.schema_change,
+                               .max_rejected = run_.max_rejected}));
+    changes_ = std::move(trial.changes);
+    check_ = std::move(trial.rows);
+    TG_CHECK(read());
+    return verdict();
+  }
+
+  Status read() {
+    const ReadParams params = read_params(run_, request_, decision_);
+    std::optional<BoundFilter> bound = bound_filter(request_, decision_);
+    TG_TRY(const std::vector<Partition> partitions, source_.plan(params));
+    for (const Partition& partition : partitions) {
+      TG_TRY(const std::unique_ptr<Reader> reader, source_.open(params, partition));
+      while (left_ != 0) {
+        if (context_.stop.stop_requested()) return fail(Code::Cancelled, "the run was stopped");
+        TG_TRY(std::optional<ReadBatch> read, reader->next());
+        if (!read) break;
+        TG_CHECK(take(*read, bound));
       }
     }
+    EntityState state;
+    return bound ? bound->save(state) : Status{};
   }
-  return rows;
-}
 
-Result<bj::object> preview(const protocol::RunSpec& run, const EntityInfo& info, Source& source,
-                           Destination& destination, const Context& context,
-                           std::vector<std::string>& warnings) {
-  TG_TRY(const EntityRequest request,
-         make_request(run, info, source.identity(), destination.has_keys()));
-  TG_TRY(const WriterState found, destination.inspect({.job = run.job,
-                                                       .entity = info.name,
-                                                       .run_id = run.run_id,
-                                                       .attempt = run.attempt,
-                                                       .fence = run.fence,
-                                                       .take_over = run.take_over}));
-  TG_TRY(EntityDecision decision, decide(run, request, found, context.clock.now()));
-  for (auto& w : decision.warnings) warnings.push_back(std::move(w));
-  TG_TRY(bj::array rows,
-         first_rows(source, read_params(run, request, decision), bound_filter(request, decision)));
-  bj::array columns;
-  for (const auto& field : request.schema->fields()) {
-    columns.push_back(
-        bj::object{{"name", protocol::to_utf8(field->name())}, {"type", type_words(*field)}});
+  // As EntityRun::take().
+  Status take(ReadBatch& read, std::optional<BoundFilter>& bound) {
+    result_.bytes += read.bytes;
+    std::shared_ptr<arrow::RecordBatch> batch = std::move(read.batch);
+    std::int64_t wanted = batch->num_rows();
+    if (bound) {
+      TG_TRY(BoundFilter::Rows rows, bound->apply(batch));
+      batch = std::move(rows.batch);
+      wanted = rows.wanted;
+      result_.rows_deduplicated += rows.deduplicated;
+    }
+    if (left_ >= 0) {
+      const std::int64_t cut = std::max<std::int64_t>(0, batch->num_rows() - left_);
+      batch = batch->Slice(0, batch->num_rows() - cut);
+      wanted -= cut;
+      left_ -= batch->num_rows();
+    }
+    result_.rows_read += wanted + static_cast<std::int64_t>(read.rejected.size());
+    for (const RejectedRow& row : read.rejected) reject(row.locator, row.reason);
+    return batch->num_rows() == 0 ? Status{} : check_rows(batch);
   }
-  bj::object o{{"entity", protocol::to_utf8(info.name)},
-               {"table", protocol::to_utf8(found.table)},
-               {"mode", protocol::kSyncModeNames[static_cast<std::size_t>(request.mode)]},
-               {"load", kLoadNames[static_cast<std::size_t>(decision.load)]},
-               {"columns", std::move(columns)},
-               {"primaryKey", protocol::to_array(request.key)},
-               {"rows", std::move(rows)}};
-  if (decision.from) o["from"] = protocol::to_utf8(decision.from->to_string());
-  if (decision.to) o["to"] = protocol::to_utf8(decision.to->to_string());
-  if (info.rows) o["sourceRows"] = *info.rows;
-  return o;
-}
+
+  Status check_rows(std::shared_ptr<arrow::RecordBatch> batch) {
+    std::vector<std::uint8_t> keep(static_cast<std::size_t>(batch->num_rows()), 1);
+    const auto refuse = [&](std::int64_t row, const std::string& why) {
+      if (std::exchange(keep[static_cast<std::size_t>(row)], 0) != 0) {
+        reject(locator(*batch, row), why);
+      }
+    };
+    for (const auto& name : request_.keyed() ? request_.key : std::vector<std::string>{}) {
+      const auto column = batch->GetColumnByName(name);
+      for (std::int64_t row = 0; column->null_count() > 0 && row < batch->num_rows(); ++row) {
+        if (column->IsNull(row)) {
+          refuse(row, fmt::format("column \"{}\" is part of the primary key and is NULL", name));
+        }
+      }
+    }
+    if (check_) {
+      TG_TRY(const auto written, as_written(batch));
+      TG_TRY(const auto refused, check_->check(*written));
+      for (const RowCheck::Refused& r : refused) refuse(r.row, r.why);
+    }
+    for (std::int64_t row = 0; row < batch->num_rows() && rows_.size() < kShownRows; ++row) {
+      if (keep[static_cast<std::size_t>(row)] != 0) rows_.push_back(row_json(*batch, row));
+    }
+    return {};
+  }
+
+  // With the load id, of whatever run.
+  Result<std::shared_ptr<arrow::RecordBatch>> as_written(
+      const std::shared_ptr<arrow::RecordBatch>& batch) const {
+    if (request_.schema->num_fields() == batch->num_columns()) return batch;
+    auto load =
+        arrow::MakeArrayFromScalar(arrow::StringScalar(run_.run_id.str()), batch->num_rows());
+    if (!load.ok()) return fail(from_arrow(load.status(), "adding the load id"));
+    arrow::ArrayVector columns = batch->columns();
+    columns.push_back(*load);
+    return arrow::RecordBatch::Make(request_.schema, batch->num_rows(), std::move(columns));
+  }
+
+  std::string locator(const arrow::RecordBatch& batch, std::int64_t row) const {
+    std::string key;
+    for (const auto& name : request_.keyed() ? request_.key : std::vector<std::string>{}) {
+      key += fmt::format("{}{}={}", key.empty() ? "" : ", ", name,
+                         value_text(*batch.GetColumnByName(name), row).value_or("NULL"));
+    }
+    return key.empty() ? info_.name : fmt::format("{} ({})", info_.name, key);
+  }
+
+  void reject(const std::string& locator, const std::string& reason) {
+    if (++result_.rows_rejected > static_cast<std::int64_t>(kShownRejects)) return;
+    rejects_ += fmt::format("{}{}: {}", rejects_.empty() ? " First: " : "; ", locator, reason);
+  }
+
+  // All rows are looked at first, so that the number to accept is known.
+  Status verdict() const {
+    if (result_.rows_rejected <= run_.max_rejected) return {};
+    return fail(data_error(fmt::format(
+        "{} row(s) would be rejected and at most {} are accepted (maxRejected); nothing was "
+        "written.{}",
+        result_.rows_rejected, run_.max_rejected, rejects_)));
+  }
+
+  bj::object preview() {
+    bj::array columns;
+    for (const auto& field : request_.schema->fields()) {
+      columns.push_back(
+          bj::object{{"name", protocol::to_utf8(field->name())}, {"type", type_words(*field)}});
+    }
+    bj::object o{{"entity", protocol::to_utf8(info_.name)},
+                 {"table", protocol::to_utf8(result_.destination_table)},
+                 {"mode", protocol::kSyncModeNames[static_cast<std::size_t>(request_.mode)]},
+                 {"load", kLoadNames[static_cast<std::size_t>(decision_.load)]},
+                 {"columns", std::move(columns)},
+                 {"primaryKey", protocol::to_array(request_.key)},
+                 {"rows", std::move(rows_)}};
+    if (decision_.from) o["from"] = protocol::to_utf8(decision_.from->to_string());
+    if (decision_.to) o["to"] = protocol::to_utf8(decision_.to->to_string());
+    if (info_.rows) o["sourceRows"] = *info_.rows;
+    if (!changes_.empty()) o["schemaChanges"] = protocol::to_array(changes_);
+    return o;
+  }
+
+  const protocol::RunSpec& run_;
+  const EntityInfo& info_;
+  Source& source_;
+  Destination& destination_;
+  const Context& context_;
+  EntityRequest request_;
+  EntityDecision decision_;
+  std::unique_ptr<RowCheck> check_;
+  std::vector<std::string> changes_;
+  std::int64_t left_;  // rows until the limit; -1: none
+  bj::array rows_;
+  std::string rejects_;  // the first, in words
+  protocol::EntityResult result_;
+};
 
 }  // namespace
 
@@ -93,18 +230,9 @@ protocol::RunResult dry_run(const protocol::RunSpec& run, const std::vector<Sele
       result.entities.push_back(without_columns(*s.info));
       continue;
     }
-    protocol::EntityResult r;
-    r.entity = s.name;
-    r.outcome = protocol::EntityOutcome::Skipped;
-    auto o =
-        guarded([&] { return preview(run, *s.info, source, destination, context, r.warnings); });
-    if (o) {
-      entities.push_back(std::move(*o));
-      result.entities.push_back(std::move(r));
-    } else {
-      result.entities.push_back(failed_entity(s.name, o.error()));
-      result.entities.back().warnings = std::move(r.warnings);
-    }
+    Look look(run, *s.info, source, destination, context);
+    if (bj::value o = look.execute(); !o.is_null()) entities.push_back(std::move(o));
+    result.entities.push_back(std::move(look.result()));
   }
   summarize(result);
   result.reply = bj::object{{"entities", std::move(entities)}};

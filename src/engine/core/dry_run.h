@@ -1,5 +1,7 @@
 #pragma once
-// What a run would do, with the first rows, and nothing written.
+// What a run would do, with the first rows, and nothing written. All rows up to the limit are read
+// and checked, so that those that the run would reject are counted; only what the destination alone
+// finds out when it writes (constraints of the user's, equal keys) is not.
 
 #include <vector>
 

@@ -138,24 +138,7 @@ void BatchTable::show_range(std::int64_t begin, std::int64_t end) {
 }
 
 std::vector<std::pair<std::int64_t, std::string>> BatchTable::unstorable() const {
-  std::vector<std::pair<std::int64_t, std::string>> out;
-  std::vector<std::size_t> doubtful;
-  for (std::size_t i = 0; i < state_->encoders.size(); ++i) {
-    if (state_->encoders[i].may_fail()) doubtful.push_back(i);
-  }
-  if (doubtful.empty()) return out;
-  for (std::int64_t row = 0; row < state_->rows; ++row) {
-    for (const std::size_t i : doubtful) {
-      const Encoder& e = state_->encoders[i];
-      if (e.is_null(row) || e.surely_fine(row)) continue;
-      const std::string why = e.why_not(row);
-      if (why.empty()) continue;
-      out.emplace_back(row,
-                       fmt::format("column \"{}\": {} {}", state_->names[i], e.shown(row), why));
-      break;
-    }
-  }
-  return out;
+  return sqlite::unstorable(state_->encoders, state_->names, state_->rows);
 }
 
 }  // namespace tidegate::engine::sqlite

@@ -25,6 +25,7 @@ class SqliteDestination final : public Destination {
   std::optional<std::string> local_file(const std::string& entity) const override;
   Status check() override;
   Result<WriterState> inspect(const WritePlan& plan) override;
+  Result<Trial> trial(const WritePlan& plan, const LoadPlan& load) override;
   Result<std::unique_ptr<Writer>> open(const WritePlan& plan) override;
 
  private:

@@ -382,4 +382,26 @@ std::string Encoder::why_not(std::int64_t row) const {
   return not_a();
 }
 
+std::vector<std::pair<std::int64_t, std::string>> unstorable(const std::vector<Encoder>& encoders,
+                                                             const std::vector<std::string>& names,
+                                                             std::int64_t rows) {
+  std::vector<std::pair<std::int64_t, std::string>> out;
+  std::vector<std::size_t> doubtful;
+  for (std::size_t i = 0; i < encoders.size(); ++i) {
+    if (encoders[i].may_fail()) doubtful.push_back(i);
+  }
+  if (doubtful.empty()) return out;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (const std::size_t i : doubtful) {
+      const Encoder& e = encoders[i];
+      if (e.is_null(row) || e.surely_fine(row)) continue;
+      const std::string why = e.why_not(row);
+      if (why.empty()) continue;
+      out.emplace_back(row, fmt::format("column \"{}\": {} {}", names[i], e.shown(row), why));
+      break;
+    }
+  }
+  return out;
+}
+
 }  // namespace tidegate::engine::sqlite

@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "engine/connectors/sqlite/types.h"
@@ -89,5 +91,11 @@ struct Encoder {
   std::string text(std::int64_t row) const;
   std::string_view string(std::int64_t row) const;
 };
+
+// The first `rows` rows that hold a value SQLite cannot store in its column (row, why), ascending.
+// REQUIRES: attached; one name per encoder.
+std::vector<std::pair<std::int64_t, std::string>> unstorable(const std::vector<Encoder>& encoders,
+                                                             const std::vector<std::string>& names,
+                                                             std::int64_t rows);
 
 }  // namespace tidegate::engine::sqlite

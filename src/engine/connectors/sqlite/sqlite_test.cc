@@ -1,5 +1,6 @@
 #include "engine/connectors/sqlite/sqlite.h"
 
+#include <arrow/builder.h>
 #include <arrow/record_batch.h>
 #include <arrow/type.h>
 #include <fmt/format.h>
@@ -7,6 +8,7 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#include <cmath>
 #include <fstream>
 
 #include "engine/connectors/sqlite/layout.h"
@@ -240,6 +242,46 @@ TEST_F(Sqlite, ADryRunShowsRowsAndWritesNothing) {
   EXPECT_EQ(entity.at("rows").at(1).at("id").as_int64(), 2);
   EXPECT_TRUE(entity.at("rows").at(1).at("name").is_null());
   EXPECT_NE(access(out().c_str(), F_OK), 0);
+}
+
+// Seen here: a NaN stood in the preview, and the run failed.
+TEST_F(Sqlite, ADryRunChecksRowsAndChangesAgainstTheTable) {
+  const auto load = [&](const std::shared_ptr<arrow::Schema>& schema) {
+    LoadPlan plan;
+    plan.schema = schema;
+    plan.schema_change = protocol::SchemaChange::Ignore;
+    return plan;
+  };
+  const auto schema =
+      arrow::schema({arrow::field("x", arrow::utf8()), arrow::field("v", arrow::float64())});
+  arrow::DoubleBuilder values;
+  ASSERT_TRUE(values.AppendValues({1.0, std::nan(""), 2.5}).ok());
+  arrow::StringBuilder texts;
+  ASSERT_TRUE(texts.AppendValues({"a", "b", "c"}).ok());
+  const auto batch = arrow::RecordBatch::Make(schema, 3, {*texts.Finish(), *values.Finish()});
+  const auto refused = [&]() -> Texts {
+    const auto trial = bench_.destination()->trial({.job = "j", .entity = "t"}, load(schema));
+    if (!trial) return {trial.error().message};
+    Texts out;
+    for (const auto& r : *trial->rows->check(*batch))
+      out.push_back(fmt::format("{} {}", r.row, r.why));
+    return out;
+  };
+  EXPECT_EQ(refused(),
+            Texts{"1 column \"v\": nan is not a number, which SQLite would store as NULL"});
+  bench_.entity() = {.schema = schema, .batches = {batch}};
+  const auto seen = bench_.look();
+  EXPECT_EQ(seen.error_kind, "data");
+  EXPECT_EQ(seen.entities.at(0).rows_rejected, 1);
+  bench_.spec.max_rejected = 1;
+  const auto rows = bench_.look().reply.at("entities").at(0).at("rows").as_array();
+  ASSERT_EQ(rows.size(), 2U) << "those that would be written";
+  EXPECT_EQ(rows[1].at("x").as_string(), "c");
+  EXPECT_NE(access(out().c_str(), F_OK), 0);
+  sql(out(), "CREATE TABLE t (v INTEGER)");
+  const auto other = refused();
+  ASSERT_EQ(other.size(), 2U);
+  EXPECT_NE(other[1].find("2 column \"v\": 2.5 does not fit"), std::string::npos) << other[1];
 }
 
 // Seen here: "SQLite refuses: too many columns on t", with no remedy.
