@@ -30,6 +30,10 @@ std::string_view base_name(std::string_view path) {
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
 }
 
+bool matches_name(const std::string& pattern, std::string_view path) {
+  return fnmatch(pattern.c_str(), std::string(base_name(path)).c_str(), 0) == 0;
+}
+
 std::string_view without(std::string_view name, std::string_view ending) {
   return name.ends_with(ending) && name.size() > ending.size()
              ? name.substr(0, name.size() - ending.size())
@@ -191,6 +195,31 @@ Result<std::vector<std::string>> files_of(const SourceConfig& config, const Path
   return fail(Error{Code::NotFound, message, "no_file", {{"path", message, {}}}});
 }
 
+// The entity that takes the files first is named.
+Error nothing_matches(const SourceConfig& config, std::size_t index,
+                      const std::vector<std::string>& files) {
+  const auto& [name, pattern] = config.entities[index];
+  std::string why =
+      fmt::format("none of the {} file(s) that `path` names matches it", files.size());
+  for (std::size_t i = 0; i < index; ++i) {
+    if (std::ranges::any_of(files, [&](const auto& f) {
+          return matches_name(pattern, f) && matches_name(config.entities[i].second, f);
+        })) {
+      why = fmt::format("\"{}\", which comes before it, takes its files", config.entities[i].first);
+      break;
+    }
+  }
+  if (pattern.find('/') != std::string::npos) {
+    why = "it is a pattern of file names without their folder, which `path` says";
+  }
+  std::string message = fmt::format(
+      "the pattern \"{}\" finds no file: {}; correct the pattern, or leave it out", pattern, why);
+  return {Code::NotFound,
+          fmt::format("entity \"{}\": {}", name, message),
+          "no_file",
+          {{fmt::format("entities[\"{}\"]", name), std::move(message), {}}}};
+}
+
 }  // namespace
 
 Result<FileSet> find_files(const SourceConfig& config, const PathPolicy& paths) {
@@ -198,12 +227,12 @@ Result<FileSet> find_files(const SourceConfig& config, const PathPolicy& paths) 
   FileSet set;
   std::map<std::string, FileEntity> entities;
   std::map<std::string, Error> bad;
+  std::set<std::string> found;  // of config.entities
   for (const std::string& path : files) {
-    const std::string file_name(base_name(path));
-    const auto group = std::ranges::find_if(config.entities, [&](const auto& e) {
-      return fnmatch(e.second.c_str(), file_name.c_str(), 0) == 0;
-    });
+    const auto group = std::ranges::find_if(
+        config.entities, [&](const auto& e) { return matches_name(e.second, path); });
     const bool grouped = group != config.entities.end();
+    if (grouped) found.insert(group->first);
     const std::string name = grouped ? group->first : stem_of(path);
     if (const auto fault = name_fault(name); !fault.empty()) {
       bad.insert_or_assign(escape_bytes(name), bad_name(path, fault));
@@ -220,6 +249,10 @@ Result<FileSet> find_files(const SourceConfig& config, const PathPolicy& paths) 
       bad.emplace(name, clash(name, entity.files.front(), path));
     }
     it->second.files.push_back(path);
+  }
+  for (std::size_t i = 0; i < config.entities.size(); ++i) {
+    const std::string& name = config.entities[i].first;
+    if (!found.contains(name)) bad.emplace(name, nothing_matches(config, i, files));
   }
   for (auto& [name, entity] : entities) {
     if (!bad.contains(name)) set.entities.push_back(std::move(entity));

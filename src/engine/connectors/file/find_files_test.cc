@@ -40,5 +40,27 @@ TEST_F(FindFilesTest, AFileWithTheNameOfThePatternHidesNoOther) {
   EXPECT_EQ(entities(R"({"path": "*.tsv"})"), (Texts{"b", "in"}));
 }
 
+// Symptom: check said "works", and the entities just did not exist.
+TEST_F(FindFilesTest, APatternOfEntitiesThatFindsNoFileIsAnError) {
+  write("airlines.csv", "id\n1\n");
+  write("admin-token.csv", "id\n1\n");
+  const std::string config =
+      R"({"path": "*.csv", "entities": {"x": "../admin-token*", "y": "zzz*", "a": "air*", "b": "airl*"}})";
+  EXPECT_EQ(entities(config), (Texts{"a", "admin-token", "bad b", "bad x", "bad y"}));
+  for (const auto& [entity, says] : {std::pair{"x", "file names without their folder"},
+                                     {"y", "none of the 2 file(s)"},
+                                     {"b", "\"a\", which comes before it"}}) {
+    const Read got = read(config, entity);
+    ASSERT_TRUE(got.error) << entity;
+    EXPECT_EQ(got.error->reason, "no_file");
+    EXPECT_NE(got.error->message.find(says), std::string::npos) << got.error->message;
+    EXPECT_EQ(got.error->details.at(0).field, fmt::format("entities[\"{}\"]", entity));
+  }
+  const auto checked = (*source(config))->check();
+  ASSERT_FALSE(checked);
+  EXPECT_NE(checked.error().message.find("finds no file"), std::string::npos);
+  EXPECT_EQ(read(config, "a").rows, (Texts{"1"}));
+}
+
 }  // namespace
 }  // namespace tidegate::engine::file
