@@ -121,7 +121,29 @@ def test_sync_of_names_from_a_file_with_variables(bin_dir, csv_files):
     run(bin_dir, "sync", "in", "out", "--config", "c.yaml", cwd=csv_files, env={"WHERE": str(csv_files / "data")})
     assert counts(csv_files / "out.db") == {"a": 3, "b": 5}
     missing = run(bin_dir, "sync", "in", "out", "--config", "c.yaml", cwd=csv_files, expect=2)
-    assert "WHERE is not set" in missing.stderr
+    assert "sources.in.config.path: the environment variable WHERE is not set" in missing.stderr
+
+
+def test_what_another_connection_of_the_file_lacks_is_no_matter(bin_dir, csv_files):
+    """Symptom: an unset variable of a connection that was not used blocked all others."""
+    (csv_files / "c.yaml").write_text("sources:\n  in: {type: file, config: {path: data}}\n  empty: {type: file, config: {}}\n"
+                                      "  other: {type: file, config: {path: \"${NOT_SET}\"}}\n"
+                                      "destinations:\n  out: {type: sqlite, config: {path: out.db}}\n  bad: {type: sqlite, config: {}}\n"
+                                      "  other: {type: sqlite, config: {path: \"${NOT_SET}\"}}\n")
+    run(bin_dir, "sync", "in", "out", "--config", "c.yaml", cwd=csv_files)
+    assert counts(csv_files / "out.db") == {"a": 3, "b": 5}
+    for args, texts in ((("empty", "out"), ("source.config.path: is missing", "the source is file (empty in c.yaml)")),
+                        (("in", "bad"), ("destination.config.path: is missing", "the destination is sqlite (bad in c.yaml)"))):
+        done = run(bin_dir, "sync", *args, "--config", "c.yaml", cwd=csv_files, expect=2)
+        assert all(text in done.stderr for text in texts), done.stderr
+
+
+def test_a_folder_that_is_to_be_made_is_written_with_a_slash(bin_dir, csv_files):
+    done = run(bin_dir, "sync", "data", "outdir", cwd=csv_files, expect=2)
+    assert "Write outdir/ for a folder of CSV files" in done.stderr
+    run(bin_dir, "sync", "data", "outdir/", cwd=csv_files)
+    assert (csv_files / "outdir" / "a.csv").read_text() == (csv_files / "data" / "a.csv").read_text()
+    assert "outdir/" in run(bin_dir, "sync", "--help").stdout
 
 
 def test_sync_dry_run_writes_nothing(bin_dir, csv_files):

@@ -37,9 +37,8 @@ Status check_utf8(std::string_view word, std::string_view text) {
       "usage");
 }
 
-// `sources:` and `destinations:` of the file, ${ENV} replaced.
-Result<boost::json::object> named_connections(const cli::Context& context,
-                                              const std::string& file) {
+// `sources:` and `destinations:` of the file.
+Result<boost::json::object> named_connections(const std::string& file) {
   if (file.empty()) return boost::json::object();
   TG_TRY(const std::string text, cli::read_text_file(file));
   TG_TRY(boost::json::value document, cli::read_yaml(text, file));
@@ -52,8 +51,25 @@ Result<boost::json::object> named_connections(const cli::Context& context,
       return fail(Code::Invalid, fmt::format("{}: {} must be a map of names", file, section));
     kept[section] = std::move(*items);
   }
-  TG_TRY(document, cli::expand_env(std::move(kept), context.io.env));
-  return std::move(document.get_object());
+  return kept;
+}
+
+// The connections of one section, ${ENV} replaced in the one that is used: what another one lacks
+// is no matter here.
+Result<boost::json::object> connections_for(std::string_view name, const char* section,
+                                            const boost::json::object& named,
+                                            const cli::EnvLookup& env) {
+  const auto* items = named.if_contains(section);
+  if (items == nullptr) return boost::json::object();
+  boost::json::object out = items->get_object();
+  auto* used = out.if_contains(name);
+  if (used == nullptr) return out;
+  boost::json::object one, document;
+  one[name] = *used;
+  document[section] = std::move(one);  // so that an error names the place
+  TG_TRY(const boost::json::value expanded, cli::expand_env(std::move(document), env));
+  *used = expanded.at(section).at(name);
+  return out;
 }
 
 // What -i asks for: only what is missing.
@@ -182,7 +198,7 @@ Result<protocol::RunSpec> run_spec(const cli::Args& args, const SyncEndpoint& so
 Result<Plan> make_plan(cli::Context& context, const cli::Args& args) {
   std::string file = args.get_or("config", context.io.env("TIDEGATE_CONFIG").value_or(""));
   if (file.empty() && ::access("tidegate.yaml", F_OK) == 0) file = "tidegate.yaml";
-  TG_TRY(const boost::json::object named, named_connections(context, file));
+  TG_TRY(const boost::json::object named, named_connections(file));
   std::error_code ec;
   Plan plan;
   for (const auto& [role, word, section, out] :
@@ -195,10 +211,10 @@ Result<Plan> make_plan(cli::Context& context, const cli::Args& args) {
                   "usage");
     EndpointParams params{
         .named_in = file, .cwd = std::filesystem::current_path(ec).string(), .look = look_at};
-    if (const auto* items = named.if_contains(section)) params.named = items->get_object();
     TG_TRY(const boost::json::value expanded,
            cli::expand_env(boost::json::value(*text), context.io.env));
     const std::string_view place(expanded.get_string());
+    TG_TRY(params.named, connections_for(place, section, named, context.io.env));
     if (const auto pattern = unquoted_pattern(place, params);
         pattern && role == Role::Destination && args.has("ENTITY")) {
       return fail(
@@ -269,6 +285,22 @@ protocol::RunResult follow(cli::Context& context, launch::Launcher& launcher,
   }
 }
 
+// What the engine cannot know: how the connections are called here, and the options.
+void explain(cli::Context& context, const protocol::RunResult& result, const Plan& plan) {
+  for (const auto& [role, endpoint] :
+       {std::pair{"source", &plan.source}, {"destination", &plan.destination}}) {
+    if (result.error.value_or("").find(fmt::format("{}.config.", role)) == std::string::npos)
+      continue;
+    context.io.err(fmt::format("tidegate: the {} is {}\n", role, endpoint->shown));
+  }
+  const bool too_many = std::ranges::any_of(result.entities, [&](const auto& e) {
+    return e.error_kind == "data" && e.rows_rejected > plan.run.max_rejected;
+  });
+  if (too_many) {
+    context.io.err("tidegate: --max-rejected N accepts up to N rejected rows of each entity\n");
+  }
+}
+
 int exit_code(protocol::ExitCode code) {
   switch (code) {
     case protocol::ExitCode::Done:
@@ -292,7 +324,7 @@ Result<int> sync(cli::Context& context, const cli::Args& given) {
         "(--config)\n");
   }
   if (args.has("interactive")) TG_CHECK(ask(context, args));
-  TG_TRY(Plan plan, make_plan(context, args));
+  TG_TRY(const Plan plan, make_plan(context, args));
   // --config names connections here, maybe in a file for `apply`, which holds no configuration.
   TG_TRY(const Config config, read_config(context, args, false));
   context.io.err(fmt::format("from {}\nto   {}\n", plan.source.shown, plan.destination.shown));
@@ -305,14 +337,15 @@ Result<int> sync(cli::Context& context, const cli::Args& given) {
   SyncReporter reporter(context.io, json);
   protocol::Request request;
   request.kind = protocol::RequestKind::Run;
-  request.source = std::move(plan.source.endpoint);
-  request.destination = std::move(plan.destination.endpoint);
-  request.run = std::move(plan.run);
+  request.source = plan.source.endpoint;
+  request.destination = plan.destination.endpoint;
+  request.run = plan.run;
   const protocol::RunResult result = follow(context, launcher, request, reporter);
   host.stop();
   const int code = exit_code(result.code);
   reporter.finish(result, code);
   if (result.error) context.io.err(fmt::format("tidegate: {}\n", *result.error));
+  explain(context, result, plan);
   return code;
 }
 
@@ -325,9 +358,11 @@ cli::Command sync_command() {
       "Copy from SOURCE to DESTINATION now, without a server\n\n"
       "SOURCE and DESTINATION are paths (data/*.csv, out.db), URLs (sqlite:out.db, "
       "sqlite:///abs/out.db)\n"
-      "or names from a file given with --config. In a pipe each event is one line of JSON, the "
-      "last one\n"
-      "the result.",
+      "or names from a file given with --config. CSV files are written into a folder, a "
+      "DESTINATION "
+      "that\n"
+      "ends with a slash (outdir/). In a pipe each event is one line of JSON, the last one the "
+      "result.",
       {{"SOURCE", "Where to copy from", One},
        {"DESTINATION", "Where to copy to", One},
        {"ENTITY", "Names or globs of what to copy (default: everything)", Many},

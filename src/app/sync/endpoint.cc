@@ -60,7 +60,8 @@ Result<SyncEndpoint> from_file(std::string_view name, const boost::json::value& 
     path = absolute(std::string_view(p->get_string()), params.cwd);
     *p = path;
   }
-  e.shown = fmt::format("{} {} ({} in {})", e.endpoint.type, path, name, params.named_in);
+  e.shown = fmt::format("{}{}{} ({} in {})", e.endpoint.type, path.empty() ? "" : " ", path, name,
+                        params.named_in);
   e.identity = path.empty() ? fmt::format("named:{}:{}", e.endpoint.type, name)
                             : fmt::format("{}:{}", e.endpoint.type, path);
   return e;
@@ -117,13 +118,21 @@ Result<SyncEndpoint> from_path(std::string_view text, Role role, const EndpointP
       break;
   }
   if (text.ends_with('/')) return local("file", path);
+  const std::string no_name =
+      params.named_in.empty() ? "" : " and no such name in " + params.named_in;
+  if (role == Role::Destination) {
+    return fail(Code::Invalid,
+                fmt::format("\"{0}\" is no known destination: there is no {1}{2}. Write {0}/ for a "
+                            "folder of CSV files that is made, a database such as {0}.db, a URL "
+                            "such as sqlite:{0}, or a name from a file given with --config",
+                            text, path, no_name));
+  }
   return fail(
       Code::Invalid,
       fmt::format("\"{}\" is no known {}: there is no file {}{}. Write a path such as data/*.csv "
                   "or out.db, a URL "
                   "such as sqlite:out.db, or a name from a file given with --config",
-                  text, kRoleNames[static_cast<std::size_t>(role)], path,
-                  params.named_in.empty() ? "" : " and no such name in " + params.named_in));
+                  text, kRoleNames[static_cast<std::size_t>(role)], path, no_name));
 }
 
 }  // namespace

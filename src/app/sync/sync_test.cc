@@ -56,7 +56,7 @@ TEST(Endpoint, NamesUrlsAndPaths) {
            {"csv", "file", R"({"path":"/work/dir/in/*.csv","delimiter":";"})",
             "file /work/dir/in/*.csv (csv in tidegate.yaml)"},
            {"crm", "postgres", R"({"url":"u","password":"s3cret"})",
-            "postgres  (crm in tidegate.yaml)"},
+            "postgres (crm in tidegate.yaml)"},
            {"postgresql://u:s3cret@h/db", "postgres", R"({"url":"postgresql://u:s3cret@h/db"})",
             "postgresql://u:***@h/db"},
            {"mongodb+srv://h/db?a=b@c:d", "mongodb", R"({"url":"mongodb+srv://h/db?a=b@c:d"})",
@@ -91,6 +91,15 @@ TEST(Endpoint, WhatIsNoneSaysWhatToWrite) {
     ASSERT_FALSE(e) << c.text;
     EXPECT_EQ(e.error().code, Code::Invalid);
     EXPECT_NE(e.error().message.find(c.expected), std::string::npos) << e.error().message;
+  }
+}
+
+TEST(Endpoint, AMissingDestinationSaysHowAFolderIsWritten) {
+  const auto e = parse_endpoint("outdir", Role::Destination, params());
+  ASSERT_FALSE(e);
+  for (const char* part : {"no known destination", "outdir/ for a folder of CSV files", "outdir.db",
+                           "no such name in tidegate.yaml"}) {
+    EXPECT_NE(e.error().message.find(part), std::string::npos) << e.error().message;
   }
 }
 

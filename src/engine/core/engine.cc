@@ -117,6 +117,17 @@ RunResult answer_discover(const protocol::Request& request,
   return r;
 }
 
+// A run has two configurations.
+Error of_role(Error error, std::string_view role) {
+  if (error.reason != "bad_config") return error;
+  for (FieldError& d : error.details) {
+    const std::string_view field = d.field;
+    d.field =
+        fmt::format("{}.config.{}", role, field.starts_with("config.") ? field.substr(7) : field);
+  }
+  return error;
+}
+
 EntityResult not_started(const std::string& name, const Error& why) {
   EntityResult r;
   r.entity = name;
@@ -135,8 +146,8 @@ class Run {
   RunResult execute(std::span<const Connector* const> connectors) {
     auto source = make_source(connectors, *request_.source, context_);
     auto destination = make_destination(connectors, *request_.destination, context_);
-    if (!source) return failed(source.error());
-    if (!destination) return failed(destination.error());
+    if (!source) return failed(of_role(source.error(), "source"));
+    if (!destination) return failed(of_role(destination.error(), "destination"));
     auto catalog = (*source)->discover(wanted_by(request_.run));
     if (!catalog) return failed(catalog.error());
     refuse_bad_names(*catalog);

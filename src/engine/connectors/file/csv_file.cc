@@ -160,6 +160,14 @@ Result<Findings> find_in_stream(const std::shared_ptr<const InputFile>& file, bo
   return out;
 }
 
+// The scanner does not know the file, and a stream that fails does.
+Error named(Error error, const InputFile& file) {
+  if (error.message.find(file.path()) == std::string::npos) {
+    error.message = fmt::format("'{}': {}", file.path(), error.message);
+  }
+  return error;
+}
+
 // The names, and where the rows begin.
 Result<CsvScan> scan_header(const std::shared_ptr<const InputFile>& file, bool gzip,
                             const CsvOptions& options) {
@@ -169,13 +177,14 @@ Result<CsvScan> scan_header(const std::shared_ptr<const InputFile>& file, bool g
   rows.count = 0;
   scan.data = {scanner.offset(), scanner.line()};
   for (;;) {
-    TG_TRY(const bool more, scanner.next(rows, 1));
+    const auto more = scanner.next(rows, 1);
+    if (!more) return fail(named(more.error(), *file));
     if (!rows.bad.empty()) {
       return fail(data_error(fmt::format("'{}' line {}: the {} cannot be read: {}", file->path(),
                                          rows.bad[0].line, options.header ? "header" : "first row",
                                          rows.bad[0].reason)));
     }
-    if (!more) return scan;
+    if (!*more) return scan;
     if (rows.count > 0) break;
     scan.data = {scanner.offset(), scanner.line()};
   }
@@ -226,13 +235,14 @@ Result<CsvScan> scan_csv(const std::shared_ptr<const InputFile>& file, bool gzip
     if (scan.names.empty()) scan.rows = 0;
     return scan;
   }
-  TG_TRY(Findings found,
-         gzip || sample ? find_in_stream(file, gzip, scan, options, sample.value_or(kAll), stop)
-                        : find_in_halves(file, scan, options, stop));
+  auto found = gzip || sample
+                   ? find_in_stream(file, gzip, scan, options, sample.value_or(kAll), stop)
+                   : find_in_halves(file, scan, options, stop);
+  if (!found) return fail(named(found.error(), *file));
   if (stop.stop_requested()) return fail(cancelled());
   TG_CHECK(file->unchanged());
-  scan.guesses = std::move(found.guesses);
-  if (!found.cut) scan.rows = found.rows;
+  scan.guesses = std::move(found->guesses);
+  if (!found->cut) scan.rows = found->rows;
   return scan;
 }
 

@@ -143,7 +143,7 @@ TEST_F(FileSourceTest, Headers) {
       {"a,\xFF\n", "the header cannot be read: it is not valid UTF-8"},
       {"\xFF\xFE"
        "a",
-       "UTF-16"},
+       "'t.csv': the file is UTF-16; convert it first"},
       // Once taken for a header of five columns and no rows, which emptied the table.
       {"id,v\r1,a\r2,b\r", "lines must end with LF or CRLF"},
       {"id,v\r1,a\nx,y\n", "column 2 holds a carriage return"},
@@ -236,6 +236,7 @@ TEST_F(FileSourceTest, TwoFilesWithOneStemAreNamed) {
   const Read got = read(R"({"path": "*/*.csv"})", "t");
   ASSERT_TRUE(got.error);
   EXPECT_NE(got.error->message.find("'a/t.csv' and 'b/t.csv'"), std::string::npos);
+  EXPECT_NE(got.error->message.find("--config"), std::string::npos);
   EXPECT_EQ(read(R"({"path": "*/*.csv"})", "u").rows, (Texts{"3"}));
   const auto checked = (*source(R"({"path": "*/*.csv"})"))->check();
   ASSERT_FALSE(checked);

@@ -76,7 +76,8 @@ Error clash(const std::string& name, const std::string& a, const std::string& b)
   return {
       Code::Invalid,
       fmt::format("two files would be the entity \"{}\": '{}' and '{}'; rename one, or name both "
-                  "in `entities`, such as {{\"{}\": \"{}*\"}}",
+                  "in `entities` of the connection (for `tidegate sync`, in a file given with "
+                  "--config), such as {{\"{}\": \"{}*\"}}",
                   name, a, b, name, name),
       "",
       {{"path", "two files share one stem", {}}}};

@@ -14,6 +14,12 @@ constexpr int kProgressOps = 20'000;  // virtual machine steps between looks at 
 constexpr auto kBusyLook = std::chrono::milliseconds(5);
 constexpr auto kBlockedAfter = std::chrono::seconds(2);
 
+// The folder of the file is there and takes no new files.
+bool is_locked_folder(const std::string& path) {
+  const std::string folder = path.substr(0, path.rfind('/') + 1);
+  return access(folder.c_str(), F_OK) == 0 && access(folder.c_str(), W_OK | X_OK) != 0;
+}
+
 }  // namespace
 
 std::string quote(std::string_view name) {
@@ -193,6 +199,11 @@ Error Db::error(int rc) const {
                   "cannot be written; grant this user write access to the file and "
                   "its folder");
     case SQLITE_CANTOPEN:
+      if (access(path_.c_str(), F_OK) != 0 && is_locked_folder(path_)) {
+        return make(Code::Forbidden,
+                    "cannot be made: this user may not write to its folder; make the folder "
+                    "writable, or write elsewhere");
+      }
       // A write-ahead log beside it cannot be made.
       if (access(path_.c_str(), R_OK) == 0 && access(path_.c_str(), W_OK) != 0) {
         return make(Code::Forbidden,

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <fstream>
@@ -374,6 +375,28 @@ TEST_F(Sqlite, BadFilesGetAClearErrorOfTheRightKind) {
     EXPECT_EQ(r.error_kind, file.kind) << file.name << ": " << r.error.value_or("");
     EXPECT_NE(r.error.value_or("").find(file.name), std::string::npos) << r.error.value_or("");
   }
+}
+
+// Seen here: "check that it exists and that this user may read it".
+TEST_F(Sqlite, AFolderThatTakesNoFileIsNamedAsWhatToChange) {
+  const std::string folder = bench_.folder + "/locked";
+  ASSERT_EQ(chmod(bench_.folder.c_str(), 0755), 0);
+  ASSERT_EQ(mkdir(folder.c_str(), 0555), 0);
+  const PathPolicy paths;
+  const Context context{.clock = clock_, .rng = rng_, .paths = paths, .stop = {}};
+  const auto destination =
+      sqlite_connector().make_destination({{"path", folder + "/new.db"}}, context);
+  ASSERT_TRUE(destination);
+  // Root may write anywhere.
+  const bool root = geteuid() == 0;
+  if (root) ASSERT_EQ(setresuid(65534, 65534, 0), 0);
+  const auto writer =
+      (*destination)->open({.job = "j", .entity = "t", .run_id = RunId("r"), .fence = Fence(1)});
+  if (root) ASSERT_EQ(setresuid(0, 0, 0), 0);
+  ASSERT_FALSE(writer);
+  EXPECT_EQ(error_kind(writer.error()), "permission");
+  EXPECT_NE(writer.error().message.find("make the folder writable"), std::string::npos)
+      << writer.error().message;
 }
 
 TEST_F(Sqlite, ALockedDestinationIsTransient) {
