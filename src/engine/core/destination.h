@@ -61,7 +61,8 @@ struct LoadPlan {
   std::int64_t max_rejected = 0;  // rows; more make the caller abort
 };
 
-// What one commit makes visible.
+// What one commit makes visible: counted where the rows arrive, never the rest of another count, or
+// rows that vanish there would be told by nobody.
 struct CommitReport {
   std::int64_t inserted = 0;
   std::int64_t updated = 0;       // rows of a Merge that were there

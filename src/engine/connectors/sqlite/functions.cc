@@ -100,6 +100,14 @@ double real_of(std::string_view s) {
   return v;
 }
 
+void met(sqlite3_context* context, int, sqlite3_value** values) {
+  auto& counts = *static_cast<Met*>(sqlite3_user_data(context));
+  const int holds = sqlite3_value_int(values[0]) != 0 ? 1 : 0;
+  ++counts.rows;
+  counts.left += 1 - holds;
+  sqlite3_result_int(context, holds);
+}
+
 int by_number(void*, int a_size, const void* a, int b_size, const void* b) {
   return compare_numbers({static_cast<const char*>(a), static_cast<std::size_t>(a_size)},
                          {static_cast<const char*>(b), static_cast<std::size_t>(b_size)});
@@ -150,6 +158,15 @@ Status add_functions(Db& db) {
   }
   const int rc = sqlite3_create_collation_v2(db.raw(), "tidegate_number", SQLITE_UTF8, nullptr,
                                              &by_number, nullptr);
+  if (rc != SQLITE_OK) return fail(db.error(rc));
+  return {};
+}
+
+// Not deterministic: SQLite must call it for every row.
+Status count_met(Db& db, Met* counts) {
+  const int rc = sqlite3_create_function_v2(
+      db.raw(), "tidegate_met", 1, SQLITE_UTF8 | SQLITE_DIRECTONLY, counts,
+      counts == nullptr ? nullptr : &met, nullptr, nullptr, nullptr);
   if (rc != SQLITE_OK) return fail(db.error(rc));
   return {};
 }

@@ -7,7 +7,9 @@
 //   tidegate_decimal_text(x, s)  with exactly s digits behind the point
 //   tidegate_plain_json(x)       a JSON string as the text it holds
 //   COLLATE tidegate_number      numbers by their value
+//   tidegate_met(x)              x, counted (below)
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -17,6 +19,14 @@
 namespace tidegate::engine::sqlite {
 
 Status add_functions(Db& db);
+
+// Rows that a statement found to be there, in `DO UPDATE SET … WHERE tidegate_met(condition)`.
+struct Met {
+  std::int64_t rows = 0;
+  std::int64_t left = 0;  // of them, those that the condition left as they are
+};
+// Makes tidegate_met() count into `met`, which outlives its use; nullptr takes it away.
+Status count_met(Db& db, Met* met);
 
 // As the functions above; what is no number, no JSON string, or would lose digits is left alone.
 std::string decimal_text(std::string_view number, int scale);

@@ -309,6 +309,12 @@ Result<TableLayout> read_layout(Db& db, const std::string& table) {
   for (auto& [position, name] : key) layout.primary_key.push_back(name);
   layout.ours = sql == create_sql(table, layout);
   layout.plain = layout.ours || says_no_more(sql, table, layout);
+  layout.conflict_clauses = !layout.plain && has_conflict_clause(sql);
+  TG_TRY(Stmt triggers, db.prepare("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = "
+                                   "'trigger' AND tbl_name = ?1 COLLATE NOCASE)"));
+  triggers.bind(1, table);
+  TG_CHECK(triggers.step());
+  layout.triggers = triggers.integer(0) != 0;
   TG_TRY(Stmt strict, db.prepare("SELECT strict FROM pragma_table_list(?1) WHERE schema = 'main'"));
   strict.bind(1, table);
   TG_TRY(const bool listed, strict.step());

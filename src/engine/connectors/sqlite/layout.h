@@ -23,6 +23,8 @@ struct TableLayout {
   bool ours = false;    // the very text that we write
   bool plain = false;   // says no more than that: it can be made again (table_sql.h)
   bool strict = false;  // https://www.sqlite.org/stricttables.html
+  bool triggers = false;
+  bool conflict_clauses = false;  // https://www.sqlite.org/lang_conflict.html
   std::vector<TableColumn> columns;
   std::vector<std::string> primary_key;
 

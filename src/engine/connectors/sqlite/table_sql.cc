@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace tidegate::engine::sqlite {
 namespace {
 
@@ -90,6 +92,13 @@ bool says_no_more(std::string_view sql, const std::string& table, const TableLay
     return std::ranges::equal(theirs, tokens(create_sql(table, layout, key_beside)), same_name);
   };
   return same(false) || (layout.primary_key.size() == 1 && same(true));
+}
+
+bool has_conflict_clause(std::string_view sql) {
+  const auto words = tokens(sql);
+  return std::ranges::adjacent_find(words, [](const auto& a, const auto& b) {
+           return same_name(a, "ON") && same_name(b, "CONFLICT");
+         }) != words.end();
 }
 
 }  // namespace tidegate::engine::sqlite

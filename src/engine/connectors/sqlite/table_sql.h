@@ -23,4 +23,7 @@ std::string create_sql(const std::string& table, const TableLayout& layout);
 // more than that: a rebuild would lose them.
 bool says_no_more(std::string_view sql, const std::string& table, const TableLayout& layout);
 
+// `ON CONFLICT` behind a constraint; of names and texts that read so, true as well.
+bool has_conflict_clause(std::string_view sql);
+
 }  // namespace tidegate::engine::sqlite

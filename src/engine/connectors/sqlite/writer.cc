@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "engine/connectors/sqlite/cells.h"
+#include "engine/core/context.h"
 #include "engine/core/cursor.h"
 #include "engine/core/rows.h"
 #include "engine/core/schema.h"
@@ -48,21 +49,19 @@ std::string assignments(const std::vector<TableColumn>& columns,
   return out;
 }
 
-// Of a staged row `s` and a row `t` of the table.
-std::string key_matches(const std::vector<std::string>& key) {
-  std::string out;
-  for (const auto& k : key) {
-    out += fmt::format("{}t.{} = s.{}", out.empty() ? "" : " AND ", quote(k), quote(k));
-  }
-  return out;
-}
-
+// What meets its key is counted, also where it is left as it is: when the key is the whole row, or
+// the condition does not hold.
 std::string upsert(const std::vector<TableColumn>& columns, const std::vector<std::string>& key,
                    const std::string& condition) {
   const std::string set = assignments(columns, key);
-  return fmt::format(" ON CONFLICT ({}) DO {}", names_of(key),
-                     set.empty() ? "NOTHING" : fmt::format("UPDATE SET {}{}", set, condition));
+  const std::string same = fmt::format("{0} = {0}", quote(key.front()));
+  return fmt::format(" ON CONFLICT ({}) DO UPDATE SET {} WHERE tidegate_met({})", names_of(key),
+                     set.empty() ? same : set, set.empty() ? "0" : condition);
 }
+
+constexpr const char* kLeftOut =
+    "a trigger of the table left the row out without an error, RAISE(IGNORE); change the trigger, "
+    "or accept such rows (maxRejected)";
 
 }  // namespace
 
@@ -93,6 +92,7 @@ Result<std::vector<std::string>> SqliteWriter::begin(const LoadPlan& load) {
     targets.push_back(change_.written[i].type);
   }
   TG_TRY(batch_table_, BatchTable::create(db_, *arrow::schema(fields), targets));
+  TG_CHECK(count_met(db_, &met_));
   TG_CHECK(prepare_insert());
   return change_.sentences;
 }
@@ -105,6 +105,10 @@ Status SqliteWriter::start_transaction() {
   TG_TRY(TableLayout now, read_layout(db_, state_.table));
   TG_CHECK(find_unused(db_, state_.table, load_, now));
   TG_TRY(change_, plan_layout(state_.table, now, load_));
+  triggers_ = now.triggers;
+  // The table's own clauses leave rows out, or remove others, without an error. Ours overrides
+  // theirs, and those of a trigger's statements too, so it is not there without need.
+  verb_ = now.conflict_clauses ? "INSERT OR ABORT" : "INSERT";
   // The rows go first, so that a rebuild of the table does not carry them along.
   if (load_.kind == LoadKind::Replace && now.exists) {
     TG_CHECK(db_.exec(fmt::format("DELETE FROM {}", quote(state_.table))));
@@ -151,27 +155,29 @@ std::string SqliteWriter::cursor_collation() const {
   return number ? "COLLATE tidegate_number" : "COLLATE BINARY";
 }
 
-// Of two rows of one key in one load the one with the greater cursor stays, else the later.
+// Of two rows of one key in one load the one with the greater cursor stays, else the later ("").
 std::string SqliteWriter::keep_greater_cursor() const {
   if (!load_.cursor) return "";
   const bool written = std::ranges::any_of(
       change_.written, [&](const auto& c) { return same_name(c.name, *load_.cursor); });
   if (!written) return "";
   const std::string cursor = quote(*load_.cursor);
-  return fmt::format(" WHERE {1}.{0} IS NULL OR excluded.{0} >= {1}.{0} {2}", cursor,
-                     quote(state_.table), cursor_collation());
+  return fmt::format("{1}.{0} IS NULL OR excluded.{0} >= {1}.{0} {2}", cursor, quote(state_.table),
+                     cursor_collation());
 }
 
 Status SqliteWriter::prepare_insert() {
   std::string values;
   for (std::size_t i = 0; i < change_.written.size(); ++i)
     values += fmt::format("{}c{}", i == 0 ? "" : ", ", i);
-  const std::string target = merging() ? kStage : "main." + quote(state_.table);
-  std::string sql = fmt::format("INSERT INTO {} ({}) SELECT {} FROM _tidegate_batch", target,
+  const std::string target = merging() ? fmt::format("INSERT INTO {}", kStage)
+                                       : fmt::format("{} INTO main.{}", verb_, quote(state_.table));
+  std::string sql = fmt::format("{} ({}) SELECT {} FROM _tidegate_batch", target,
                                 columns_of(change_.written), values);
   if (load_.kind == LoadKind::Replace && !load_.key.empty()) {
     // `WHERE true` keeps the parser from reading ON as a join (lang_upsert.html §2.2).
-    sql += " WHERE true" + upsert(change_.written, load_.key, keep_greater_cursor());
+    const std::string condition = keep_greater_cursor();
+    sql += " WHERE true" + upsert(change_.written, load_.key, condition.empty() ? "1" : condition);
   }
   TG_TRY(insert_, db_.prepare(sql));
   return {};
@@ -199,7 +205,6 @@ Result<std::vector<RejectedRow>> SqliteWriter::write(const arrow::RecordBatch& b
     begin = row + 1;
   }
   TG_CHECK(insert(begin, batch.num_rows(), batch, rejected));
-  handed_ += batch.num_rows();
   refused_ += static_cast<std::int64_t>(rejected.size());
   return rejected;
 }
@@ -234,23 +239,51 @@ std::string SqliteWriter::locator(const boost::json::object& staged) const {
   });
 }
 
-// A constraint of the user's own (NOT NULL, CHECK, a trigger) refuses single rows: they are found
-// by halving, because one statement writes the whole batch or nothing.
+// One statement that writes `rows` rows, all of them or none. "": they were taken; else why not: a
+// constraint of the user's own (NOT NULL, CHECK, a trigger) refuses some, or a trigger leaves some
+// out, which only the counts tell.
+Result<std::string> SqliteWriter::put(Stmt& statement, std::int64_t rows) {
+  const bool staging = merging() && !db_.in_transaction();
+  const bool guard = triggers_ && !staging;
+  if (guard) TG_CHECK(db_.exec("SAVEPOINT _tidegate_rows"));
+  met_ = {};
+  const Status status = statement.run();
+  const bool constraint = (sqlite3_errcode(db_.raw()) & 0xFF) == SQLITE_CONSTRAINT;
+  const std::int64_t taken = status ? db_.changes() + met_.left : 0;
+  if (!status && (!constraint || (!staging && !db_.in_transaction())))
+    return fail(staging ? in_stage(status).error() : status.error());
+  if (guard) {
+    if (taken != rows) TG_CHECK(db_.exec("ROLLBACK TO _tidegate_rows"));
+    TG_CHECK(db_.exec("RELEASE _tidegate_rows"));
+  }
+  if (!status) return status.error().message;
+  if (taken == rows) return std::string();
+  if (!guard) return fail(rows_lost(rows, taken));
+  return std::string(kLeftOut);
+}
+
+Error SqliteWriter::rows_lost(std::int64_t given, std::int64_t there) const {
+  return data_error(fmt::format(
+      "the table \"{}\" was given {} rows and has {} of them, though SQLite reported no "
+      "error: something of its own (a trigger, a conflict clause) adds rows, removes "
+      "them or leaves them out. Drop that, or write to another table",
+      state_.table, given, there));
+}
+
+// Single rows that are refused are found by halving.
 Status SqliteWriter::insert(std::int64_t begin, std::int64_t end, const arrow::RecordBatch& batch,
                             std::vector<RejectedRow>& rejected) {
   if (begin >= end) return {};
   batch_table_->show_range(begin, end);
-  const Status status = insert_.run();
-  if (status) {
-    inserted_ += db_.changes();
+  TG_TRY(std::string why, put(insert_, end - begin));
+  if (why.empty()) {
+    inserted_ += end - begin - met_.rows;
+    deduplicated_ += met_.rows;
     return {};
   }
-  const bool constraint = (sqlite3_errcode(db_.raw()) & 0xFF) == SQLITE_CONSTRAINT;
-  if (!constraint || (!merging() && !db_.in_transaction()))
-    return merging() ? in_stage(status) : status;
   if (end - begin == 1) {
     rejected.push_back(
-        {locator(batch, begin), status.error().message, json::write(row_json(batch, begin))});
+        {locator(batch, begin), std::move(why), json::write(row_json(batch, begin))});
     return {};
   }
   const std::int64_t middle = begin + (end - begin) / 2;
@@ -278,40 +311,46 @@ Result<CommitReport> SqliteWriter::flush() {
   CommitReport report;
   report.inserted = inserted_;
   report.deleted = deleted_;
+  report.deduplicated = deduplicated_;
   report.rejected = refused_;
-  if (load_.kind == LoadKind::Replace && !load_.key.empty()) {
-    TG_TRY(report.inserted,
+  if (load_.kind == LoadKind::Replace && (triggers_ || !load_.key.empty())) {
+    TG_TRY(const std::int64_t there,
            db_.integer(fmt::format("SELECT count(*) FROM {}", quote(state_.table))));
-    report.deduplicated = handed_ - refused_ - report.inserted;
+    if (there != inserted_) return fail(rows_lost(inserted_, there));
   }
   return report;
 }
 
-// Staged rows [begin, end) go into the table. Those that a constraint refuses are found by halving,
-// as in insert(), and leave the stage.
-Status SqliteWriter::merge_range(std::int64_t begin, std::int64_t end, CommitReport& report) {
-  if (begin >= end) return {};
-  const Status status = db_.exec(
-      fmt::format("INSERT INTO main.{} ({}) SELECT {} FROM {} WHERE _tidegate_seq >= {} AND "
-                  "_tidegate_seq < {}{}",
-                  quote(state_.table), columns_of(change_.written), columns_of(change_.written),
-                  kStage, begin, end, upsert(change_.written, load_.key, "")));
-  const bool constraint = (sqlite3_errcode(db_.raw()) & 0xFF) == SQLITE_CONSTRAINT;
-  if (status || !constraint || !db_.in_transaction()) return status;
+// Staged rows with a number in [begin, end), of which there are `rows`, go into the table. Those
+// that are refused are found by halving, as in insert().
+Status SqliteWriter::merge_range(std::int64_t begin, std::int64_t end, std::int64_t rows,
+                                 CommitReport& report) {
+  if (rows == 0) return {};
+  const std::string columns = columns_of(change_.written);
+  TG_TRY(Stmt statement,
+         db_.prepare(fmt::format("{} INTO main.{} ({}) SELECT {} FROM {} WHERE _tidegate_seq >= {} "
+                                 "AND _tidegate_seq < {}{}",
+                                 verb_, quote(state_.table), columns, columns, kStage, begin, end,
+                                 upsert(change_.written, load_.key, "1"))));
+  TG_TRY(std::string why, put(statement, rows));
+  if (why.empty()) {
+    report.inserted += rows - met_.rows;
+    report.updated += met_.rows;
+    return {};
+  }
   if (static_cast<std::int64_t>(report.refused.size()) > load_.max_rejected) return {};
   if (end - begin > 1) {
     const std::int64_t middle = begin + (end - begin) / 2;
-    TG_CHECK(merge_range(begin, middle, report));
-    return merge_range(middle, end, report);
+    TG_TRY(const std::int64_t first,
+           db_.integer(fmt::format("SELECT count(*) FROM {} WHERE _tidegate_seq >= {} AND "
+                                   "_tidegate_seq < {}",
+                                   kStage, begin, middle)));
+    TG_CHECK(merge_range(begin, middle, first, report));
+    return merge_range(middle, end, rows - first, report);
   }
-  TG_TRY(const std::int64_t there,
-         db_.integer(fmt::format("SELECT count(*) FROM {} s JOIN main.{} t ON {} WHERE "
-                                 "s._tidegate_seq = {}",
-                                 kStage, quote(state_.table), key_matches(load_.key), begin)));
-  report.updated -= there;
   TG_TRY(const boost::json::object row, staged_row(begin));
-  report.refused.push_back({locator(row), status.error().message, json::write(row)});
-  return db_.exec(fmt::format("DELETE FROM {} WHERE _tidegate_seq = {}", kStage, begin));
+  report.refused.push_back({locator(row), std::move(why), json::write(row)});
+  return {};
 }
 
 // As row_json(): what cannot be JSON is text.
@@ -371,14 +410,10 @@ Result<CommitReport> SqliteWriter::merge() {
       kStage, names_of(load_.key),
       by_cursor ? fmt::format("{} {} DESC, ", quote(*load_.cursor), cursor_collation()) : ""))));
   report.deduplicated = db_.changes();
-  TG_TRY(report.updated,
-         db_.integer(fmt::format("SELECT count(*) FROM {} s JOIN main.{} t ON {}", kStage,
-                                 quote(state_.table), key_matches(load_.key))));
   TG_TRY(const std::int64_t last,
          db_.integer(fmt::format("SELECT max(_tidegate_seq) FROM {}", kStage)));
-  TG_CHECK(merge_range(0, last + 1, report));
   TG_TRY(const std::int64_t staged, db_.integer(fmt::format("SELECT count(*) FROM {}", kStage)));
-  report.inserted = staged - report.updated;
+  TG_CHECK(merge_range(0, last + 1, staged, report));
   report.rejected += static_cast<std::int64_t>(report.refused.size());
   return report;
 }
@@ -394,12 +429,13 @@ Status SqliteWriter::commit(const std::optional<NewState>& state) {
     ++state_.sequence;
   }
   stage_used_ = merging();
-  inserted_ = deleted_ = handed_ = refused_ = 0;
+  inserted_ = deleted_ = deduplicated_ = refused_ = 0;
   return {};
 }
 
 void SqliteWriter::undo() {
   insert_ = Stmt();
+  static_cast<void>(count_met(db_, nullptr));
   batch_table_.reset();
   db_.rollback();
   for (const char* table : {kStage, kRejected}) {

@@ -12,6 +12,7 @@
 
 #include "engine/connectors/sqlite/batch_table.h"
 #include "engine/connectors/sqlite/db.h"
+#include "engine/connectors/sqlite/functions.h"
 #include "engine/connectors/sqlite/layout.h"
 #include "engine/connectors/sqlite/ledger.h"
 #include "engine/core/context.h"
@@ -51,8 +52,10 @@ class SqliteWriter final : public Writer {
   Status prepare_insert();
   Status insert(std::int64_t begin, std::int64_t end, const arrow::RecordBatch& batch,
                 std::vector<RejectedRow>& rejected);
+  Result<std::string> put(Stmt& statement, std::int64_t rows);
+  Error rows_lost(std::int64_t given, std::int64_t there) const;
   Result<CommitReport> merge();
-  Status merge_range(std::int64_t begin, std::int64_t end, CommitReport& report);
+  Status merge_range(std::int64_t begin, std::int64_t end, std::int64_t rows, CommitReport& report);
   Result<boost::json::object> staged_row(std::int64_t seq);
   std::string cursor_collation() const;
   std::string keep_greater_cursor() const;
@@ -75,8 +78,13 @@ class SqliteWriter final : public Writer {
   LayoutChange change_;
   std::unique_ptr<BatchTable> batch_table_;  // before insert_, which reads it
   Stmt insert_;
-  bool stage_used_ = false;                                             // by what is committed
-  std::int64_t inserted_ = 0, deleted_ = 0, handed_ = 0, refused_ = 0;  // since the last commit
+  bool stage_used_ = false;  // by what is committed
+  // Of the table, as the transaction found it.
+  bool triggers_ = false;
+  const char* verb_ = "INSERT";
+  Met met_;  // of one statement
+  std::int64_t inserted_ = 0, deleted_ = 0, deduplicated_ = 0,
+               refused_ = 0;  // since the last commit
 };
 
 }  // namespace tidegate::engine::sqlite
