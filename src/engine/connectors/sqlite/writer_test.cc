@@ -6,6 +6,9 @@
 #include <arrow/type.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <filesystem>
+
 #include "engine/connectors/sqlite/functions.h"
 #include "engine/connectors/sqlite/sqlite_fixture.h"
 #include "engine/connectors/sqlite/table_sql.h"
@@ -113,7 +116,12 @@ TEST_F(SqliteNames, APlainTableOfTheUserIsRebuilt) {
 // A writer whose connection the test can reach.
 class SqliteStage : public testing::Test {
  protected:
-  void SetUp() override {
+  void SetUp() override { open(LoadKind::Merge); }
+  // A new database and a load into it.
+  void open(LoadKind kind) {
+    writer_.reset();
+    db_.reset();
+    std::filesystem::remove(bench_.folder + "/out.db");
     db_ = std::move(*sqlite::Db::open(bench_.folder + "/out.db", sqlite::Open::Create, {}));
     ASSERT_TRUE(sqlite::add_functions(*db_));
     sqlite::Ledger ledger(*db_);
@@ -125,9 +133,9 @@ class SqliteStage : public testing::Test {
     writer_ = std::make_unique<sqlite::SqliteWriter>(
         *db_, context_, WritePlan{.job = "j", .entity = "t", .run_id = RunId("r")}, claim, state);
     LoadPlan load;
-    load.kind = LoadKind::Merge;
+    load.kind = kind;
     load.schema = schema_;
-    load.key = {"id"};
+    if (kind != LoadKind::Append) load.key = {"id"};
     load.max_rejected = 1'000'000;
     ASSERT_TRUE(writer_->begin(load));
   }
@@ -185,6 +193,31 @@ TEST_F(SqliteStage, WhatFailsAfterTheCommitIsNoFailureOfIt) {
   EXPECT_TRUE(writer_->commit(std::nullopt));
   EXPECT_EQ(out("SELECT * FROM t"), Texts{"1|a"});
   EXPECT_FALSE(write(R"([[2, "b"]])"));
+}
+
+// State without its rows loses them, rows without their state come twice. Each COMMIT of it fails
+// in turn, as when the power is cut there.
+TEST_F(SqliteStage, RowsAndStateAreOneCommit) {
+  for (const LoadKind kind : {LoadKind::Replace, LoadKind::Append, LoadKind::Merge}) {
+    for (int failing = 1, commits = 0; failing <= commits + 1; ++failing) {
+      open(kind);
+      ASSERT_TRUE(write(R"([[1, "a"]])"));
+      ASSERT_TRUE(writer_->flush());
+      int left = failing;
+      sqlite3_commit_hook(
+          db_->raw(), [](void* n) { return --*static_cast<int*>(n) == 0 ? 1 : 0; }, &left);
+      const Status status = writer_->commit(Writer::NewState{"state", 1});
+      EXPECT_EQ(status.has_value(), left > 0);
+      commits = failing - std::max(left, 0);
+      writer_.reset();
+      db_.reset();
+      const bool state = out("SELECT state FROM _tidegate_state") == Texts{"state"};
+      const bool table = out("SELECT 1 FROM sqlite_schema WHERE name = 't'") == Texts{"1"};
+      const bool rows = table && out("SELECT * FROM t") == Texts{"1|a"};
+      EXPECT_EQ(state, rows) << "the commit that failed: " << failing;
+      EXPECT_EQ(rows, status.has_value());
+    }
+  }
 }
 
 // Seen here: a full folder of temporary files was called a full disk of the destination.
