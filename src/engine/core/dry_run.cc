@@ -223,7 +223,8 @@ protocol::RunResult dry_run(const protocol::RunSpec& run, const std::vector<Sele
   bj::array entities;
   for (const Selected& s : selected) {
     if (s.info == nullptr) {
-      result.entities.push_back(failed_entity(s.name, *s.error));
+      result.entities.push_back(s.error ? failed_entity(s.name, *s.error)
+                                        : skipped_entity(s.name, s.note));
       continue;
     }
     if (skipped_without_columns(*s.info, selected.size())) {

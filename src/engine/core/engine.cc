@@ -185,7 +185,8 @@ class Run {
       if (ended) {
         r.entities.push_back(not_started(s.name, *ended));
       } else if (s.info == nullptr) {
-        r.entities.push_back(failed_entity(s.name, *s.error));
+        r.entities.push_back(s.error ? failed_entity(s.name, *s.error)
+                                     : skipped_entity(s.name, s.note));
       } else if (skipped_without_columns(*s.info, selected.size())) {
         r.entities.push_back(without_columns(*s.info));
       } else {

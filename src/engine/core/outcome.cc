@@ -32,6 +32,14 @@ EntityResult failed_entity(const std::string& name, const Error& error) {
   return r;
 }
 
+EntityResult skipped_entity(const std::string& name, std::string why) {
+  EntityResult r;
+  r.entity = name;
+  r.outcome = EntityOutcome::Skipped;
+  r.warnings.push_back(std::move(why));
+  return r;
+}
+
 bool skipped_without_columns(const EntityInfo& info, std::size_t selected) {
   return info.schema->num_fields() == 0 && selected > 1;
 }

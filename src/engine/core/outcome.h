@@ -18,6 +18,7 @@ protocol::ExitCode exit_code(std::string_view error_kind);
 protocol::RunResult failed(const Error& error);
 
 protocol::EntityResult failed_entity(const std::string& name, const Error& error);
+protocol::EntityResult skipped_entity(const std::string& name, std::string why);
 
 // An empty file among others says nothing, not even that its rows are gone. (Alone it is refused: a
 // run that can do nothing is no success.)

@@ -446,6 +446,49 @@ TEST(SelectEntities, EveryNameAndGlobIsHonoured) {
   EXPECT_EQ(names(), "weather ");
 }
 
+// Seen here: a run of the entities "a" and "typo" copied "a" and succeeded; so did the retry of a
+// run whose failed entities were gone.
+TEST(SelectEntities, EveryNameThatWasAskedForGetsAnOutcome) {
+  Catalog catalog;
+  for (const char* name : {"airlines", "planes"}) {
+    EntityInfo e;
+    e.name = name;
+    catalog.entities.push_back(std::move(e));
+  }
+  catalog.bad.push_back({"broken", Error{Code::Invalid, "cannot be read", {}, {}}});
+  catalog.others = {"weather"};
+  RunSpec s;
+  const auto outcomes = [&] {
+    std::string out;
+    for (const auto& x : select_entities(catalog, s))
+      out += x.name + (x.info != nullptr ? " " : x.error ? "! " : "? ");
+    return out;
+  };
+  s.only_entities = {"planes", "plane", "broken", "plane"};
+  EXPECT_EQ(outcomes(), "planes broken! plane! ");
+  auto last = select_entities(catalog, s).back();
+  EXPECT_EQ(last.error->reason, "unknown_entity");
+  EXPECT_NE(last.error->message.find("did you mean \"planes\""), std::string::npos)
+      << last.error->message;
+  s.only_entities = {"plane"};
+  EXPECT_EQ(outcomes(), "plane! ");
+  // It is there, and the job does not copy it.
+  s.entity_filter = {"plan*", "trains*"};
+  s.only_entities = {"planes", "weather"};
+  EXPECT_EQ(outcomes(), "planes weather! ");
+  last = select_entities(catalog, s).back();
+  EXPECT_NE(last.error->message.find("entityFilter chooses \"plan*\" and \"trains*\""),
+            std::string::npos)
+      << last.error->message;
+  // A pattern that failed because nothing matched it is tried again.
+  s.only_entities = {"trains*"};
+  EXPECT_EQ(outcomes(), "trains*! ");
+  s.entity_filter = {"plan*", "air*"};
+  s.only_entities = {"air*"};
+  EXPECT_TRUE(wanted_by(s)("airlines") && !wanted_by(s)("planes"));
+  EXPECT_EQ(outcomes(), "airlines air*? ");
+}
+
 TEST(SelectEntities, NamesThatWouldShareATableAreBothRefused) {
   Catalog catalog;
   for (const char* name : {"Users", "users", "other"}) {

@@ -29,23 +29,63 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
   return near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near);
 }
 
+bool contains(const std::vector<std::string>& list, const std::string& name) {
+  return std::ranges::find(list, name) != list.end();
+}
+
+// A retry of failed entities may name a pattern that had matched none then.
+bool is_chosen(const protocol::RunSpec& run, const std::string& name) {
+  if (run.only_entities.empty() || contains(run.only_entities, name)) return true;
+  return std::ranges::any_of(run.entity_filter, [&](const auto& p) {
+    return contains(run.only_entities, p) && matches(p, name);
+  });
+}
+
+Selected unknown(const std::string& name, const std::vector<std::string>& names) {
+  Selected s{.name = name};
+  s.error =
+      Error{Code::Invalid,
+            names.empty() ? fmt::format("the source has no entity \"{}\"; it has none at all", name)
+                          : fmt::format("the source has no entity \"{}\"; it has {}{}", name,
+                                        name_list(names), did_you_mean(name, names)),
+            "unknown_entity",
+            {}};
+  return s;
+}
+
 // Patterns of the filter that match no entity.
 std::vector<Selected> unmatched(const Catalog& catalog, const protocol::RunSpec& run) {
   std::vector<Selected> out;
   const auto names = names_of(catalog);
   for (const std::string& pattern : run.entity_filter) {
     if (std::ranges::any_of(names, [&](const auto& n) { return matches(pattern, n); })) continue;
-    Selected s{.name = pattern};
-    s.error = Error{
-        Code::Invalid,
-        names.empty() ? fmt::format("the source has no entity \"{}\"; it has none at all", pattern)
-                      : fmt::format("the source has no entity \"{}\"; it has {}{}", pattern,
-                                    name_list(names), did_you_mean(pattern, names)),
-        "unknown_entity",
-        {}};
-    out.push_back(std::move(s));
+    out.push_back(unknown(pattern, names));
   }
   return out;
+}
+
+// A name that was asked for and is not selected: it always gets an outcome, or a retry of a run
+// would be a success with the entity's old failure in it.
+Selected left_over(const Catalog& catalog, const protocol::RunSpec& run, const std::string& name) {
+  const auto names = names_of(catalog);
+  if (contains(run.entity_filter, name)) {
+    Selected s{.name = name};
+    s.note = fmt::format(
+        "the pattern \"{}\" had matched no entity; what it matches now has a "
+        "result of its own",
+        name);
+    return s;
+  }
+  if (!contains(names, name)) return unknown(name, names);
+  Selected s{.name = name};
+  s.error =
+      Error{Code::Invalid,
+            fmt::format("the job does not copy the entity \"{}\": its entityFilter chooses {}; "
+                        "add it there, or do not name it for this run",
+                        name, name_list(run.entity_filter)),
+            "unknown_entity",
+            {}};
+  return s;
 }
 
 void refuse_shared_names(std::vector<Selected>& selected) {
@@ -80,8 +120,7 @@ Wanted wanted_by(const protocol::RunSpec& run) {
     const bool filtered =
         run.entity_filter.empty() ||
         std::ranges::any_of(run.entity_filter, [&](const auto& p) { return matches(p, name); });
-    return filtered && (run.only_entities.empty() ||
-                        std::ranges::find(run.only_entities, name) != run.only_entities.end());
+    return filtered && is_chosen(run, name);
   };
 }
 
@@ -95,10 +134,13 @@ std::vector<Selected> select_entities(const Catalog& catalog, const protocol::Ru
     if (wanted(e.name)) out.push_back({e.name, nullptr, e.error});
   }
   for (auto& s : unmatched(catalog, run)) {
-    if (run.only_entities.empty() ||
-        std::ranges::find(run.only_entities, s.name) != run.only_entities.end()) {
+    if (run.only_entities.empty() || contains(run.only_entities, s.name)) {
       out.push_back(std::move(s));
     }
+  }
+  for (const std::string& name : run.only_entities) {
+    if (std::ranges::find(out, name, &Selected::name) != out.end()) continue;
+    out.push_back(left_over(catalog, run, name));
   }
   refuse_shared_names(out);
   return out;

@@ -18,14 +18,15 @@ struct Selected {
   std::string name;                  // the entity, or the pattern that matched nothing
   const EntityInfo* info = nullptr;  // into the catalog
   std::optional<Error> error;        // without info
+  std::string note;                  // without both: why there is nothing to do
 };
 
 // What `run` means, for Source::discover().
 Wanted wanted_by(const protocol::RunSpec& run);
 
-// In the catalog's order. Every pattern of the filter is honoured; one that matches nothing becomes
-// an error that names what there is, as does an entity that two names of the destination would
-// share.
+// In the catalog's order. Every pattern of the filter and every one of RunSpec::only_entities is
+// honoured; one that matches nothing becomes an error that names what there is, as does an entity
+// that two names of the destination would share.
 std::vector<Selected> select_entities(const Catalog& catalog, const protocol::RunSpec& run);
 
 // The options of an entity: an exact name wins over globs; of several globs the first by name.
