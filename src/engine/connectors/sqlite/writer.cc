@@ -141,7 +141,7 @@ Status SqliteWriter::in_stage(Status status) const {
   if (status || (sqlite3_errcode(db_.raw()) & 0xFF) != SQLITE_FULL) return status;
   return fail(Code::Unavailable,
               "the folder of temporary files is full, in which a merge collects its rows; free "
-              "some space there, or name a larger folder (environment variable SQLITE_TMPDIR)");
+              "some space there, or name a larger folder (environment variable TMPDIR)");
 }
 
 // In what a load compares, a number may be kept as text.

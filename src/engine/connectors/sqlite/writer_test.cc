@@ -227,7 +227,7 @@ TEST_F(SqliteStage, AFullTemporaryFolderIsNamed) {
   const Status status = write("[" + row + "]");
   ASSERT_FALSE(status);
   EXPECT_EQ(error_kind(status.error()), "transient");
-  EXPECT_NE(status.error().message.find("SQLITE_TMPDIR"), std::string::npos)
+  EXPECT_NE(status.error().message.find("environment variable TMPDIR)"), std::string::npos)
       << status.error().message;
   EXPECT_FALSE(writer_->reject(std::vector<RejectedRow>{{"l", "bad", std::string(60'000, 'x')}}));
 }
