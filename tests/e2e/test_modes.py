@@ -65,3 +65,31 @@ def test_entity_filter_honours_every_name_and_glob(server):
     job = server.create_job("filtered", server.csv_to_sqlite(), entityFilter=["a*", "c1"])
     run = server.wait_run(server.run_now(job["id"]))
     assert sorted(e["entity"] for e in run["entities"]) == ["a1", "a2", "c1"]
+
+
+def run_entities(server, job, *names):
+    body = {"entities": list(names)}
+    return server.wait_run(server.api("POST", f"/sync-jobs/{job['id']}/run", body, expect=202)["runId"])
+
+
+def test_an_entity_that_is_not_there_is_never_dropped(server):
+    """Seen here: a run of "a" and "typo" copied "a" and succeeded."""
+    for name in ("items", "other", "bad"):
+        data.write_csv(server.files / f"{name}.csv", 3)
+    job = server.create_job("named", server.csv_to_sqlite(), entityFilter=["items", "bad"], retry={"maxAttempts": 1})
+    run = run_entities(server, job, "items", "itms")
+    outcomes = {e["entity"]: e["outcome"] for e in run["entities"]}
+    assert (run["state"], outcomes) == ("failed", {"items": "succeeded", "itms": "failed"})
+    assert 'did you mean "items"' in run["error"], run["error"]
+    alone = run_entities(server, job, "itms")
+    assert alone["state"] == "failed" and '"itms"' in alone["error"]
+    left_out = run_entities(server, job, "other")
+    assert left_out["state"] == "failed" and "entityFilter" in left_out["error"]
+    # A retry of an entity that has gone meanwhile.
+    (server.files / "bad.csv").write_text("a,a\n1,2\n")
+    failed = server.wait_run(server.run_now(job["id"]))
+    assert failed["state"] == "failed"
+    (server.files / "bad.csv").unlink()
+    again = server.wait_run(server.api("POST", f"/runs/{failed['id']}/retry", expect=202)["runId"])
+    assert again["state"] == "failed" and [e["entity"] for e in again["entities"]] == ["bad"]
+    assert 'no entity "bad"' in again["error"], again["error"]
