@@ -1,10 +1,6 @@
 // tidegate-sync: one run of one job. Started by tidegate with a request on fd 3; answers on fd 4.
 
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -19,6 +15,7 @@
 #include "base/time.h"
 #include "base/version.h"
 #include "engine/connectors/all.h"
+#include "engine/core/process.h"
 #include "engine/core/session.h"
 #include "protocol/arguments.h"
 #include "protocol/protocol.h"
@@ -51,25 +48,6 @@ int written() {
 
 bool is_open(int fd) { return fcntl(fd, F_GETFD) != -1; }
 
-// The configuration holds secrets: no core file, no ptrace by other processes of this user, and no
-// orphan that writes on when its parent was killed.
-void protect_process() {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  prctl(PR_SET_DUMPABLE, 0);
-  const rlimit no_core{0, 0};
-  setrlimit(RLIMIT_CORE, &no_core);
-  // One entity may be thousands of files, all of them open while it is read.
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-  }
-  signal(SIGPIPE, SIG_IGN);
-  for (const int fd : {tidegate::protocol::kRequestFd, tidegate::protocol::kEventFd}) {
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -90,7 +68,7 @@ int main(int argc, char** argv) {
     print_help(stderr);
     return static_cast<int>(ExitCode::Configuration);
   }
-  protect_process();
+  tidegate::engine::protect_process();
   const tidegate::SystemClock clock;
   tidegate::SystemRng rng;
   try {
