@@ -14,12 +14,10 @@ bool Row::null(int column) const { return PQgetisnull(result_, row_, first_ + co
 std::int64_t Row::integer(int column) const {
   const std::string_view bytes = view(column);
   if (bytes.empty()) return 0;
-  std::int64_t v = static_cast<signed char>(bytes.front());
-  for (const char c : bytes.substr(1)) {
-    v = static_cast<std::int64_t>(static_cast<std::uint64_t>(v) << 8 |
-                                  static_cast<unsigned char>(c));
-  }
-  return v;
+  // The sign is that of the first byte.
+  std::uint64_t v = (static_cast<unsigned char>(bytes.front()) & 0x80U) != 0 ? ~0ULL : 0;
+  for (const char c : bytes) v = v << 8 | static_cast<unsigned char>(c);
+  return static_cast<std::int64_t>(v);
 }
 
 std::string_view Row::view(int column) const {

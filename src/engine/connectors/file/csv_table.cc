@@ -7,7 +7,7 @@
 namespace tidegate::engine::file {
 namespace {
 
-class CsvTable final : public Table {
+class CsvTable final : public FileTable {
  public:
   struct Part {
     std::shared_ptr<const InputFile> file;
@@ -78,9 +78,10 @@ Result<bool> is_gzip(const InputFile& file) {
   return n == 2 && magic[0] == '\x1F' && magic[1] == '\x8B';
 }
 
-Result<std::unique_ptr<Table>> scan_csv_table(const FileEntity& entity, Files files,
-                                              const SourceConfig& config, const Context& context,
-                                              std::optional<std::int64_t> sample) {
+Result<std::unique_ptr<FileTable>> scan_csv_table(const FileEntity& entity, Files files,
+                                                  const SourceConfig& config,
+                                                  const Context& context,
+                                                  std::optional<std::int64_t> sample) {
   CsvOptions options = config.csv;
   if (!config.delimiter && std::ranges::all_of(entity.files, [](std::string_view f) {
         return f.ends_with(".tsv") || f.ends_with(".tsv.gz");

@@ -123,7 +123,7 @@ class FileSource final : public Source {
  private:
   struct Scanned {
     std::vector<InputFile::Stamp> stamps;
-    std::unique_ptr<Table> table;
+    std::unique_ptr<FileTable> table;
   };
 
   // `for_good`: what is read will be kept, so a last line must be a whole one.
@@ -139,8 +139,8 @@ class FileSource final : public Source {
     return Files(files.begin(), files.end());
   }
 
-  Result<std::unique_ptr<Table>> look_into(const FileEntity& entity, Files files,
-                                           std::optional<std::int64_t> sample) const {
+  Result<std::unique_ptr<FileTable>> look_into(const FileEntity& entity, Files files,
+                                               std::optional<std::int64_t> sample) const {
     using Scan = decltype(&scan_csv_table);
     static constexpr std::array<Scan, 3> kScans = {scan_csv_table, scan_jsonl_table,
                                                    scan_parquet_table};
@@ -165,7 +165,7 @@ class FileSource final : public Source {
   }
 
   // Opens the files and looks at them, unless they are what was looked at before.
-  Result<Table*> scan(const FileEntity& entity) {
+  Result<FileTable*> scan(const FileEntity& entity) {
     TG_TRY(Files files, open_files(entity, true));
     std::vector<InputFile::Stamp> stamps;
     for (const auto& file : files) stamps.push_back(file->stamp());
@@ -195,7 +195,7 @@ class FileSource final : public Source {
     return &it->second;
   }
 
-  EntityInfo describe_entity(const FileEntity& entity, const Table& table) const {
+  EntityInfo describe_entity(const FileEntity& entity, const FileTable& table) const {
     EntityInfo info;
     info.name = entity.name;
     info.schema = table.schema();

@@ -300,7 +300,7 @@ class JsonlRows final : public RowSource {
   std::string text_;
 };
 
-class JsonlTable final : public Table {
+class JsonlTable final : public FileTable {
  public:
   struct Part {
     std::shared_ptr<const InputFile> file;
@@ -341,9 +341,10 @@ class JsonlTable final : public Table {
 
 }  // namespace
 
-Result<std::unique_ptr<Table>> scan_jsonl_table(const FileEntity& entity, Files files,
-                                                const SourceConfig& config, const Context& context,
-                                                std::optional<std::int64_t> sample) {
+Result<std::unique_ptr<FileTable>> scan_jsonl_table(const FileEntity& entity, Files files,
+                                                    const SourceConfig& config,
+                                                    const Context& context,
+                                                    std::optional<std::int64_t> sample) {
   JsonlScan scan;
   std::vector<JsonlTable::Part> parts;
   for (auto& file : files) {

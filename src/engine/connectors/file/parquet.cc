@@ -124,7 +124,7 @@ struct Int96Unit {
   std::map<std::string, std::string> broken;  // see Int96Findings
 };
 
-class ParquetTable final : public Table {
+class ParquetTable final : public FileTable {
  public:
   ParquetTable(Files files, std::shared_ptr<arrow::Schema> schema, std::int64_t rows,
                Int96Unit int96, std::stop_token stop)
@@ -197,9 +197,9 @@ Result<Int96Unit> int96_unit(const Files& files, std::optional<std::int64_t> sam
 
 }  // namespace
 
-Result<std::unique_ptr<Table>> scan_parquet_table(const FileEntity&, Files files,
-                                                  const SourceConfig&, const Context& context,
-                                                  std::optional<std::int64_t> sample) {
+Result<std::unique_ptr<FileTable>> scan_parquet_table(const FileEntity&, Files files,
+                                                      const SourceConfig&, const Context& context,
+                                                      std::optional<std::int64_t> sample) {
   TG_TRY(auto int96, int96_unit(files, sample, context.stop));
   std::shared_ptr<arrow::Schema> schema;
   std::int64_t rows = 0;
