@@ -112,6 +112,19 @@ TEST_F(Locate, FlagBeatsVariableBeatsLoginBeatsLocal) {
   EXPECT_EQ(locate(context_, args_)->workspace, "team");
 }
 
+// Seen here: "cannot reach http://u:secret@…", and the login kept it.
+TEST_F(Locate, APasswordInTheAddressIsRefusedAndNotShown) {
+  for (const char* url : {"http://u:canary@host:1/x", "u:canary@host", "https://canary@host?a=b"}) {
+    args_.set("server", {url});
+    const auto t = locate(context_, args_);
+    ASSERT_FALSE(t) << url;
+    EXPECT_EQ(t.error().message.find("canary"), std::string::npos);
+    EXPECT_TRUE(t.error().message.starts_with("--server: ")) << t.error().message;
+  }
+  args_.set("server", {"http://host/a@b"});
+  EXPECT_TRUE(locate(context_, args_));
+}
+
 TEST_F(Locate, ADataFolderThatIsNamedBeatsTheLogin) {
   local_server();
   login();

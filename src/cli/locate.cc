@@ -77,6 +77,19 @@ std::string normal_url(std::string url) {
   return url;
 }
 
+Result<std::string> server_url(std::string url, std::string_view from) {
+  url = normal_url(std::move(url));
+  const auto host = url.find("://") + 3;
+  if (url.substr(host, url.find_first_of("/?#", host) - host).contains('@')) {
+    return fail(Code::Invalid,
+                fmt::format("{}: the address holds a user name or a password, which no server of "
+                            "Tidegate takes; give the address alone, and a token with --token-file",
+                            from),
+                "server_url");
+  }
+  return url;
+}
+
 std::string remedy_for_no_answer(const Io& io, const Target& target, bool silent) {
   if (target.url_from == "URL") return "Look at the address, and whether the server runs there";
   if (!target.url_from.ends_with("server.json")) {
@@ -148,7 +161,7 @@ Result<Target> locate(const Context& context, const Args& args) {
             target.data_dir),
         "no_server");
   }
-  target.url = normal_url(target.url);
+  TG_TRY(target.url, server_url(std::move(target.url), target.url_from));
   target.workspace = args.get_or("workspace", io.env("TIDEGATE_WORKSPACE").value_or("default"));
   if (target.workspace.empty()) target.workspace = "default";
   target.ca_file = args.get_or("ca-file", "");

@@ -33,6 +33,9 @@ std::string remedy_for_no_answer(const Io& io, const Target& target, bool silent
 
 // With a scheme (http unless it has one) and without a trailing slash.
 std::string normal_url(std::string url);
+// The same of an address that somebody gave; `from`: where (--server, …). Invalid with a user name
+// or password in it: the server knows tokens only, and an address stands in messages and files.
+Result<std::string> server_url(std::string url, std::string_view from);
 
 // ${XDG_DATA_HOME:-~/.local/share}/tidegate; ${XDG_CONFIG_HOME:-~/.config}/tidegate/login.json.
 std::string default_data_dir(const Io& io);

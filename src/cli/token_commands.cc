@@ -87,9 +87,9 @@ Result<std::string> ask_token(Context& context, const Args& args) {
 }
 
 Result<int> login(Context& context, const Args& args) {
+  TG_TRY(const std::string url, server_url(args.get_or("URL", ""), "URL"));
   TG_TRY(const std::string typed, ask_token(context, args));
   const std::string token(trim_end(typed));
-  const std::string url = normal_url(args.get_or("URL", ""));
   const std::string path = login_path(context.io);
   // Tried before it is kept.
   ApiClient api(context, {.url = url,

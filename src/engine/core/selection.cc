@@ -53,13 +53,22 @@ Selected unknown(const std::string& name, const std::vector<std::string>& names)
   return s;
 }
 
-// Patterns of the filter that match no entity.
+// Patterns of the filter, and names with options, that match no entity.
 std::vector<Selected> unmatched(const Catalog& catalog, const protocol::RunSpec& run) {
   std::vector<Selected> out;
   const auto names = names_of(catalog);
   for (const std::string& pattern : run.entity_filter) {
     if (std::ranges::any_of(names, [&](const auto& n) { return matches(pattern, n); })) continue;
     out.push_back(unknown(pattern, names));
+  }
+  // Options that apply to nothing: with a name mistyped the rows would be copied without them.
+  for (const auto& [pattern, options] : run.entities) {
+    if (contains(run.entity_filter, pattern) ||
+        std::ranges::any_of(names, [&](const auto& n) { return matches(pattern, n); })) {
+      continue;
+    }
+    out.push_back(unknown(pattern, names));
+    out.back().error->message.insert(0, "`entities` has options for what is not there: ");
   }
   return out;
 }

@@ -80,6 +80,26 @@ TEST(SelectEntities, EveryNameThatWasAskedForGetsAnOutcome) {
   EXPECT_EQ(outcomes(), "airlines air*? ");
 }
 
+// Seen here: options for "order" (of "orders"), among them a `where`; all rows were copied.
+TEST(SelectEntities, OptionsThatApplyToNothingAreRefused) {
+  Catalog catalog;
+  catalog.entities.emplace_back().name = "orders";
+  catalog.others = {"customers"};
+  RunSpec s;
+  s.entity_filter = {"orders"};
+  s.entities["customers"].where = "id < 10";
+  s.entities["o*"].where = "id < 10";
+  EXPECT_EQ(select_entities(catalog, s).size(), 1u) << "known, though not chosen";
+  s.entities["order"].where = "id < 10";
+  const auto selected = select_entities(catalog, s);
+  ASSERT_EQ(selected.size(), 2u);
+  ASSERT_TRUE(selected.back().error);
+  EXPECT_EQ(selected.back().error->reason, "unknown_entity");
+  EXPECT_NE(selected.back().error->message.find("did you mean \"orders\"?"), std::string::npos);
+  s.only_entities = {"orders"};
+  EXPECT_EQ(select_entities(catalog, s).size(), 1u) << "of another run";
+}
+
 TEST(SelectEntities, NamesThatWouldShareATableAreBothRefused) {
   Catalog catalog;
   for (const char* name : {"Users", "users", "other"}) {
