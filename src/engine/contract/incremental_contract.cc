@@ -51,6 +51,22 @@ TEST_P(DestinationContract, AnUpdateThatGoesBackAtTheBoundArrives) {
   }
 }
 
+// Only the counts can tell: of a load that replaces by key, then of one that merges.
+TEST_P(DestinationContract, KeyedRowsThatVanishOnTheWayFailTheRun) {
+  if (!GetParam().merges) return;
+  make(*bench_, SyncMode::Incremental);
+  set_rows(*bench_, R"([[1, "a", 10], [2, "b", 10]])");
+  const auto real = bench_->destination();
+  LossyDestination lossy(*real);
+  EXPECT_EQ(bench_->run(lossy).error_kind, "internal");
+  EXPECT_TRUE(bench_->nothing_stored());
+  EXPECT_DONE(bench_->run());
+  const Texts before = bench_->stored();
+  set_rows(*bench_, R"([[2, "B", 20], [3, "c", 20]])");
+  EXPECT_EQ(bench_->run(lossy).error_kind, "internal");
+  EXPECT_EQ(bench_->stored(), before);
+}
+
 // Seen here: what a limited run had replaced was "deduplicated" by what it had been before.
 TEST_P(DestinationContract, ALimitedMergeKeepsNoRowFromTheNextRun) {
   if (!GetParam().merges) return;
