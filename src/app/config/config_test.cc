@@ -81,7 +81,13 @@ TEST(Config, ThePasswordOfTheStoreIsNotShown) {
   const auto c = load_config(input({{"DATABASE_URL", "postgres://u:canarypw@h/db"}}));
   ASSERT_TRUE(c) << describe(c.error());
   EXPECT_EQ(c->store_url, "postgres://u:canarypw@h/db");
-  EXPECT_EQ(c->settings.at("store").value, "postgres://u:********@h/db");
+  EXPECT_EQ(c->settings.at("store").value, "postgres://u:***@h/db");
+  const auto query = load_config(input({{"DATABASE_URL", "postgres://h/db?password=canarypw"}}));
+  ASSERT_TRUE(query) << describe(query.error());
+  EXPECT_EQ(query->settings.at("store").value, "postgres://h/db");
+  EXPECT_EQ(
+      load_config(input({{"TIDEGATE_STORE", "sqlite:///a?b.db"}}))->settings.at("store").value,
+      "sqlite:///a?b.db");
 }
 
 TEST(Config, ListsAndSections) {

@@ -263,7 +263,9 @@ class Loader {
     config_.data_dir = at("data").value;
     if (config_.data_dir.empty()) wrong(find("data"), at("data"), "must not be empty");
     config_.store_url = at("store").value;
-    scrub_password(at("store").value);  // the settings are for showing
+    // The settings are for showing. A path may hold a '?'.
+    std::string& store = at("store").value;
+    if (!store.starts_with("sqlite:")) store = shown_url(store);
     config_.listen = address("listen");
     config_.engine = at("engine").value;
     std::stringstream roots(at("paths.roots").value);

@@ -40,13 +40,6 @@ Result<StoreUrl> parse_sqlite(const std::string& url, std::string path) {
   return StoreUrl{.kind = StoreKind::Sqlite, .path = path, .shown = path};
 }
 
-// Without the query, which may hold a password too.
-std::string shown(std::string url) {
-  url = url.substr(0, url.find('?'));
-  scrub_password(url);
-  return url;
-}
-
 Result<std::unique_ptr<store::Store>> open_kind(const Config& config, const StoreUrl& url,
                                                 const Clock& clock, Rng& rng) {
   const Millis shortest_lease = std::min(config.scheduler_ttl, config.run_ttl);
@@ -103,8 +96,9 @@ Result<StoreUrl> parse_store_url(const std::string& url) {
   if (scheme == "sqlite") return parse_sqlite(url, url.substr(colon + 1));
   const bool postgres = scheme == "postgres" || scheme == "postgresql";
   if (postgres || scheme == "mongodb" || scheme == "mongodb+srv") {
-    return StoreUrl{
-        .kind = postgres ? StoreKind::Postgres : StoreKind::Mongo, .path = {}, .shown = shown(url)};
+    return StoreUrl{.kind = postgres ? StoreKind::Postgres : StoreKind::Mongo,
+                    .path = {},
+                    .shown = shown_url(url)};
   }
   // Only the scheme: the rest may hold a password.
   return bad_store(Code::Invalid, fmt::format("{}: is no known kind of store; use sqlite:///path, "

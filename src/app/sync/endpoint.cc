@@ -8,8 +8,8 @@
 #include <optional>
 #include <vector>
 
+#include "app/sync/scrub.h"
 #include "base/json.h"
-#include "base/secret.h"
 
 namespace tidegate::app {
 namespace {
@@ -26,16 +26,6 @@ SyncEndpoint local(std::string_view type, std::string path) {
   e.identity = fmt::format("{}:{}", type, path);
   e.endpoint = {std::string(type), {{"path", std::move(path)}}};
   return e;
-}
-
-// `scheme://user:***@host/…`
-std::string without_password(std::string_view url) {
-  const std::size_t from = url.find("://") + 3;
-  const std::size_t at = url.substr(0, url.find_first_of("/?#", from)).rfind('@');
-  if (at == std::string_view::npos || at < from) return std::string(url);
-  const std::size_t colon = url.find(':', from);
-  if (colon == std::string_view::npos || colon > at) return std::string(url);
-  return std::string(url.substr(0, colon + 1)) + std::string(kMasked) + std::string(url.substr(at));
 }
 
 Result<SyncEndpoint> from_file(std::string_view name, const boost::json::value& item, Role role,
@@ -178,7 +168,7 @@ Result<SyncEndpoint> parse_endpoint(std::string_view text, Role role,
   std::string type(text.substr(0, text.find_first_of("+:")));
   if (type == "postgresql") type = "postgres";
   SyncEndpoint e;
-  e.shown = without_password(text);
+  e.shown = shown_url(std::string(text));
   e.identity = e.shown;
   e.endpoint = {std::move(type), {{"url", text}}};
   return e;

@@ -60,7 +60,15 @@ TEST(Endpoint, NamesUrlsAndPaths) {
            {"postgresql://u:s3cret@h/db", "postgres", R"({"url":"postgresql://u:s3cret@h/db"})",
             "postgresql://u:***@h/db"},
            {"mongodb+srv://h/db?a=b@c:d", "mongodb", R"({"url":"mongodb+srv://h/db?a=b@c:d"})",
-            "mongodb+srv://h/db?a=b@c:d"}}) {
+            "mongodb+srv://h/db"},
+           // Seen here: what a variable held was printed when it had a '/' or an '@', and so was
+           // a password among the parameters.
+           {"postgres://me:s3cret/@pw@h/db", "postgres",
+            R"({"url":"postgres://me:s3cret/@pw@h/db"})", "postgres://me:***@h/db"},
+           {"postgres://me:?s3cret@h/db", "postgres", R"({"url":"postgres://me:?s3cret@h/db"})",
+            "postgres://me:***@h/db"},
+           {"postgres://h/db?user=me&password=s3cret", "postgres",
+            R"({"url":"postgres://h/db?user=me&password=s3cret"})", "postgres://h/db"}}) {
     const auto e = parse_endpoint(c.text, Role::Source, params());
     ASSERT_TRUE(e) << c.text << ": " << e.error().message;
     EXPECT_EQ(e->endpoint.type, c.type) << c.text;
@@ -138,13 +146,17 @@ TEST(Scrub, PasswordsInArgvAreOverwrittenInPlace) {
   struct Case {
     std::string word, after;
   };
-  for (const Case& c : std::vector<Case>{{"postgres://u:s3cret@h/db", "postgres://u:******@h/db"},
-                                         {"postgres://u:p/w@x@h/db", "postgres://u:*****@h/db"},
-                                         {"postgres://u:${PASS}@h/db", "postgres://u:${PASS}@h/db"},
-                                         {"postgres://u@h:5432/db", "postgres://u@h:5432/db"},
-                                         {"http://h:80/x", "http://h:80/x"},
-                                         {"sqlite:out.db", "sqlite:out.db"},
-                                         {"user:pass@host", "user:pass@host"}}) {
+  for (const Case& c :
+       std::vector<Case>{{"postgres://u:s3cret@h/db", "postgres://u:******@h/db"},
+                         {"postgres://u:p/w@x@h/db", "postgres://u:*****@h/db"},
+                         {"postgres://u:${PASS}@h/db", "postgres://u:${PASS}@h/db"},
+                         {"postgres://h/d?password=pw&a=b&sslpassword=q",
+                          "postgres://h/d?password=**&a=b&sslpassword=*"},
+                         {"postgres://h/d?password=${PASS}", "postgres://h/d?password=${PASS}"},
+                         {"postgres://u@h:5432/db", "postgres://u@h:5432/db"},
+                         {"http://h:80/x", "http://h:80/x"},
+                         {"sqlite:out.db", "sqlite:out.db"},
+                         {"user:pass@host", "user:pass@host"}}) {
     std::string word = c.word;
     char* argv[] = {word.data()};
     EXPECT_EQ(scrub_passwords(argv), c.word != c.after);
