@@ -11,6 +11,7 @@
 #include "control/model/connection_json.h"
 #include "control/model/text_field.h"
 #include "control/secrets/config_seal.h"
+#include "control/secrets/masker.h"
 
 namespace tidegate::api {
 namespace {
@@ -163,12 +164,19 @@ struct Connections {
     TG_CHECK(read_empty_body(call));
     TG_TRY(const Connection c, find(call));
     TG_TRY(auto endpoint, secrets::EndpointResolver(call.services.keys).open(c));
+    secrets::Masker masker;
+    masker.add(c.config, endpoint.config);
     const bool source = kind == ConnectionKind::Source;
     Engine& engine = call.services.engine;
     // What a destination holds is found by reading it.
-    TG_TRY(auto data, check ? engine.check(std::move(endpoint), source)
-                            : engine.discover(std::move(endpoint), true));
-    return answer(std::move(data));
+    auto data = check ? engine.check(std::move(endpoint), source)
+                      : engine.discover(std::move(endpoint), true);
+    if (!data) {  // a driver may repeat its connection string; an internal one is logged, too
+      masker.mask(data.error());
+      return std::unexpected(std::move(data).error());
+    }
+    masker.mask(*data);
+    return answer(std::move(*data));
   }
 };
 

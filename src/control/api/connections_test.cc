@@ -121,6 +121,40 @@ TEST_F(ConnectionsTest, ASecretIsInNoAnswerAndInNoStoredRow) {
   EXPECT_EQ(engine_.last->config.at("password").as_string(), canary);
 }
 
+// A driver that fails repeats the string it was given, password and all.
+TEST_F(ConnectionsTest, ASecretThatTheEngineRepeatsIsMasked) {
+  for (const std::string& list : {sources_, destinations_}) {
+    const Answer made = post(list, vault_);
+    ASSERT_EQ(made.status, 201) << made.text;
+    for (const char* what : {"/check", "/discover"}) {
+      const std::string path = list + "/" + made.at("id") + what;
+      engine_.reply = json::parse(R"({"ok":false,"message":"cannot reach vault://u:canary-91be@h",
+                          "tried":[{"url":"vault://u:canary-91be@h"}]})")
+                          .value();
+      const Answer said = post(path);
+      EXPECT_EQ(said.status, 200) << said.text;
+      EXPECT_EQ(said.at("message"), "cannot reach vault://u:***@h");
+      EXPECT_THAT(said.text, Not(HasSubstr(std::string(kCanary))));
+
+      engine_.error = Error{
+          Code::Invalid, "no login with canary-91be", "failed", {{"url", "holds canary-91be", {}}}};
+      const Answer failed = post(path);
+      EXPECT_EQ(failed.status, 422) << failed.text;
+      EXPECT_EQ(failed.error(), "no login with ***");
+      EXPECT_THAT(failed.text, Not(HasSubstr(std::string(kCanary))));
+
+      // What was the last word of an engine that crashed: the client sees a reference, the log all.
+      engine_.error = Error{Code::Internal, "ended by signal 11; canary-91be", {}, {}};
+      ::testing::internal::CaptureStderr();
+      EXPECT_EQ(post(path).status, 500);
+      const std::string log = ::testing::internal::GetCapturedStderr();
+      EXPECT_THAT(log, HasSubstr("signal 11; ***"));
+      EXPECT_THAT(log, Not(HasSubstr(std::string(kCanary))));
+      engine_.error.reset();
+    }
+  }
+}
+
 TEST_F(ConnectionsTest, MaskSentBackKeepsTheSecret) {
   const Answer made = post(sources_, vault_);
   const std::string one = sources_ + "/" + made.at("id");

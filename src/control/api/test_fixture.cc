@@ -32,11 +32,13 @@ Result<std::shared_ptr<const boost::json::value>> FakeEngine::spec() {
 Result<boost::json::value> FakeEngine::check(protocol::Endpoint endpoint, bool) {
   last = std::move(endpoint);
   if (error) return std::unexpected(*error);
+  if (reply) return *reply;
   return boost::json::value{{"ok", true}, {"message", "works"}};
 }
 Result<boost::json::value> FakeEngine::discover(protocol::Endpoint endpoint, bool) {
   last = std::move(endpoint);
   if (error) return std::unexpected(*error);
+  if (reply) return *reply;
   return boost::json::value{{"entities", boost::json::array{boost::json::object{{"name", "t"}}}}};
 }
 

@@ -32,8 +32,9 @@ class FakeEngine final : public Engine {
   Result<boost::json::value> check(protocol::Endpoint endpoint, bool source) override;
   Result<boost::json::value> discover(protocol::Endpoint endpoint, bool source) override;
 
-  std::optional<protocol::Endpoint> last;  // as it was handed over, with its secrets
-  std::optional<Error> error;              // every method's answer, when set
+  std::optional<protocol::Endpoint> last;   // as it was handed over, with its secrets
+  std::optional<Error> error;               // every method's answer, when set
+  std::optional<boost::json::value> reply;  // of check() and discover(), when set
 
  private:
   std::shared_ptr<const boost::json::value> spec_;
@@ -79,7 +80,7 @@ class ApiTest : public ::testing::Test {
 
   ManualClock clock_;
   SeededRng rng_{7};
-  std::unique_ptr<store::Store> store_ = store::make_memory_store(clock_);
+  std::shared_ptr<store::Store> store_ = store::make_memory_store(clock_);
   FakeEngine engine_;
   secrets::KeyRing keys_;
   std::unique_ptr<Api> api_;

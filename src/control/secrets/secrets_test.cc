@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "control/model/connection_json.h"
 #include "control/secrets/config_seal.h"
+#include "control/secrets/masker.h"
 #include "control/secrets/tokens.h"
 
 namespace tidegate::secrets {
@@ -205,6 +206,35 @@ TEST(Token, HasTheEntropyAndTheHash) {
   EXPECT_THAT(std::string(a.reveal()), ::testing::MatchesRegex("tg_[A-Za-z0-9_-]{43}"));
   // FIPS 180-4's example.
   EXPECT_EQ(hash_token("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(Masker, FindsSealedMembersAtAnyDepth) {
+  Masker masker;
+  const boost::json::object sealed{{"$sealed", "v1.x"}};
+  masker.add({{"user", "ann"},
+              {"password", sealed},
+              {"tls", {{"key", sealed}, {"verify", true}}},
+              {"headers", boost::json::array{sealed, "plain"}},
+              {"code", sealed},
+              {"pin", sealed}},
+             {{"user", "ann"},
+              {"password", "hunter22"},
+              {"tls", {{"key", "BEGIN\nhunter22secret\nEND-OF-KEY"}, {"verify", true}}},
+              {"headers", boost::json::array{"X-Token: 1234567", "plain"}},
+              {"code", 123987},
+              {"pin", "12"}});
+  std::string text = "ann hunter22 hunter22secret plain X-Token: 1234567 12 END-OF-KEY 123987";
+  masker.mask(text);
+  EXPECT_EQ(text, "ann *** *** plain *** 12 *** ***");
+  // A driver that makes a URL of its parts quotes them so.
+  masker.add(boost::json::object{{"password", sealed}},
+             boost::json::object{{"password", "p@ss word"}});
+  text = "mongodb://ann:p%40ss%20word@h failed";
+  masker.mask(text);
+  EXPECT_EQ(text, "mongodb://ann:***@h failed");
+  auto reply = json::parse(R"({"tables":["a",{"note":"is hunter22"}],"n":1})").value();
+  masker.mask(reply);
+  EXPECT_EQ(json::write(reply), R"({"tables":["a",{"note":"is ***"}],"n":1})");
 }
 
 }  // namespace

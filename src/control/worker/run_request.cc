@@ -49,7 +49,7 @@ Status check_size(const protocol::Request& request) {
 
 Result<protocol::Request> run_request(const store::ClaimedRun& claimed, BootInstant lease_until,
                                       const EndpointResolver& resolve, const WorkerOptions& options,
-                                      Masker& masker) {
+                                      secrets::Masker& masker) {
   protocol::Request request;
   TG_TRY(request.source, resolve(claimed.source));
   TG_TRY(request.destination, resolve(claimed.destination));

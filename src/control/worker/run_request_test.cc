@@ -29,7 +29,7 @@ class RunRequest : public ::testing::Test {
 
   store::ClaimedRun claimed_;
   WorkerOptions options_;
-  Masker masker_;
+  secrets::Masker masker_;
 };
 
 TEST_F(RunRequest, CarriesTheStatesOfTheEntitiesThatAreNamed) {

@@ -24,6 +24,16 @@ Millis used_before(const model::Run& run) {
   return used;
 }
 
+void mask_end(const secrets::Masker& masker, store::AttemptEnd& end) {
+  masker.mask(end.error);
+  for (std::string& warning : end.warnings) masker.mask(warning);
+  for (protocol::EntityResult& entity : end.entities) {
+    if (entity.error) masker.mask(*entity.error);
+    for (std::string& warning : entity.warnings) masker.mask(warning);
+    for (std::string& change : entity.schema_changes) masker.mask(change);
+  }
+}
+
 }  // namespace
 
 RunSupervisor::RunSupervisor(RunTable& table, launch::Launcher& launcher, const Clock& clock,
@@ -114,7 +124,7 @@ void RunSupervisor::on_exit(ActiveRun& run, const launch::Exit& exit) {
   }
   run.end = plan::on_attempt_end(run.claimed.run, run.claimed.job.spec, facts, rng_);
   run.end->held = run.held();
-  run.masker.mask(*run.end);
+  mask_end(run.masker, *run.end);
   if (auto line = another_follows(run.claimed.run, *run.end, run.store_time(clock_.boot_now()))) {
     run.log.push_back(std::move(*line));
   }

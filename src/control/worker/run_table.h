@@ -14,14 +14,14 @@
 #include "base/time.h"
 #include "control/launch/launcher.h"
 #include "control/plan/attempt.h"
+#include "control/secrets/masker.h"
 #include "control/store/queue.h"
-#include "control/worker/masker.h"
 
 namespace tidegate::worker {
 
 struct ActiveRun {
   store::ClaimedRun claimed;  // run.cancel_requested is kept current
-  Masker masker;
+  secrets::Masker masker;
 
   launch::LaunchId launch{};  // 0: never started
   BootInstant started_at;     // when the claim was answered

@@ -434,25 +434,5 @@ TEST_F(Simulation, StateThatWasCommittedReachesTheJobBeforeTheRunEnds) {
   EXPECT_EQ(job(id).known_state.at("a").sequence, 1);
 }
 
-TEST(Masker, FindsSealedMembersAtAnyDepth) {
-  Masker masker;
-  const boost::json::object sealed{{"$sealed", "v1.x"}};
-  masker.add({{"user", "ann"},
-              {"password", sealed},
-              {"tls", {{"key", sealed}, {"verify", true}}},
-              {"headers", boost::json::array{sealed, "plain"}},
-              {"code", sealed},
-              {"pin", sealed}},
-             {{"user", "ann"},
-              {"password", "hunter22"},
-              {"tls", {{"key", "BEGIN\nhunter22secret\nEND-OF-KEY"}, {"verify", true}}},
-              {"headers", boost::json::array{"X-Token: 1234567", "plain"}},
-              {"code", 123987},
-              {"pin", "12"}});
-  std::string text = "ann hunter22 hunter22secret plain X-Token: 1234567 12 END-OF-KEY 123987";
-  masker.mask(text);
-  EXPECT_EQ(text, "ann *** *** plain *** 12 *** ***");
-}
-
 }  // namespace
 }  // namespace tidegate::worker::testing

@@ -1,14 +1,18 @@
-#include "control/worker/masker.h"
+#include "control/secrets/masker.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
+#include <string_view>
 #include <utility>
 
 #include "base/json.h"
 #include "base/secret.h"
+#include "control/model/connection_json.h"
 
-namespace tidegate::worker {
+namespace tidegate::secrets {
 namespace {
 
 namespace bj = boost::json;
@@ -16,9 +20,15 @@ namespace bj = boost::json;
 // A shorter one would blank out half of every text and is no secret worth the name.
 constexpr std::size_t kShortest = 4;
 
-bool is_sealed(const bj::value& v) {
-  const bj::object* o = v.if_object();
-  return o != nullptr && o->size() == 1 && o->contains("$sealed");
+// As it stands in a URL that a driver makes of its parts.
+std::string percent_encoded(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       std::string_view("-._~").contains(c);
+    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return out;
 }
 
 }  // namespace
@@ -27,7 +37,7 @@ void Masker::add(const bj::object& stored, const bj::object& plain) {
   for (const auto& member : stored) {
     const bj::value* open = plain.if_contains(member.key());
     if (open == nullptr) continue;
-    if (is_sealed(member.value())) {
+    if (model::is_sealed(member.value())) {
       add_all(*open);
     } else if (const bj::object* nested = member.value().if_object(); nested && open->is_object()) {
       add(*nested, open->get_object());
@@ -43,6 +53,7 @@ void Masker::add(const bj::object& stored, const bj::object& plain) {
 void Masker::add_all(const bj::value& plain) {
   if (const bj::string* text = plain.if_string()) {
     add_text(std::string(*text));
+    add_text(percent_encoded(*text));
     // A document in a string (a key file) is printed in lines or with escapes.
     std::string line;
     for (const char c : *text) {
@@ -78,14 +89,21 @@ void Masker::mask(std::string& text) const {
   }
 }
 
-void Masker::mask(store::AttemptEnd& end) const {
-  mask(end.error);
-  for (std::string& warning : end.warnings) mask(warning);
-  for (protocol::EntityResult& entity : end.entities) {
-    if (entity.error) mask(*entity.error);
-    for (std::string& warning : entity.warnings) mask(warning);
-    for (std::string& change : entity.schema_changes) mask(change);
+void Masker::mask(Error& error) const {
+  mask(error.message);
+  for (FieldError& detail : error.details) mask(detail.message);
+}
+
+void Masker::mask(bj::value& v) const {
+  if (const bj::string* text = v.if_string()) {
+    std::string masked(*text);
+    mask(masked);
+    v = masked;
+  } else if (bj::object* object = v.if_object()) {
+    for (auto& member : *object) mask(member.value());
+  } else if (bj::array* items = v.if_array()) {
+    for (bj::value& item : *items) mask(item);
   }
 }
 
-}  // namespace tidegate::worker
+}  // namespace tidegate::secrets

@@ -1,15 +1,14 @@
 #pragma once
-// Takes the secrets of a run's two connections out of every text that the run leaves behind: the
-// engine masks what it knows of, but a library of a vendor writes to stderr what it likes.
+// Takes the secrets of connections out of every text that the engine sends back about them: it
+// masks what it knows of, but a library of a vendor writes what it likes.
 
 #include <boost/json/object.hpp>
 #include <string>
 #include <vector>
 
-#include "control/store/queue.h"
-#include "protocol/protocol.h"
+#include "base/error.h"
 
-namespace tidegate::worker {
+namespace tidegate::secrets {
 
 class Masker {
  public:
@@ -17,7 +16,8 @@ class Masker {
   void add(const boost::json::object& stored, const boost::json::object& plain);
 
   void mask(std::string& text) const;
-  void mask(store::AttemptEnd& end) const;
+  void mask(Error& error) const;
+  void mask(boost::json::value& v) const;  // every text in it but the names of members
 
  private:
   void add_text(std::string text);
@@ -27,4 +27,4 @@ class Masker {
   std::vector<std::string> secrets_;
 };
 
-}  // namespace tidegate::worker
+}  // namespace tidegate::secrets
