@@ -105,6 +105,13 @@ Result<http::Response> serve(const ApiRoute& route, Services& s, const http::Req
   return route.action(Call{s, request, principal, workspace});
 }
 
+// The look-ups of token and workspace read the store, too.
+http::Run run_of(RunOn run_on, const store::Store& store) {
+  const bool on_io =
+      run_on == RunOn::IoThread || (run_on == RunOn::StoreRead && store.capabilities().local_reads);
+  return on_io ? http::Run::Inline : http::Run::Pool;
+}
+
 }  // namespace
 
 bool Principal::reaches(const WorkspaceId& ws) const {
@@ -121,7 +128,7 @@ http::Route guarded(const ApiRoute& route, Services& services) {
             }
             return response;
           },
-          route.run};
+          run_of(route.run_on, services.store)};
 }
 
 }  // namespace tidegate::api

@@ -163,7 +163,7 @@ std::vector<ApiRoute> job_routes() {
   return {
       {Method::Get, kJobs, Access::Viewer, Scope::Workspace, list_jobs},
       {Method::Post, kJobs, Access::Operator, Scope::Workspace, create_job},
-      {Method::Get, kJob, Access::Viewer, Scope::Workspace, get_job, http::Run::Inline},
+      {Method::Get, kJob, Access::Viewer, Scope::Workspace, get_job, RunOn::StoreRead},
       {Method::Put, kJob, Access::Operator, Scope::Workspace, replace_job},
       {Method::Patch, kJob, Access::Operator, Scope::Workspace, patch_job},
       {Method::Delete, kJob, Access::Operator, Scope::Workspace, delete_job},

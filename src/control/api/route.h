@@ -63,14 +63,17 @@ struct Call {
 
 using Action = std::function<Result<http::Response>(const Call&)>;
 
+// Which thread answers. StoreRead: the IO thread for one indexed read of a store whose reads are
+// local; a read over a network may hang, and everybody else with it, so the pool makes it.
+enum class RunOn : std::uint8_t { Pool, IoThread, StoreRead };
+
 struct ApiRoute {
   http::Method method;
   std::string_view pattern;
   Access access;
   Scope scope;
   Action action;
-  // Inline only for one indexed read of the store (http::Run).
-  http::Run run = http::Run::Pool;
+  RunOn run_on = RunOn::Pool;  // IoThread only without the store: public, and from memory
 };
 
 // One function per resource; all_routes() in routes.cc joins them.

@@ -30,9 +30,9 @@ Result<Response> openapi(const Call&) {
 
 std::vector<ApiRoute> system_routes() {
   return {
-      {Method::Get, "/healthz", Access::Public, Scope::Any, healthz, http::Run::Inline},
+      {Method::Get, "/healthz", Access::Public, Scope::Any, healthz, RunOn::IoThread},
       {Method::Get, "/readyz", Access::Public, Scope::Any, readyz},
-      {Method::Get, "/api/openapi.json", Access::Public, Scope::Any, openapi, http::Run::Inline},
+      {Method::Get, "/api/openapi.json", Access::Public, Scope::Any, openapi, RunOn::IoThread},
   };
 }
 

@@ -25,6 +25,8 @@ struct Capabilities {
   // short; counters of a job may then miss a run, and two steps at the same instant may each not
   // see the other. A slot's one outcome, one running attempt a job and fences hold all the same.
   bool atomic_steps = true;
+  // Reads never wait for a network, so that a thread which must not block may make an indexed one.
+  bool local_reads = false;
   std::string_view name;  // for messages only
 };
 

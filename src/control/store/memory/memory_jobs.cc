@@ -17,7 +17,11 @@ std::unique_ptr<Store> make_memory_store(const Clock& clock) {
 }
 
 Capabilities MemoryStore::capabilities() const {
-  return {.durable = false, .shared = false, .pushes_changes = true, .name = "memory"};
+  return {.durable = false,
+          .shared = false,
+          .pushes_changes = true,
+          .local_reads = true,
+          .name = "memory"};
 }
 
 Result<std::optional<std::string>> MemoryStore::find_replay(const Idempotency& once) {

@@ -136,7 +136,11 @@ SqliteStore::~SqliteStore() {
 }
 
 Capabilities SqliteStore::capabilities() const {
-  return {.durable = true, .shared = true, .pushes_changes = true, .name = "sqlite"};
+  return {.durable = true,
+          .shared = true,
+          .pushes_changes = true,
+          .local_reads = true,
+          .name = "sqlite"};
 }
 
 Result<std::optional<std::string>> SqliteStore::find_replay(const Idempotency& once) {
