@@ -52,6 +52,7 @@ Status Worker::start() {
   executor_thread_.start("tg-executor", [this] { return execute(); }, kExecutorGap);
   keeper_thread_.start("tg-keeper", [this] { return keep(); });
   log_thread_.start("tg-log", [this] { return write_logs(); });
+  if (options_.plans) prune_thread_.start("tg-prune", [this] { return prune(); });
   return {};
 }
 
@@ -76,6 +77,7 @@ void Worker::stop() {
   launcher_.on_ready({});
   keeper_thread_.stop();
   log_thread_.stop();
+  prune_thread_.stop();
   subscription_.reset();
   supervisor_.abandon();
   running_ = false;
@@ -134,25 +136,22 @@ Millis Worker::keep() {
 Millis Worker::write_logs() {
   const Finisher::Step step = finisher_.log_step();
   if (step.changed) executor_thread_.wake();
-  return std::min(step.wait, prune());
+  return step.wait;
 }
 
-// One bounded batch at a time, by the leader, so that no slot waits for it.
+// One bounded batch at a time, by the leader. On a thread that nothing waits for: the end of a run
+// waits for its log, and a removal may take long.
 Millis Worker::prune() {
-  const BootInstant now = clock_.boot_now();
-  if (now < prune_at_) return prune_at_ - now;
-  prune_at_ = now + options_.prune_interval;
   if (!leader_.leading()) return options_.prune_interval;
   auto wall = store_.now();
   auto removed =
       wall ? store_.prune(options_.retention, *wall) : Result<std::size_t>(fail(wall.error()));
   if (!removed) {
     log::warn("old runs could not be removed", {{"error", describe(removed.error())}});
-  } else if (*removed > 0) {
-    rows_pruned_ += *removed;
-    prune_at_ = clock_.boot_now() + kPruneGap;
+    return options_.prune_interval;
   }
-  return prune_at_ - clock_.boot_now();
+  rows_pruned_ += *removed;
+  return *removed > 0 ? kPruneGap : options_.prune_interval;
 }
 
 Status Worker::heartbeat() {

@@ -89,12 +89,12 @@ class Worker {
   std::mutex lifecycle_;  // start() and stop()
   bool started_ = false;  // guarded by lifecycle_
   std::unique_ptr<store::Subscription> subscription_;
-  LoopThread leader_thread_, executor_thread_, keeper_thread_, log_thread_;
+  LoopThread leader_thread_, executor_thread_, keeper_thread_, log_thread_, prune_thread_;
 
   std::atomic<bool> running_{false}, draining_{false}, stop_children_{false};
   std::atomic<std::int64_t> executor_wake_at_{0};  // boot ms: the executor is late after it
   std::atomic<std::uint64_t> attempts_ended_{0}, run_leases_lost_{0}, rows_pruned_{0};
-  BootInstant heartbeat_at_, prune_at_;
+  BootInstant heartbeat_at_;
   Instant started_at_;
 
   std::mutex idle_mutex_;

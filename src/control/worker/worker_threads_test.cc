@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <condition_variable>
+#include <latch>
 #include <mutex>
 #include <set>
 #include <thread>
 
 #include "control/store/memory/memory_store.h"
+#include "control/worker/faulty_store.h"
 #include "control/worker/worker.h"
 
 namespace tidegate::worker {
@@ -17,12 +19,13 @@ namespace {
 // Ends every child at once, or holds it until told.
 class InstantLauncher final : public launch::Launcher {
  public:
-  explicit InstantLauncher(bool hold = false) : hold_(hold) {}
+  explicit InstantLauncher(bool hold = false, bool talks = false) : hold_(hold), talks_(talks) {}
 
   launch::LaunchId start(const protocol::Request&) override {
     const std::lock_guard lock(mutex_);
     const launch::LaunchId id{++last_};
     events_.push_back({id, protocol::Event(protocol::Started{})});
+    if (talks_) events_.push_back({id, protocol::Event(protocol::LogLine{.message = "hello"})});
     if (hold_) {
       held_.insert(last_);
     } else {
@@ -57,7 +60,7 @@ class InstantLauncher final : public launch::Launcher {
     events_.push_back({id, launch::Exit{.code = static_cast<int>(code)}});
   }
 
-  const bool hold_;
+  const bool hold_, talks_;
   std::mutex mutex_;
   std::uint64_t last_ = 0;
   std::set<std::uint64_t> held_;
@@ -113,9 +116,10 @@ class WorkerService : public ::testing::Test {
     auto listed = store_->list_runs({.workspace = ws_, .state = state, .page = {.limit = 1}});
     return listed ? static_cast<std::size_t>(listed->total) : 0;
   }
-  std::unique_ptr<Worker> make(launch::Launcher& launcher) {
+  std::unique_ptr<Worker> make(launch::Launcher& launcher) { return make(launcher, *store_); }
+  std::unique_ptr<Worker> make(launch::Launcher& launcher, store::Store& store) {
     return std::make_unique<Worker>(
-        *store_, clock_, rng_, launcher,
+        store, clock_, rng_, launcher,
         [](const model::Connection& c) -> Result<protocol::Endpoint> {
           return protocol::Endpoint{c.type, c.config};
         },
@@ -124,7 +128,7 @@ class WorkerService : public ::testing::Test {
 
   SystemClock clock_;
   SystemRng rng_;
-  std::unique_ptr<store::Store> store_;
+  std::shared_ptr<store::Store> store_;
   WorkspaceId ws_;
   WorkerOptions options_;
   std::mutex mutex_;
@@ -160,6 +164,33 @@ TEST_F(WorkerService, ATriggerAndACancelTakeEffectWithoutARestart) {
   wait_until([&] { return count(model::RunState::Running) == 1; });
   ASSERT_TRUE(store_->request_cancel(ws_, run, {}));
   wait_until([&] { return count(model::RunState::Cancelled) == 1; });
+}
+
+// Log storing and expiry blocked ticks (Cronicle): pruning had the thread that writes the logs, and
+// the end of a run waits for its log.
+TEST_F(WorkerService, AnEndIsRecordedWhileOldRunsAreRemoved) {
+  std::latch pruning{1}, released{1};
+  std::once_flag once;
+  testing::FaultyStore store(store_);
+  store.set_gate([&](std::string_view method) {
+    if (method == "prune") {
+      std::call_once(once, [&] { pruning.count_down(); });
+      released.wait();
+    }
+    return testing::Fault::None;
+  });
+  options_.prune_interval = Millis(1);  // it does not lead yet at the first look
+  InstantLauncher launcher(false, true);
+  auto worker = make(launcher, store);
+  ASSERT_TRUE(worker->start());
+  pruning.wait();
+  const JobId id = add_job(1, std::monostate{}, std::nullopt);
+  const RunId run = new_id<RunId>(clock_, rng_);
+  ASSERT_TRUE(store_->trigger_run({.workspace = ws_, .job = id, .run = run}));
+  wait_until([&] { return count(model::RunState::Succeeded) == 1; });
+  EXPECT_EQ(store_->read_log(run, 0, 10)->size(), 1U);
+  released.count_down();
+  worker->stop();
 }
 
 TEST_F(WorkerService, StopReturnsRunsToTheQueueAndHandsLeadershipOver) {

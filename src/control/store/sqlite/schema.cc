@@ -161,11 +161,22 @@ CREATE TABLE settings (
   name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 )sql";
 
-constexpr std::array<Migration, 5> kMigrations{{{1, "tables", kTables},
+// By triggers, so that a process of the version before keeps it right, too.
+constexpr const char* kRecordsKept = R"sql(
+ALTER TABLE sync_jobs ADD COLUMN records_kept INTEGER NOT NULL DEFAULT 0;
+UPDATE sync_jobs SET records_kept = (SELECT count(*) FROM slot_records WHERE job_id = sync_jobs.id);
+CREATE TRIGGER slot_records_added AFTER INSERT ON slot_records BEGIN
+  UPDATE sync_jobs SET records_kept = records_kept + 1 WHERE id = NEW.job_id; END;
+CREATE TRIGGER slot_records_removed AFTER DELETE ON slot_records BEGIN
+  UPDATE sync_jobs SET records_kept = records_kept - 1 WHERE id = OLD.job_id; END;
+)sql";
+
+constexpr std::array<Migration, 6> kMigrations{{{1, "tables", kTables},
                                                 {2, "views", kViews},
                                                 {3, "secret keys of workers", kSecretKeys},
                                                 {4, "ends of pauses", kPauses},
-                                                {5, "settings", kSettings}}};
+                                                {5, "settings", kSettings},
+                                                {6, "records of each job", kRecordsKept}}};
 
 }  // namespace
 

@@ -150,22 +150,25 @@ Status load_job(Db& db, const ArchivedJob& j) {
   const auto& p = job.pause;
   TG_TRY(
       const int added,
-      db.run("INSERT OR IGNORE INTO sync_jobs (id, workspace_id, name, revision, source_id, "
-             "destination_id, mode, overlap, enabled, next_slot, fence, last_run_at, "
-             "last_success_at, last_error, run_count, consecutive_failures, success_durations, "
-             "reset_epoch, runs_kept, pause_note, pause_until, pause_since, pause_by, created_by, "
-             "created_at, updated_at, deleted_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
-             "?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, (SELECT count(*) FROM sync_runs WHERE job_id "
-             "= ?1), ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
-             job.id, job.workspace, job.spec.name, job.revision, job.spec.source_id,
-             job.spec.destination_id, name_of(job.spec.mode, protocol::kSyncModeNames),
-             name_of(job.spec.overlap, model::kOverlapNames), job.spec.enabled, job.next_slot,
-             j.fence, job.last_run_at, job.last_success_at, job.last_error, job.run_count,
-             job.consecutive_failures, durations_text(job), job.reset_epoch,
-             p ? std::optional(p->note) : std::nullopt, p ? p->until : std::nullopt,
-             p ? std::optional(p->since) : std::nullopt, p ? std::optional(p->by) : std::nullopt,
-             job.created_by, job.created_at, job.updated_at,
-             j.deleted ? std::optional(job.updated_at) : std::nullopt));
+      db.run(
+          "INSERT OR IGNORE INTO sync_jobs (id, workspace_id, name, revision, source_id, "
+          "destination_id, mode, overlap, enabled, next_slot, fence, last_run_at, "
+          "last_success_at, last_error, run_count, consecutive_failures, success_durations, "
+          "reset_epoch, runs_kept, records_kept, pause_note, pause_until, pause_since, pause_by, "
+          "created_by, created_at, updated_at, deleted_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, "
+          "?9, ?10, "
+          "?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, (SELECT count(*) FROM sync_runs WHERE job_id "
+          "= ?1), (SELECT count(*) FROM slot_records WHERE job_id = ?1), ?19, ?20, ?21, ?22, ?23, "
+          "?24, ?25, ?26)",
+          job.id, job.workspace, job.spec.name, job.revision, job.spec.source_id,
+          job.spec.destination_id, name_of(job.spec.mode, protocol::kSyncModeNames),
+          name_of(job.spec.overlap, model::kOverlapNames), job.spec.enabled, job.next_slot, j.fence,
+          job.last_run_at, job.last_success_at, job.last_error, job.run_count,
+          job.consecutive_failures, durations_text(job), job.reset_epoch,
+          p ? std::optional(p->note) : std::nullopt, p ? p->until : std::nullopt,
+          p ? std::optional(p->since) : std::nullopt, p ? std::optional(p->by) : std::nullopt,
+          job.created_by, job.created_at, job.updated_at,
+          j.deleted ? std::optional(job.updated_at) : std::nullopt));
   if (added == 0) return {};
   TG_CHECK(db.exec("INSERT INTO job_revisions VALUES (?, ?, ?)", job.id, job.revision,
                    spec_text(job.spec)));

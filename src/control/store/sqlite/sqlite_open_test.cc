@@ -1,5 +1,6 @@
 // What opening a store does to files, and what a bad one gets.
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -300,6 +301,72 @@ TEST_F(SqliteOpen, TheRunsOfAJobCostNothingForThoseOfOthers) {
     EXPECT_LT(machine_steps, 500);
   }
   sqlite3_cancel_auto_extension(extension);
+}
+
+// Every look counted the slot records of all jobs, and read the ids of all runs that are too many.
+TEST_F(SqliteOpen, TheLookForWhatIsTooManyCostsNothingForTheRest) {
+  auto* const extension = reinterpret_cast<void (*)()>(count_steps);
+  ASSERT_EQ(sqlite3_auto_extension(extension), SQLITE_OK);
+  const auto store = must(open());
+  const WorkspaceId ws = must(store->find_workspace("default")).id;
+  const auto lease = must(store->acquire_leader(OwnerId("leader"), Millis(8'000)));
+  add_connections(*store, ws);
+  model::SyncJob job = due_job(ws, "busy", clock_.now());
+  job.spec.overlap = model::Overlap::Allow;
+  must(store->create_job(job, {}));
+  PlanStep step{.job = job.id, .expected_revision = 1, .expected_next_slot = clock_.now()};
+  for (int i = 0; i < 1000; ++i) {
+    const Instant slot = clock_.now() - Millis(i);
+    if (i % 2 == 0) {
+      step.runs.push_back({RunId(fmt::format("{:03}", i)), slot, model::Trigger::Schedule, slot});
+    } else {
+      step.records.insert(step.records.begin(), {.job = job.id, .first = slot, .last = slot});
+    }
+  }
+  must(store->apply_plan(*lease, std::vector{step}));
+  std::vector<AttemptEnd> ends;
+  for (const auto& run : must(store->claim_runs({.owner = OwnerId("w"), .max = 1000})).runs) {
+    ends.push_back(contract::end_of(run, model::RunState::Succeeded));
+  }
+  ASSERT_EQ(ends.size(), 500U);
+  must(store->finish_attempts(ends));
+
+  Retention retention{.runs_per_job = 500, .batch = 10};
+  machine_steps = 0;
+  EXPECT_EQ(must(store->prune(retention, clock_.now())), 0U);
+  EXPECT_LT(machine_steps, 1'000);
+  retention.runs_per_job = 400;
+  machine_steps = 0;
+  EXPECT_EQ(must(store->prune(retention, clock_.now())), 10U);
+  EXPECT_LT(machine_steps, 5'000);
+  sqlite3_cancel_auto_extension(extension);
+  while (must(store->prune(retention, clock_.now())) > 0) {
+  }
+  EXPECT_EQ(must(store->list_runs({.workspace = ws})).total, 400);
+  EXPECT_EQ(must(store->list_slots({.workspace = ws, .job = job.id})).total, 800);
+}
+
+TEST_F(SqliteOpen, AMigrationCountsTheSlotRecordsThatAreThere) {
+  JobId id("job");
+  {
+    const auto store = must(open());
+    const WorkspaceId ws = must(store->find_workspace("default")).id;
+    add_connections(*store, ws);
+    must(store->create_job(due_job(ws, "job", clock_.now()), {}));
+    const auto lease = must(store->acquire_leader(OwnerId("leader"), Millis(8'000)));
+    PlanStep step{.job = id, .expected_revision = 1, .expected_next_slot = clock_.now()};
+    for (int i = 0; i < 5; ++i) {
+      const Instant slot = clock_.now() + Millis(i);
+      step.records.push_back(
+          {.job = id, .first = slot, .last = slot, .reason = i % 2 == 0 ? "paused" : "disabled"});
+    }
+    must(store->apply_plan(*lease, std::vector{step}));
+  }
+  sql("DROP TRIGGER slot_records_added; DROP TRIGGER slot_records_removed; ALTER TABLE sync_jobs "
+      "DROP COLUMN records_kept; DELETE FROM schema_migrations WHERE version = 6");
+  const auto store = must(open());
+  EXPECT_EQ(must(store->prune({.runs_per_job = 2}, clock_.now())), 3U);
+  EXPECT_EQ(must(store->prune({.runs_per_job = 2}, clock_.now())), 0U);
 }
 
 // Five hundred runs with logs of ten megabytes each were one transaction.

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <set>
 
 #include "control/store/sqlite/ledger.h"
@@ -28,50 +29,43 @@ Status old_runs(Db& db, Instant oldest, std::size_t batch, std::set<std::string>
   }
 }
 
+// The oldest ended runs of a job. By slot, and by row where there is none: both follow the creation
+// and have an index, so that no more is read than is found.
+Status oldest_runs(Db& db, const std::string& job, std::int64_t limit,
+                   std::set<std::string>& found) {
+  return db.each(
+      "SELECT id FROM (SELECT * FROM (SELECT id, created_at FROM sync_runs WHERE job_id = ?1 AND "
+      "scheduled_for IS NULL AND state NOT IN ('queued', 'running') ORDER BY rowid LIMIT ?2) UNION "
+      "ALL SELECT * FROM (SELECT id, created_at FROM sync_runs WHERE job_id = ?1 AND scheduled_for "
+      "IS NOT NULL AND state NOT IN ('queued', 'running') ORDER BY scheduled_for LIMIT ?2)) ORDER "
+      "BY created_at, id LIMIT ?2",
+      [&](const Row& r) { found.insert(r.text(0)); }, job, limit);
+}
+
 // Ended runs beyond the newest `kept` of each job.
 Status surplus_runs(Db& db, std::int64_t kept, std::size_t batch, std::set<std::string>& found) {
-  Ids jobs;
+  std::vector<std::pair<std::string, std::int64_t>> jobs;
   TG_CHECK(db.each(
-      "SELECT id FROM sync_jobs WHERE runs_kept > ? LIMIT ?",
-      [&](const Row& r) { jobs.push_back(r.text(0)); }, kept, batch));
-  for (const auto& job : jobs) {
+      "SELECT id, surplus FROM (SELECT id, runs_kept - ?1 - (SELECT count(*) FROM sync_runs WHERE "
+      "job_id = j.id AND state IN ('queued', 'running')) AS surplus FROM sync_jobs j WHERE "
+      "runs_kept > ?1) WHERE surplus > 0 LIMIT ?2",
+      [&](const Row& r) { jobs.emplace_back(r.text(0), r.integer(1)); }, kept, batch));
+  for (const auto& [job, surplus] : jobs) {
     if (found.size() >= batch) return {};
-    Ids surplus;
-    TG_CHECK(db.each(
-        "SELECT id FROM sync_runs WHERE job_id = ? AND state NOT IN ('queued', "
-        "'running') ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?",
-        [&](const Row& r) { surplus.push_back(r.text(0)); }, job, kept));
-    // The oldest come last.
-    for (auto it = surplus.rbegin(); it != surplus.rend() && found.size() < batch; ++it) {
-      found.insert(*it);
-    }
+    const auto room = static_cast<std::int64_t>(batch - found.size());
+    TG_CHECK(oldest_runs(db, job, std::min(surplus, room), found));
   }
   return {};
 }
 
-// A job with more slot records than `kept`, and the newest of those that are too many. It stays so:
-// records are only added at the newer end.
-struct Surplus {
-  std::string job;
-  Instant newest;
-};
-
-Result<std::vector<Surplus>> surplus_records(Db& db, std::int64_t kept, std::size_t batch) {
+// Jobs with more slot records than `kept`. Counted as they come and go: counting them here would
+// read every record of every job, at every look.
+Result<Ids> jobs_with_surplus_records(Db& db, std::int64_t kept, std::size_t batch) {
   Ids jobs;
   TG_CHECK(db.each(
-      "SELECT job_id FROM slot_records GROUP BY job_id HAVING count(*) > ? LIMIT ?",
+      "SELECT id FROM sync_jobs WHERE records_kept > ? LIMIT ?",
       [&](const Row& r) { jobs.push_back(r.text(0)); }, kept, batch));
-  std::vector<Surplus> found;
-  for (auto& job : jobs) {
-    Instant newest{};
-    TG_TRY(const bool some,
-           db.first(
-               "SELECT first_slot FROM slot_records WHERE job_id = ? ORDER BY first_slot DESC "
-               "LIMIT 1 OFFSET ?",
-               [&](const Row& r) { newest = r.time(0); }, job, kept));
-    if (some) found.push_back({std::move(job), newest});
-  }
-  return found;
+  return jobs;
 }
 
 // As many of the runs as have logs of kBatchBytes together, at least one.
@@ -97,25 +91,35 @@ Result<std::size_t> remove_runs(Db& db, const std::set<std::string>& ids) {
 }
 
 // Slot records, keys and workers. Old ones are found by their index where they are removed.
-Result<std::size_t> remove_small(Tx& tx, const std::vector<Surplus>& surplus,
-                                 const Retention& retention, Instant now, std::size_t budget) {
+Result<std::size_t> remove_small(Tx& tx, const Ids& surplus, const Retention& retention,
+                                 Instant now, std::size_t budget) {
   std::size_t removed = 0;
-  const auto remove = [&](std::string_view sql, const auto&... args) -> Status {
-    if (removed >= budget) return {};
-    TG_TRY(const int n, tx.db.run(sql, args..., budget - removed));
+  const auto remove_up_to = [&](std::size_t limit, std::string_view sql,
+                                const auto&... args) -> Status {
+    limit = std::min(limit, budget - removed);
+    if (limit == 0) return {};
+    TG_TRY(const int n, tx.db.run(sql, args..., limit));
     removed += static_cast<std::size_t>(n);
     return {};
+  };
+  const auto remove = [&](std::string_view sql, const auto&... args) {
+    return remove_up_to(budget, sql, args...);
   };
   TG_CHECK(
       remove("DELETE FROM slot_records WHERE (job_id, first_slot) IN (SELECT job_id, first_slot "
              "FROM slot_records WHERE last_slot < ? ORDER BY last_slot LIMIT ?)",
              now - retention.max_age));
-  for (const Surplus& s : surplus) {
+  for (const auto& job : surplus) {
+    std::int64_t count = 0;  // asked again: another process may have removed some
+    TG_CHECK(tx.db.maybe(
+        "SELECT records_kept - ? FROM sync_jobs WHERE id = ?",
+        [&](const Row& r) { count = r.integer(0); }, retention.runs_per_job, job));
+    if (count <= 0) continue;
     TG_CHECK(
-        remove("DELETE FROM slot_records WHERE job_id = ?1 AND first_slot IN (SELECT first_slot "
-               "FROM slot_records WHERE job_id = ?1 AND first_slot <= ?2 ORDER BY first_slot "
-               "LIMIT ?3)",
-               s.job, s.newest));
+        remove_up_to(static_cast<std::size_t>(count),
+                     "DELETE FROM slot_records WHERE job_id = ?1 AND first_slot IN (SELECT "
+                     "first_slot FROM slot_records WHERE job_id = ?1 ORDER BY first_slot LIMIT ?2)",
+                     job));
   }
   TG_CHECK(
       remove("DELETE FROM idempotency_keys WHERE (scope, key) IN (SELECT scope, key FROM "
@@ -147,11 +151,11 @@ Result<std::size_t> remove_deleted_jobs(Db& db, std::size_t budget) {
 // The search runs beside the writers; only the removal, bounded by the batch, takes the lock.
 Result<std::size_t> SqliteStore::prune(const Retention& retention, Instant now) {
   std::set<std::string> runs;
-  std::vector<Surplus> surplus;
+  Ids surplus;
   TG_TRY(const bool small_work, readers_.snapshot([&](Db& db) -> Result<bool> {
     TG_CHECK(old_runs(db, now - retention.max_age, retention.batch, runs));
     TG_CHECK(surplus_runs(db, retention.runs_per_job, retention.batch, runs));
-    TG_TRY(surplus, surplus_records(db, retention.runs_per_job, retention.batch));
+    TG_TRY(surplus, jobs_with_surplus_records(db, retention.runs_per_job, retention.batch));
     if (!surplus.empty()) return true;
     return db.exists(
         "SELECT 1 FROM slot_records WHERE last_slot < ?1 UNION ALL SELECT 1 FROM "
