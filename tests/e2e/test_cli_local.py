@@ -293,6 +293,24 @@ def test_doctor_names_each_remedy(bin_dir, tmp_path):
     assert rows["clock"]["status"] == "ok"
 
 
+def test_doctor_changes_no_store(bin_dir, tmp_path):
+    """Seen here: a look at a store of an older version migrated it, beneath the server that was running on it."""
+    data = tmp_path / "data"
+    needed = json.loads(run(bin_dir, "migrate", "--data", data, "-o", "json").stdout)["needed"]
+    store = sqlite3.connect(data / "tidegate.db", isolation_level=None)
+    for change, version, status, remedy in (
+            ("SELECT 1", needed, "ok", ""),
+            (f"DELETE FROM schema_migrations WHERE version = {needed}", needed - 1, "warning", "tidegate migrate"),
+            (f"INSERT INTO schema_migrations VALUES ({needed + 1}, 'new', 0)", needed + 1, "failed", "newer tidegate")):
+        store.execute(change)
+        # Without an engine, of which nothing is asked here.
+        done = run(bin_dir, "doctor", "--data", data, "--engine", "/nope", "-o", "json", expect=1)
+        row = next(r for r in json.loads(done.stdout) if r["check"] == "store")
+        assert row["status"] == status and remedy in row["detail"] + row["remedy"], row
+        assert store.execute("SELECT max(version) FROM schema_migrations").fetchone() == (version,)
+    store.close()
+
+
 def test_doctor_finds_what_serve_refuses(bin_dir, tmp_path):
     """Seen here: all ok, and serve did not start."""
     data = tmp_path / "data"

@@ -135,7 +135,26 @@ void check_address(const Config& config, Report& report) {
   }
 }
 
-// As `serve` opens it: a store of an older version is migrated.
+// False: the schema is another version's, so that the store is opened no further: a diagnosis
+// changes nothing.
+Result<bool> schema_fits(const Config& config, const StoreUrl& url, Report& report) {
+  TG_TRY(const store::SchemaState schema, inspect_store(config, url));
+  if (schema.present == schema.needed) return true;
+  if (schema.present == 0) {
+    report.warn("store", url.shown + " is empty", "`tidegate serve` fills it");
+    return false;
+  }
+  const std::string detail = fmt::format("{} has schema version {}, this tidegate needs {}",
+                                         url.shown, schema.present, schema.needed);
+  if (schema.present < schema.needed) {
+    report.warn("store", detail,
+                "`tidegate serve` brings it up to date when it starts, `tidegate migrate` before");
+  } else {
+    report.bad("store", detail, "it was written by a newer tidegate: start that one");
+  }
+  return false;
+}
+
 void check_store(const Config& config, Report& report) {
   const auto url = parse_store_url(config.store_url);
   if (!url) {
@@ -152,7 +171,9 @@ void check_store(const Config& config, Report& report) {
   }
   const SystemClock clock;
   SystemRng rng;
-  const auto store = open_store(config, *url, clock, rng);
+  const auto fits = schema_fits(config, *url, report);
+  if (fits && !*fits) return;
+  const auto store = fits ? open_store(config, *url, clock, rng) : fail(fits.error());
   Status usable = store ? (*store)->ping() : std::unexpected(store.error());
   const bool has_key =
       !config.secret_key.empty() || ::access((config.data_dir + "/secret-key").c_str(), F_OK) == 0;
