@@ -3,7 +3,9 @@
 #
 # One static library `tidegate_NAME` (INTERFACE when it has no sources), with includes absolute from
 # src/. DEPS are modules: each must lie on a strictly lower layer, or on the same layer inside the
-# same tower (plan and worker share one; a cycle is refused by CMake itself). TESTS become one
+# same tower (plan and worker share one; a cycle is refused by CMake itself), or be protocol, where
+# the towers meet. What implements an interface (layer 3) is linked by src/app alone, but for launch:
+# the interface that worker calls, launcher.h, is kept there beside what implements it. TESTS become one
 # executable `NAME_test` in the sanitizer builds; THREAD_TESTS become `NAME_threads_test`, which the
 # TSan build also runs. TESTS named *_pgtest.cc and *_mongotest.cc need a server: they become
 # `NAME_pgtest` and `NAME_mongotest`, run beneath tools/with_postgres and tools/with_mongo, which
@@ -107,10 +109,14 @@ function(tidegate_check_layers)
       if(dep_layer GREATER layer)
         message(FATAL_ERROR "module ${m} (L${layer}) may not link ${d} (L${dep_layer}): arrows only go down")
       endif()
+      if(dep_layer EQUAL layer AND NOT (tower AND tower STREQUAL dep_tower) AND NOT d STREQUAL "protocol")
+        message(FATAL_ERROR "module ${m} may not link ${d}: they share L${layer}, but no tower")
+      endif()
       if(tower AND dep_tower AND NOT tower STREQUAL dep_tower)
         message(FATAL_ERROR "module ${m} (${tower}) may not link ${d} (${dep_tower}): the towers meet in src/protocol")
       endif()
-      if(dep_layer EQUAL 3 AND tower STREQUAL "control" AND layer GREATER 3 AND NOT d STREQUAL "launch")
+      if(dep_layer EQUAL 3 AND tower STREQUAL "control" AND layer GREATER 3 AND
+         NOT "${m} ${d}" STREQUAL "worker launch")
         message(FATAL_ERROR "module ${m} (L${layer}) may not link the implementation ${d} (L3): only src/app does")
       endif()
     endforeach()

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/ids.h"
 #include "base/json.h"
 #include "base/rng.h"
@@ -120,6 +121,14 @@ TEST(Json, ReaderReportsEveryWrongFieldAtOnce) {
   EXPECT_EQ(errors[3].field, "job.list[1]");
   EXPECT_EQ(errors[5].message, "is missing");
   EXPECT_NE(errors[6].message.find("did you mean 'name'"), std::string::npos);
+}
+
+// The published vectors; what is derived from it must not change with a release.
+TEST(Hash, IsFnv1a) {
+  EXPECT_EQ(fnv1a(""), 0xcbf29ce484222325);
+  EXPECT_EQ(fnv1a("foobar"), 0x85944171f73967e8);
+  EXPECT_EQ(fnv1a("bar", fnv1a("foo")), fnv1a("foobar"));
+  EXPECT_EQ(fnv1a(0x0201, kFnv1aStart), fnv1a(std::string_view("\1\2\0\0\0\0\0\0", 8)));
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/hash.h"
+
 namespace tidegate::sim {
 
 enum class FaultKind : std::uint8_t {
@@ -58,18 +60,14 @@ struct Report {
   Bites bites{};
   std::vector<std::string> violations;
   std::uint64_t runs = 0, attempts = 0, slots = 0, commits = 0;
-  std::uint64_t trace = 0xcbf29ce484222325;  // of all that happened, in its order
+  std::uint64_t trace = kFnv1aStart;  // of all that happened, in its order
 
   void bite(FaultKind kind) { ++bites[static_cast<std::size_t>(kind)]; }
   void violation(std::string what) {
     if (violations.size() < kMostKept) violations.push_back(std::move(what));
   }
   void note(std::string_view what, std::int64_t number) {
-    const auto add = [this](std::uint8_t byte) { trace = (trace ^ byte) * 0x100000001b3; };
-    for (const char c : what) add(static_cast<std::uint8_t>(c));
-    for (int shift = 0; shift < 64; shift += 8) {
-      add(static_cast<std::uint8_t>(static_cast<std::uint64_t>(number) >> shift));
-    }
+    trace = fnv1a(number, fnv1a(what, trace));
   }
 };
 

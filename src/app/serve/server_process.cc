@@ -6,6 +6,7 @@
 #include <array>
 #include <filesystem>
 
+#include "app/serve/launch_engine.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "cli/locate.h"
@@ -158,7 +159,7 @@ std::optional<std::string> ServerProcess::not_ready() const {
 
 Result<http::Router> ServerProcess::live_routes() {
   if (parts_ != Parts::Worker) {
-    engine_ = api::make_launch_engine(*engine_client_);
+    engine_ = make_launch_engine(*engine_client_);
     api::ApiOptions options;
     options.path_roots = roots_;
     options.forbidden_paths = forbidden_;

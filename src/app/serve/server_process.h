@@ -9,7 +9,6 @@
 #include "app/serve/data_dir.h"
 #include "app/serve/open_store.h"
 #include "control/api/api.h"
-#include "control/api/launch_engine.h"
 #include "control/http/server.h"
 #include "control/launch/child_host.h"
 #include "control/launch/engine_client.h"

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 
+#include "base/hash.h"
 #include "control/cron/cron.h"
 
 namespace tidegate::cron {
@@ -305,11 +306,7 @@ std::unexpected<Error> cron_error(std::size_t position, std::string message) {
   return fail(std::move(e));
 }
 
-std::uint64_t hash_seed(std::string_view job_id) {
-  std::uint64_t h = 0xcbf29ce484222325ULL;  // FNV-1a
-  for (const char c : job_id) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-  return mix(h);
-}
+std::uint64_t hash_seed(std::string_view job_id) { return mix(fnv1a(job_id)); }
 
 Result<Syntax> parse_syntax(std::string_view text, std::uint64_t seed) {
   if (text.size() > kMaxText) {

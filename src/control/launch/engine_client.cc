@@ -48,7 +48,7 @@ struct EngineClient::Call {
   std::mutex mutex;
   std::condition_variable changed;
   std::optional<protocol::RunResult> result;  // guarded by mutex, as all below
-  std::string build, last_error_line;
+  std::string last_error_line;
   std::optional<Exit> exit;
   bool stopped = false;
 
@@ -61,7 +61,6 @@ struct EngineClient::Call {
     }
     auto& event = std::get<protocol::Event>(what);
     if (auto* answer = std::get_if<protocol::RunResult>(&event)) result = std::move(*answer);
-    if (auto* hello = std::get_if<protocol::Started>(&event)) build = std::move(hello->build);
     if (auto* line = std::get_if<protocol::LogLine>(&event);
         line && line->level >= LogLevel::Warn) {
       last_error_line = std::move(line->message);
@@ -111,10 +110,6 @@ Result<protocol::RunResult> EngineClient::ask(const protocol::Request& request, 
                               format_duration(limit)),
                   "engine_timeout");
     }
-  }
-  if (!call->build.empty()) {
-    const std::lock_guard guard(mutex_);
-    build_ = call->build;
   }
   if (call->exit->not_started) {
     Error error = *call->exit->not_started;
@@ -169,11 +164,6 @@ Result<boost::json::value> EngineClient::discover(protocol::Endpoint endpoint, b
                 "discover_failed");
   }
   return std::move(result.reply);
-}
-
-std::string EngineClient::build() const {
-  const std::lock_guard lock(mutex_);
-  return build_;
 }
 
 }  // namespace tidegate::launch

@@ -45,8 +45,6 @@ class EngineClient {
   Result<boost::json::value> discover(protocol::Endpoint endpoint, bool source);
   // Ends what is being asked, and whatever will be. Idempotent.
   void stop() { stop_.request_stop(); }
-  // Build id of the engine that last answered; empty before.
-  std::string build() const;
 
  private:
   struct Call;
@@ -59,7 +57,6 @@ class EngineClient {
 
   mutable std::mutex mutex_;
   std::mutex spec_mutex_;  // one caller asks for specs, the others wait for its answer
-  std::string build_;      // guarded by mutex_
   std::string spec_of_;    // the file's identity; guarded by mutex_
   std::shared_ptr<const boost::json::value> spec_;  // guarded by mutex_
 };

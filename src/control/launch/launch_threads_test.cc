@@ -331,7 +331,6 @@ TEST(EngineClient, SpecIsAskedOncePerBuildOfTheEngine) {
   EngineClient client(f.host);
   ASSERT_TRUE(client.spec());
   ASSERT_TRUE(client.spec());
-  EXPECT_EQ(client.build(), "b1");
   EXPECT_EQ(std::filesystem::file_size(f.script.path() + ".calls"), 2U);
   f.script.write(answer + "; :");
   ASSERT_TRUE(client.spec());

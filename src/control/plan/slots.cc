@@ -3,18 +3,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/hash.h"
+
 namespace tidegate::plan {
 namespace {
 
 // FNV-1a with a final mix: the same on every machine and in every release, because a job's starts
 // must not move when the server is upgraded.
 std::uint64_t stable_hash(std::string_view text, std::int64_t number) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  const auto add = [&hash](std::uint8_t byte) { hash = (hash ^ byte) * 0x100000001b3; };
-  for (const char c : text) add(static_cast<std::uint8_t>(c));
-  for (int shift = 0; shift < 64; shift += 8) {
-    add(static_cast<std::uint8_t>(static_cast<std::uint64_t>(number) >> shift));
-  }
+  std::uint64_t hash = fnv1a(number, fnv1a(text));
   hash ^= hash >> 33;
   hash *= 0xff51afd7ed558ccd;
   return hash ^ (hash >> 33);

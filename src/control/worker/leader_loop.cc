@@ -145,7 +145,7 @@ Result<LeaderLoop::Round> LeaderLoop::plan_round(Instant now) {
       continue;
     }
     ++round.applied;
-    count(steps[i], now);
+    stats_.runs_planned += steps[i].runs.size();
     const auto& next = steps[i].next_slot;
     if (!next) continue;
     round.more = round.more || *next <= now;
@@ -182,11 +182,6 @@ void LeaderLoop::set_aside(const model::SyncJob& job, const Error& why) {
   set_aside_[job.id] = {job.revision, clock_.boot_now() + kUnreadableSchedule};
   log::error("a job's schedule cannot be read; nothing of it is planned until it can",
              {{"job", job.id.str()}, {"error", describe(why)}});
-}
-
-void LeaderLoop::count(const store::PlanStep& step, Instant now) {
-  stats_.runs_planned += step.runs.size();
-  if (!step.runs.empty()) stats_.last_lateness = now - *step.runs.back().slot;
 }
 
 bool LeaderLoop::differ(const Offset& a, const Offset& b) const {

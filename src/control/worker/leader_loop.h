@@ -26,7 +26,6 @@ struct PlannerStats {
   std::uint64_t runs_planned = 0;
   std::uint64_t orphans_released = 0;
   std::uint64_t leases_lost = 0;
-  Millis last_lateness{0};  // of the newest planned slot
 };
 
 // step() and release() from one thread; the others from any.
@@ -66,7 +65,6 @@ class LeaderLoop {
   std::vector<store::PlanStep> make_steps(const std::vector<store::PlanView>& jobs, Instant now);
   bool is_set_aside(const model::SyncJob& job) const;
   void set_aside(const model::SyncJob& job, const Error& why);
-  void count(const store::PlanStep& step, Instant now);
   bool differ(const Offset& a, const Offset& b) const;
   // `wall`: the answer of the store, which was asked at `asked`.
   bool clock_is_steady(Instant wall, BootInstant asked);

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/hash.h"
 #include "base/json.h"
 #include "engine/connectors/file/table_folder.h"
 
@@ -16,12 +17,6 @@ namespace {
 
 constexpr std::size_t kMaxName = 200;  // bytes; NAME_MAX is 255, and `.csv` and a hash are added
 constexpr json::Limits kStateLimits{.max_bytes = 256 << 20, .max_depth = 8};
-
-std::uint64_t fnv1a(std::string_view text) {
-  std::uint64_t h = 14695981039346656037ULL;
-  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-  return h;
-}
 
 std::string text_of(const json::object& o, std::string_view key) {
   const auto* v = o.if_contains(key);

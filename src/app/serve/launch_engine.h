@@ -6,9 +6,9 @@
 #include "control/api/engine.h"
 #include "control/launch/engine_client.h"
 
-namespace tidegate::api {
+namespace tidegate::app {
 
 // REQUIRES: client outlives the result.
-std::unique_ptr<Engine> make_launch_engine(launch::EngineClient& client);
+std::unique_ptr<api::Engine> make_launch_engine(launch::EngineClient& client);
 
-}  // namespace tidegate::api
+}  // namespace tidegate::app

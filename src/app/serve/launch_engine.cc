@@ -1,9 +1,9 @@
-#include "control/api/launch_engine.h"
+#include "app/serve/launch_engine.h"
 
-namespace tidegate::api {
+namespace tidegate::app {
 namespace {
 
-class LaunchEngine final : public Engine {
+class LaunchEngine final : public api::Engine {
  public:
   explicit LaunchEngine(launch::EngineClient& client) : client_(client) {}
   Result<std::shared_ptr<const boost::json::value>> spec() override { return client_.spec(); }
@@ -20,8 +20,8 @@ class LaunchEngine final : public Engine {
 
 }  // namespace
 
-std::unique_ptr<Engine> make_launch_engine(launch::EngineClient& client) {
+std::unique_ptr<api::Engine> make_launch_engine(launch::EngineClient& client) {
   return std::make_unique<LaunchEngine>(client);
 }
 
-}  // namespace tidegate::api
+}  // namespace tidegate::app
