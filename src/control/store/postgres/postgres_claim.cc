@@ -128,7 +128,8 @@ Result<QueueStore::Claim> PostgresStore::claim_runs(const ClaimParams& params) {
     }
     std::vector<Query> more;
     if (claim.runs.size() < params.max) more.push_back(any_eligible(left_out));
-    TG_TRY(const auto done, tx.commit(std::move(more)));
+    TG_TRY(const auto done,
+           claim.runs.empty() ? tx.give_up(std::move(more)) : tx.commit(std::move(more)));
     if (claim.runs.size() < params.max && !done[0].empty()) claim.next = tx.now + kAgain;
     for (const ClaimedRun& run : claim.runs) {
       tx.note(ChangeKind::Run, run.run.id.str());

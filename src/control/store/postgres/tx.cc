@@ -13,15 +13,23 @@ Result<std::vector<Rows>> Tx::start(std::vector<Query> queries) {
   return rows;
 }
 
-Result<std::vector<Rows>> Tx::commit(std::vector<Query> queries) {
-  queries.push_back(query("COMMIT"));
+Result<std::vector<Rows>> Tx::end(const char* how, std::vector<Query> queries) {
+  queries.push_back(query(how));
   TG_TRY(auto rows, db.run(queries));
-  if (rows.back().tag() != "COMMIT") {
+  if (rows.back().tag() != how) {
     return fail(Code::Internal, "PostgreSQL rolled a transaction back instead of committing it");
   }
-  committed = true;
+  ended = true;
   rows.pop_back();
   return rows;
+}
+
+Result<std::vector<Rows>> Tx::commit(std::vector<Query> queries) {
+  return end("COMMIT", std::move(queries));
+}
+
+Result<std::vector<Rows>> Tx::give_up(std::vector<Query> queries) {
+  return end("ROLLBACK", std::move(queries));
 }
 
 bool Database::undo(Tx& tx) {

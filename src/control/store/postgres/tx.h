@@ -22,12 +22,17 @@ class Tx {
   Result<std::vector<Rows>> start(std::vector<Query> queries = {});
   // These and COMMIT; the results of these.
   Result<std::vector<Rows>> commit(std::vector<Query> queries = {});
+  // These and ROLLBACK, where there is nothing to keep; the results of these.
+  Result<std::vector<Rows>> give_up(std::vector<Query> queries = {});
   void note(ChangeKind kind, std::string id) { changes.push_back({kind, std::move(id)}); }
 
   Session& db;
   Instant now;  // from start() on
   std::vector<Change> changes;
-  bool committed = false;
+  bool ended = false;
+
+ private:
+  Result<std::vector<Rows>> end(const char* how, std::vector<Query> queries);
 };
 
 // Thread-safe.
@@ -55,7 +60,7 @@ class Database {
       TG_TRY(const auto lease, pool_.acquire(Pool::Use::Quick));
       Tx tx(*lease);
       auto result = f(tx);
-      if (result && !tx.committed) {
+      if (result && !tx.ended) {
         if (auto committed = tx.commit(); !committed) result = fail(std::move(committed.error()));
       }
       if (result) {
