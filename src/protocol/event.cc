@@ -55,6 +55,7 @@ bj::object body(const RunResult& e) {
   set(o, "errorKind", e.error_kind);
   set(o, "error", e.error);
   if (e.retry_after) o["retryAfterMs"] = e.retry_after->count();
+  if (e.fence_found) o["fenceFound"] = value(*e.fence_found);
   if (!e.warnings.empty()) o["warnings"] = to_array(e.warnings);
   if (!e.reply.is_null()) o["reply"] = e.reply;
   return o;
@@ -107,7 +108,7 @@ Result<Event> log_line(Fields& f) {
 Result<Event> result(Fields& f) {
   RunResult e;
   int code = 0;
-  std::optional<std::int64_t> retry_after;
+  std::optional<std::int64_t> retry_after, fence_found;
   f.need("code");
   f.get("code", code);
   if (code < 0 || code > static_cast<int>(ExitCode::Fenced))
@@ -121,11 +122,13 @@ Result<Event> result(Fields& f) {
   f.get("errorKind", e.error_kind);
   f.get("error", e.error);
   f.get("retryAfterMs", retry_after);
+  f.get("fenceFound", fence_found);
   f.get("warnings", e.warnings);
   if (const auto* reply = f.any("reply")) e.reply = *reply;
   TG_CHECK(f.status());
   e.code = static_cast<ExitCode>(code);
   if (retry_after) e.retry_after = Millis(*retry_after);
+  if (fence_found) e.fence_found = Fence{*fence_found};
   return e;
 }
 

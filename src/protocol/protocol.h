@@ -164,6 +164,8 @@ struct RunResult {
   std::optional<std::string> error_kind;
   std::optional<std::string> error;
   std::optional<Millis> retry_after;
+  // code Fenced: the greater fence that the destination holds, so that the next attempt's is above.
+  std::optional<Fence> fence_found;
   std::vector<std::string> warnings;
   // spec: {connectors:[{name,title,roles,spec}]}; check: {ok,message}; discover: {entities:[…]};
   // a dry run: {entities:[{entity,table,mode,columns,rows}]} (docs/protocol.md).

@@ -161,6 +161,7 @@ TEST(EventCodec, EveryEventSurvivesTheRoundTrip) {
   result.error_kind = "rate_limited";
   result.error = "wait";
   result.retry_after = Millis(9000);
+  result.fence_found = Fence{1'763'918'000'001};
   result.warnings = {"a", "b"};
   result.reply = boost::json::object{{"ok", true}};
   const Event events[] = {Started{1, "0.1.0+abc"},

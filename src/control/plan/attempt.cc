@@ -151,6 +151,7 @@ AttemptEnd on_attempt_end(const model::Run& run, const model::JobSpec& spec,
   if (facts.result) {
     end.entities = facts.result->entities;
     end.warnings = facts.result->warnings;
+    end.fence_found = facts.result->fence_found;
     if (facts.result->code == protocol::ExitCode::Done) {
       terminal(end, RunState::Succeeded, "", "");
       return end;

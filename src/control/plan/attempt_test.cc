@@ -126,6 +126,14 @@ std::vector<EndCase> end_cases() {
   };
 }
 
+// The store gives the next attempt a greater fence than the one that refused this.
+TEST(AttemptEnd, PassesOnTheFenceThatTheDestinationHolds) {
+  SeededRng rng(1);
+  AttemptFacts facts = ended(ExitCode::Fenced, "fenced");
+  facts.result->fence_found = Fence{77};
+  EXPECT_EQ(on_attempt_end({}, {}, facts, rng).fence_found, Fence{77});
+}
+
 TEST(AttemptEnd, DeadlinesAreNamed) {
   SeededRng rng(1);
   const model::Run run = run_of("r", RunState::Running);

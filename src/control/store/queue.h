@@ -101,6 +101,9 @@ struct AttemptEnd {
   std::vector<std::string> only_entities;        // next = Queued: the failed ones
   std::vector<std::string> warnings;
   std::vector<std::pair<std::string, protocol::KnownState>> committed;
+  // What the destination holds, when it refused the attempt's: of a store that was restored from an
+  // older backup, or planned by a clock that was ahead.
+  std::optional<Fence> fence_found;
 };
 
 struct OrphanDecision {  // for a running run whose lease has expired
@@ -146,7 +149,8 @@ class QueueStore {
   // Queued runs with not_before ≤ the store's now, oldest slot (else creation) first, at most one
   // running run of a job (any number with Overlap::Allow) and of an exclusive_key; what
   // rules::is_held holds is left out. The fence of
-  // each is max(the job's previous + 1, the store's time in ms). Also says when the next queued run
+  // each is max(the job's previous + 1, the store's time in ms, the greatest fence_found of the
+  // job's attempts + 1). Also says when the next queued run
   // may start, for the timer.
   struct Claim {
     std::vector<ClaimedRun> runs;

@@ -45,6 +45,11 @@ Fence next_fence(Fence previous, Instant now) {
   return Fence{std::max(value(previous) + 1, to_ms(now))};
 }
 
+Fence fence_after(Fence of_job, const AttemptEnd& end) {
+  if (!end.fence_found || value(*end.fence_found) > to_ms(kForEver)) return of_job;
+  return Fence{std::max(value(of_job), value(*end.fence_found))};
+}
+
 bool is_held(bool enabled, const std::optional<model::Pause>& pause, model::Trigger trigger,
              Instant now) {
   const bool by_schedule =

@@ -35,6 +35,9 @@ inline constexpr std::size_t kAttemptsKept = 20;
 // ---- fences
 // Grows even after the wall clock stepped back: never less than previous + 1.
 Fence next_fence(Fence previous, Instant now);
+// The job's, when an attempt has ended: what the destination holds counts as an earlier one. What
+// no clock can have given (a destination that somebody wrote into) is left alone.
+Fence fence_after(Fence of_job, const AttemptEnd& end);
 
 // ---- planning
 // Takes out of the step what is about slots that have an outcome already; what is left applies. The

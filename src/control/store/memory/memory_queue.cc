@@ -268,6 +268,7 @@ Status MemoryStore::finish(const AttemptEnd& end, Write& write) {
   TG_CHECK(rules::check_move(run.state, end.next));
   JobRow& row = jobs_.at(run.job);
   rules::end_attempt(run, end, clock_.now());
+  row.fence = rules::fence_after(row.fence, end);
   rules::keep_states(row.job, end.committed);
   running_.erase(run.id);
   if (run.state == RunState::Queued) {

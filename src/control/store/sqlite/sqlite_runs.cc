@@ -311,9 +311,11 @@ Status finish(Tx& tx, const AttemptEnd& end) {
   TG_CHECK(update_run(tx.db, *run));
   TG_CHECK(save_committed(tx, run->job, end.committed));
   tx.note(ChangeKind::Run, run->id.str());
-  if (!model::is_terminal(run->state)) return {};
+  const bool ended = model::is_terminal(run->state);
+  if (!ended && !end.fence_found) return {};
   TG_TRY(auto head, find_job_head(tx.db, run->job));
-  rules::account(head->job, *run);
+  head->fence = rules::fence_after(head->fence, end);
+  if (ended) rules::account(head->job, *run);
   return update_job_progress(tx.db, *head);
 }
 
