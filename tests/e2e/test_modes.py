@@ -1,4 +1,7 @@
 """What arrives in the destination, by mode, scheduled and by hand."""
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 import data
@@ -47,6 +50,20 @@ def test_incremental_without_a_cursor_fails_naming_the_candidates(server):
     text = str(run["entities"])
     assert "items" in text and "id" in text and "at" in text
     assert server.api("GET", f"/sync-jobs/{job['id']}")["lastError"]
+
+
+def test_a_greater_fence_in_the_destination_is_passed_by_the_next_attempt(server):
+    """As after a restore of an older store with the clock behind an earlier wrong one: each attempt was refused in vain."""
+    data.write_csv(server.files / "items.csv", 5)
+    job = server.create_job("behind", server.csv_to_sqlite(), retry={"maxAttempts": 2, "initial": "100ms"})
+    assert server.wait_run(server.run_now(job["id"]))["state"] == "succeeded"
+    with closing(sqlite3.connect(server.files / "out.db", isolation_level=None)) as db:
+        db.execute("UPDATE _tidegate_state SET fence = fence + 1000000")
+        ahead = db.execute("SELECT max(fence) FROM _tidegate_state").fetchone()[0]
+    run = server.wait_run(server.run_now(job["id"]))
+    assert (run["state"], run["attempt"]) == ("succeeded", 2), run
+    with closing(sqlite3.connect(server.files / "out.db")) as db:
+        assert db.execute("SELECT max(fence) FROM _tidegate_state").fetchone()[0] == ahead + 1
 
 
 def test_one_bad_entity_does_not_stop_the_others(server):

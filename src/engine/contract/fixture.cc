@@ -34,6 +34,7 @@ Bench::Bench(DestinationUnderTest d) : under_test(std::move(d)) {
   lease = std::make_unique<LeaseGuard>(clock_, std::nullopt, Millis(0));
   context_ =
       std::make_unique<Context>(Context{.clock = clock_, .rng = rng_, .paths = paths_, .stop = {}});
+  context_->fence_found = [this](Fence found) { fence_found = found; };
 }
 
 Bench::~Bench() {

@@ -90,6 +90,7 @@ class Bench {
   CollectingSink sink;
   std::unique_ptr<LeaseGuard> lease;
   std::int64_t checkpoint_rows = 250'000;
+  std::optional<Fence> fence_found;  // told by a destination that refused
 
  private:
   SystemClock clock_;

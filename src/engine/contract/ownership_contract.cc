@@ -72,6 +72,7 @@ TEST_P(OwnershipContract, AnOlderFenceCannotClaim) {
   const auto again = bench_->destination()->open(plan_of(5));
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().code, Code::Fenced);
+  EXPECT_EQ(bench_->fence_found, Fence(6)) << "so that the next attempt's is greater";
 }
 
 TEST_P(OwnershipContract, WithoutAServerTheFenceGrowsByItself) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/ids.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/time.h"
@@ -23,6 +24,8 @@ struct Context {
   // Cancelled.
   std::stop_token stop;
   std::function<void(LogLevel, std::string)> log = [](LogLevel, const std::string&) {};
+  // A destination that refuses the attempt's fence says which one it holds. Thread-safe.
+  std::function<void(Fence)> fence_found = [](Fence) {};
 };
 
 // The two errors that need a remedy other than the code's usual one.

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <mutex>
+#include <optional>
 
 #include "base/json.h"
 #include "engine/core/dry_run.h"
@@ -141,7 +143,12 @@ class Run {
  public:
   Run(const protocol::Request& request, const Context& context, LeaseGuard& lease,
       EventSink& events, const EngineOptions& options)
-      : request_(request), context_(context), lease_(lease), events_(events), options_(options) {}
+      : request_(request), context_(context), lease_(lease), events_(events), options_(options) {
+    context_.fence_found = [this](Fence found) {
+      const std::scoped_lock lock(mutex_);
+      fence_found_ = std::max(fence_found_.value_or(found), found);
+    };
+  }
 
   RunResult execute(std::span<const Connector* const> connectors) {
     auto source = make_source(connectors, *request_.source, context_);
@@ -204,14 +211,18 @@ class Run {
       }
     }
     summarize(r);
+    const std::scoped_lock lock(mutex_);
+    r.fence_found = fence_found_;
     return r;
   }
 
   const protocol::Request& request_;
-  const Context& context_;
+  Context context_;
   LeaseGuard& lease_;
   EventSink& events_;
   const EngineOptions& options_;
+  std::mutex mutex_;
+  std::optional<Fence> fence_found_;
 };
 
 }  // namespace

@@ -380,6 +380,7 @@ Status MongoStore::finish(Tx& tx, const AttemptEnd& end, std::optional<Instant> 
   TG_CHECK(save_run(tx, *row));
   return change_progress(tx, row->run.job, [&](JobRow& job) {
     rules::keep_states(job.job, end.committed);
+    job.fence = rules::fence_after(job.fence, end);
     if (model::is_terminal(row->run.state)) rules::account(job.job, row->run);
   });
 }

@@ -99,7 +99,7 @@ Status Attempts::end(const AttemptEnd& end, Tx& tx) {
     states_.insert_or_assign(run.job, head.job.known_state);
   }
   rules::end_attempt(run, end, tx.now);
-  head.fence = std::max(head.fence, lock.fence);
+  head.fence = rules::fence_after(std::max(head.fence, lock.fence), end);
   head.job.last_run_at = std::max(head.job.last_run_at, std::optional(lock.acquired));
   if (model::is_terminal(run.state)) rules::account(head.job, run);
   locks_.erase(found_lock);

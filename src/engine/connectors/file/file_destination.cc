@@ -78,6 +78,7 @@ class FileDestination final : public Destination {
     if (stored && is_mine(*stored, plan)) {
       if (serverless) claim.fence = stored->fence + 1;
       if (stored->fence > claim.fence) {
+        context_.fence_found(Fence(stored->fence));
         return fail(
             Code::Fenced,
             fmt::format("a newer attempt holds '{}' (fence {}, mine {}); nothing was written",

@@ -189,7 +189,7 @@ Result<std::unique_ptr<Writer>> SqliteDestination::open(const WritePlan& plan) {
   const auto claim_it = [&]() -> Status {
     TG_CHECK(ledger.create_tables(context_.clock, context_.rng));
     TG_CHECK(ledger.check_owner(claim, plan.take_over));
-    TG_CHECK(ledger.claim(claim, context_.clock));
+    TG_CHECK(ledger.claim(claim, context_));
     return db_->exec("COMMIT");
   };
   if (const Status status = claim_it(); !status) {

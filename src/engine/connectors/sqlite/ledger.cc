@@ -110,16 +110,24 @@ Status Ledger::still_mine(const Claim& claim) const {
                           claim.entity));
 }
 
-Status Ledger::claim(const Claim& claim, const Clock& clock) {
+Status Ledger::claim(const Claim& claim, const Context& context) {
   TG_TRY(Stmt stmt,
          db_.prepare("INSERT INTO _tidegate_state (job, entity, fence, session, updated_at) "
                      "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (job, entity) DO UPDATE SET "
                      "fence = excluded.fence, session = excluded.session, updated_at = "
                      "excluded.updated_at WHERE fence <= excluded.fence"));
   stmt.bind(1, claim.job).bind(2, claim.entity).bind(3, claim.fence).bind(4, claim.session);
-  stmt.bind(5, now_text(clock));
+  stmt.bind(5, now_text(context.clock));
   TG_CHECK(stmt.run());
-  return still_mine(claim);
+  const Status mine = still_mine(claim);
+  if (!mine) {
+    TG_TRY(Stmt newer,
+           db_.prepare("SELECT fence FROM _tidegate_state WHERE job = ?1 AND entity = ?2"));
+    newer.bind(1, claim.job).bind(2, claim.entity);
+    TG_TRY(const bool found, newer.step());
+    if (found) context.fence_found(Fence{newer.integer(0)});
+  }
+  return mine;
 }
 
 Status Ledger::lock_fence(const Claim& claim, const Clock& clock) {

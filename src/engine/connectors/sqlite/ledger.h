@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "base/time.h"
 #include "engine/connectors/sqlite/db.h"
+#include "engine/core/context.h"
 #include "engine/core/destination.h"
 
 namespace tidegate::engine::sqlite {
@@ -41,7 +42,7 @@ class Ledger {
   // REQUIRES (all below): a write transaction.
   Status create_tables(const Clock& clock, Rng& rng);
   // Fenced when a newer attempt holds it.
-  Status claim(const Claim& claim, const Clock& clock);
+  Status claim(const Claim& claim, const Context& context);
   // The first statement of every transaction that writes: locks the fence row and compares it.
   Status lock_fence(const Claim& claim, const Clock& clock);
   // Makes the claim the table's owner; the owner before it is fenced off and loses its state.

@@ -127,7 +127,7 @@ class SqliteStage : public testing::Test {
     sqlite::Ledger ledger(*db_);
     const sqlite::Claim claim{.job = "j", .entity = "t", .table = "t", .fence = 1, .session = "s"};
     ASSERT_TRUE(ledger.create_tables(clock_, rng_));
-    ASSERT_TRUE(ledger.claim(claim, clock_));
+    ASSERT_TRUE(ledger.claim(claim, context_));
     WriterState state;
     state.table = "t";
     writer_ = std::make_unique<sqlite::SqliteWriter>(
