@@ -168,8 +168,18 @@ TEST_F(PostgresOpen, EachMissingPrivilegeIsNamed) {
   EXPECT_THAT(
       refusal(mine, Code::Invalid, "store_privilege"),
       AllOf(HasSubstr("INSERT ON run_logs, DELETE ON run_queue"), Not(HasSubstr("SCHEMA"))));
-  schema_.console.run("GRANT ALL ON ALL TABLES IN SCHEMA " + schema_.name() + " TO " + role);
-  EXPECT_TRUE(must(open(mine))->ping()) << "it may work without being the owner";
+  schema_.console.run("GRANT DELETE ON " + schema_.name() + ".run_queue TO " + role +
+                      "; GRANT INSERT ON " + schema_.name() + ".run_logs TO " + role);
+  for (const char* view :
+       {"slots", "data_sources", "destinations", "readable_runs", "readable_jobs"}) {
+    schema_.console.run("REVOKE INSERT, UPDATE, DELETE ON " + schema_.name() + "." + view +
+                        " FROM " + role);
+  }
+  const auto store = must(open(mine));
+  EXPECT_TRUE(store->ping()) << "it may work without being the owner";
+  // Seen here: a row locked through a view, for which the view's UPDATE is needed, too.
+  EXPECT_EQ(code_of(store->set_pause({}, JobId("none"), {}, model::Pause{}, {})), Code::NotFound);
+  EXPECT_EQ(code_of(store->delete_job({}, JobId("none"), {})), Code::NotFound);
   schema_.console.run("REVOKE SELECT ON " + schema_.name() + ".slots FROM " + role +
                       "; REVOKE EXECUTE ON FUNCTION " + schema_.name() +
                       ".tidegate_now() FROM PUBLIC");

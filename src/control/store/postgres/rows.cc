@@ -44,8 +44,7 @@ Result<std::optional<model::SyncJob>> load_job(Session& db, const WorkspaceId& w
 
 Result<JobHead> lock_job(Session& db, const WorkspaceId& ws, const JobId& id) {
   TG_TRY(const auto rows, db.exec("SELECT " TG_JOB_COLUMNS
-                                  " FROM readable_jobs WHERE id = $1 AND deleted_at IS NULL FOR "
-                                  "UPDATE",
+                                  " FROM sync_jobs WHERE id = $1 AND deleted_at IS NULL FOR UPDATE",
                                   id));
   if (rows.empty()) return rules::job_not_found(id);
   TG_TRY(auto head, sql::job_head_from(rows.front()));
