@@ -19,11 +19,11 @@ std::unexpected<Error> missing(const RunId& run, std::string_view what) {
 Query load_expired(std::size_t limit) {
   return query(
       "WITH wanted AS MATERIALIZED (SELECT run_id, job_id FROM job_execution_locks WHERE "
-      "expires_at <= (SELECT tidegate_now()) LIMIT $1) SELECT r.*, s.states, j.reset_epoch, j.success_durations FROM "
-      "wanted JOIN LATERAL (SELECT " TG_LOADED_RUN_COLUMNS("began_at")
+      "expires_at <= (SELECT tidegate_now()) LIMIT $1) SELECT r.*, s.states, j.reset_epoch, "
+      "j.success_durations FROM wanted JOIN LATERAL (SELECT " TG_LOADED_RUN_COLUMNS("began_at")
       " FROM readable_runs WHERE id = wanted.run_id) r ON true JOIN LATERAL (SELECT reset_epoch, "
-      "success_durations FROM sync_jobs WHERE id = wanted.job_id) j ON true LEFT JOIN job_states s ON s.job_id = "
-      "wanted.job_id",
+      "success_durations FROM sync_jobs WHERE id = wanted.job_id) j ON true LEFT JOIN job_states s "
+      "ON s.job_id = wanted.job_id",
       limit);
 }
 
