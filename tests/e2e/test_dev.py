@@ -1,4 +1,5 @@
 """./dev itself: a step that fails is told, whatever its function does afterwards."""
+import fcntl
 import os
 import subprocess
 from pathlib import Path
@@ -11,14 +12,19 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 @pytest.fixture(params=["quiet", "verbose"])
 def dev(request, tmp_path):
     """dev(script) runs it with the functions of ./dev, in an empty checkout."""
-    def run(script):
+    def start(script):
         env = {k: v for k, v in os.environ.items() if not k.startswith("TIDEGATE_")}
         parts = "".join(f"source {ROOT}/tools/dev/{name}.sh\n" for name in ("steps", "setup", "build", "test"))
-        return subprocess.run(["bash", "-c", "set -euo pipefail\n" + parts + script], cwd=tmp_path, text=True, timeout=60,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              env=env | ({"TIDEGATE_VERBOSE": "1"} if request.param == "verbose" else {}))
+        return subprocess.Popen(["bash", "-c", "set -euo pipefail\n" + parts + script], cwd=tmp_path, text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                env=env | ({"TIDEGATE_VERBOSE": "1"} if request.param == "verbose" else {}))
 
-    run.checkout = tmp_path
+    def run(script):
+        process = start(script)
+        output, _ = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(script, process.returncode, output)
+
+    run.checkout, run.start = tmp_path, start
     return run
 
 
@@ -46,6 +52,31 @@ def test_a_step_that_works_is_followed_by_the_next(dev):
     done = dev("body() { [ -d nothing ] || echo fine; }\nstep One one body\nstep Two two body\nfalse\necho after")
     assert done.stdout.count("done in") == 2
     assert done.returncode == 1 and "after\n" not in done.stdout  # set -e is on as before
+
+
+def test_two_steps_of_one_checkout_come_one_after_the_other(dev):
+    (dev.checkout / "build/log").mkdir(parents=True)
+    with open(dev.checkout / "build/log/lock", "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        waiting = dev.start("step Try try touch ran")
+        said = ""
+        while "waits for another ./dev" not in said:
+            said += (letter := waiting.stdout.read(1))
+            assert letter, said
+        assert not (dev.checkout / "ran").exists()
+    said, _ = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0 and "done in" in said and (dev.checkout / "ran").exists()
+
+
+def test_what_a_step_leaves_running_holds_up_no_other(dev):
+    done = dev("body() { sleep 60 >/dev/null 2>&1 & echo $! >left; }\nstep One one body\nstep Two two body\nkill $(cat left)")
+    assert done.returncode == 0 and "waits for another" not in done.stdout
+
+
+@pytest.mark.parametrize("command", ["soak", "bench", "demo", "test", "setup", "lint"])
+def test_help_comes_without_a_build(command):
+    done = subprocess.run([ROOT / "dev", command, "--help"], text=True, timeout=60, capture_output=True)
+    assert done.returncode == 0 and "sage: " in done.stdout and "[1/" not in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("call", ["step Try try body || true", "if step Try try body; then :; fi", "step Try try body && true",

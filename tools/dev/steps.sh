@@ -30,13 +30,15 @@ step() {
     echo "Error: this step is called in a condition, where bash ignores its failures"
     exit 2
   fi
+  take_checkout
   if [ "${TIDEGATE_VERBOSE:-}" = 1 ]; then
-    (set -e; "$@") </dev/null 2>&1 | tee "$log"
+    (set -e; "$@") </dev/null 2>&1 9>&- | tee "$log"
     status=${PIPESTATUS[0]}
   else
-    (set -e; "$@") </dev/null >"$log" 2>&1
+    (set -e; "$@") </dev/null >"$log" 2>&1 9>&-
     status=$?
   fi
+  exec 9>&-
   set -e
   if [ "$status" -ne 0 ]; then
     printf 'failed after %s\n' "$(spell $((SECONDS - started)))"
@@ -47,6 +49,14 @@ step() {
     exit 1
   fi
   printf 'done in %s   (log: %s)\n' "$(spell $((SECONDS - started)))" "$log"
+}
+
+# Two steps at once in one checkout would configure, build or install over each other.
+take_checkout() {
+  exec 9>>build/log/lock
+  flock -n 9 && return
+  printf 'waits for another ./dev in this folder … '
+  flock 9
 }
 
 remedy() {
