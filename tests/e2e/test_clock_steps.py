@@ -104,6 +104,27 @@ def test_a_retry_comes_in_time_after_the_hosts_clock_went_back(cluster, library,
     assert (ended["state"], ended["attempt"]) == ("succeeded", 2), ended
 
 
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_an_hour_that_only_the_clock_shows_uses_up_no_timeout(cluster, library, tmp_path):
+    shift = tmp_path / "shift"
+    shift.write_bytes(struct.pack("q", 0))
+    env = {"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(shift)}
+    api, worker = cluster.api(env=env), cluster.worker(env=env)
+    job = long_job(api, timeout="30m", retry={"maxAttempts": 3, "initial": "1s", "max": "1s", "jitter": False})
+    run = api.run_now(job["id"])
+    owner_of(api, run, [worker])
+    child = children(worker.process.pid)[0]
+    os.kill(child, signal.SIGSTOP)  # its attempt lasts until the clock is set
+    set_clock(shift, HOUR)
+    os.kill(child, signal.SIGKILL)
+    ended = api.wait_run(run)
+    assert (ended["state"], ended["attempt"]) == ("succeeded", 2), ended
+    first = ended["attempts"][0]
+    assert (when(first["finishedAt"]) - when(first["startedAt"])).total_seconds() > HOUR / 2, "the step did not bite"
+    assert ended["durationMs"] < HOUR / 2 * 1000, ended
+    assert api.api("GET", f"/sync-jobs/{job['id']}")["avgDurationMs"] == ended["durationMs"]
+
+
 @served
 def test_clock_steps_of_a_worker_change_nothing(cluster, store, library, tmp_path):
     shift = tmp_path / "shift"

@@ -61,7 +61,7 @@ std::string ending(const Run& run) {
   for (const EntityResult& e : run.entities) rows += e.rows_written;
   if (run.started_at) {
     text += fmt::format(" after {}: {} rows written",
-                        format_duration(*run.finished_at - *run.started_at), rows);
+                        format_duration(model::run_time(run)), rows);
     if (run.attempt > 1) text += fmt::format(", {} attempts", run.attempt);
   } else {
     text += " before it started";

@@ -46,7 +46,7 @@ object to_json(const Run& run) {
   o["startedAt"] = time_or_null(run.started_at);
   o["finishedAt"] = time_or_null(run.finished_at);
   o["durationMs"] = run.started_at && run.finished_at
-                        ? value((*run.finished_at - *run.started_at).count())
+                        ? value(run_time(run).count())
                         : nullptr;
   o["worker"] = text_or_null(run.owner.str());
   o["cancelRequested"] = run.cancel_requested;

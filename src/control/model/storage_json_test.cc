@@ -140,8 +140,9 @@ TEST(StoredRun, NothingIsLost) {
   r.entities.push_back(e);
   r.progress["a"] = {1, 2, 3, 4};
   r.progress["b"] = {};
-  r.attempts.push_back({1, OwnerId("o"), Fence{5}, from_ms(3), from_ms(4), "retry", "k", "m"});
-  r.attempts.push_back({2, OwnerId("o"), Fence{6}, from_ms(5), std::nullopt, "", "", ""});
+  r.attempts.push_back(
+      {1, OwnerId("o"), Fence{5}, from_ms(3), from_ms(4), Millis(2), "retry", "k", "m"});
+  r.attempts.push_back({2, OwnerId("o"), Fence{6}, from_ms(5), {}, {}, "", "", ""});
   r.warnings = {"w"};
   r.exclusive_key = "sqlite:/x";
   const auto back = run_from_stored(through_text(to_stored(r)));
@@ -154,6 +155,8 @@ TEST(StoredRun, NothingIsLost) {
   EXPECT_EQ(back->exclusive_key, r.exclusive_key);
   EXPECT_EQ(back->progress, r.progress);
   EXPECT_EQ(back->attempts[0].fence, Fence{5});
+  EXPECT_EQ(back->attempts[0].took, Millis(2));
+  EXPECT_EQ(back->attempts[1].took, std::nullopt);
 }
 
 TEST(StoredConnection, NothingIsLostAndAnswersAreMasked) {

@@ -20,6 +20,7 @@ object stored_attempt(const Attempt& a) {
   object o{{"number", a.number}, {"owner", a.owner.str()}, {"startedAt", to_ms(a.started_at)}};
   put_fence(o, a.fence);
   put(o, "finishedAt", a.finished_at);
+  put(o, "took", a.took);
   put(o, "outcome", a.outcome);
   put(o, "errorKind", a.error_kind);
   put(o, "error", a.error);
@@ -33,6 +34,7 @@ bool read_attempt(const value& v, Attempt& a) {
   read_fence(s, a.fence);
   s.time("startedAt", a.started_at);
   s.time("finishedAt", a.finished_at);
+  s.span("took", a.took);
   s.text("outcome", a.outcome);
   s.text("errorKind", a.error_kind);
   s.text("error", a.error);

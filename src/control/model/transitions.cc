@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "control/model/job.h"
 #include "control/model/run.h"
 
@@ -27,6 +29,15 @@ std::optional<Millis> SyncJob::avg_duration() const {
   Millis sum{0};
   for (const Millis d : success_durations) sum += d;
   return sum / static_cast<std::int64_t>(success_durations.size());
+}
+
+Millis run_time(const Run& run) {
+  Millis sum{0};
+  for (const Attempt& attempt : run.attempts) {
+    if (!attempt.finished_at) continue;
+    sum += attempt.took.value_or(std::max(Millis(0), *attempt.finished_at - attempt.started_at));
+  }
+  return sum;
 }
 
 }  // namespace tidegate::model

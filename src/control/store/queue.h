@@ -96,6 +96,7 @@ struct AttemptEnd {
   // the worker's clock may show another one.
   Millis wait{0};
   bool uses_retry = false;  // next = Queued
+  std::optional<Millis> took = {};  // see model::Attempt
   std::string error_kind, error;
   std::vector<protocol::EntityResult> entities;  // merged by entity into the run's
   std::vector<std::string> only_entities;        // next = Queued: the failed ones

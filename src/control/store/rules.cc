@@ -94,6 +94,7 @@ void begin_attempt(model::Run& run, const OwnerId& owner, Fence fence, std::stri
 void end_attempt(model::Run& run, const AttemptEnd& end, Instant now) {
   if (model::Attempt* a = current_attempt(run); a != nullptr) {
     a->finished_at = now;
+    a->took = end.took;
     a->outcome = end.outcome;
     a->error_kind = end.error_kind;
     a->error = end.error;
@@ -148,8 +149,7 @@ void account(model::SyncJob& job, const model::Run& run) {
       job.last_error.reset();
       job.consecutive_failures = 0;
       if (run.started_at && run.finished_at) {
-        job.success_durations.push_back(
-            std::max(Millis{0}, Millis(*run.finished_at - *run.started_at)));
+        job.success_durations.push_back(model::run_time(run));
         if (job.success_durations.size() > model::kDurationsKept) job.success_durations.pop_front();
       }
       return;

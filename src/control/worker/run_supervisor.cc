@@ -15,15 +15,6 @@ constexpr std::size_t kMaxBufferedLines = 5'000;  // of one run while the store 
 constexpr std::size_t kMaxEntities = 10'000;      // of one run's progress
 constexpr Millis kDeadlineResolution{100};
 
-// Run time of the attempts before this one; the time in the queue does not count.
-Millis used_before(const model::Run& run) {
-  Millis used{0};
-  for (const model::Attempt& attempt : run.attempts) {
-    if (attempt.finished_at) used += std::max(Millis(0), *attempt.finished_at - attempt.started_at);
-  }
-  return used;
-}
-
 void mask_end(const secrets::Masker& masker, store::AttemptEnd& end) {
   masker.mask(end.error);
   for (std::string& warning : end.warnings) masker.mask(warning);
@@ -124,6 +115,7 @@ void RunSupervisor::on_exit(ActiveRun& run, const launch::Exit& exit) {
   }
   run.end = plan::on_attempt_end(run.claimed.run, run.claimed.job.spec, facts, rng_);
   run.end->held = run.held();
+  run.end->took = clock_.boot_now() - run.started_at;
   mask_end(run.masker, *run.end);
   if (auto line = another_follows(run.claimed.run, *run.end, run.store_time(clock_.boot_now()))) {
     run.log.push_back(std::move(*line));
@@ -146,7 +138,7 @@ void RunSupervisor::drop_lost_runs() {
 std::optional<BootInstant> RunSupervisor::timeout_at(const ActiveRun& run) const {
   const auto& timeout = run.claimed.job.spec.timeout;
   if (!timeout) return std::nullopt;
-  return run.started_at + std::max(Millis(0), *timeout - used_before(run.claimed.run));
+  return run.started_at + std::max(Millis(0), *timeout - model::run_time(run.claimed.run));
 }
 
 Millis RunSupervisor::check_deadlines(ActiveRun& run, BootInstant now) {

@@ -186,6 +186,24 @@ TEST_P(StoreContract, TheMeanIsOfTheLastTwentySuccesses) {
   EXPECT_EQ(reread(id).run_count, 25);
 }
 
+// The host's clock may be set while an attempt runs: what its worker measured counts.
+TEST_P(StoreContract, ARunTookWhatItsWorkersMeasured) {
+  const JobId id = add(job("j1"));
+  trigger(id, "r1");
+  auto first = end_of(claim("w1").at(0), RunState::Queued);
+  first.took = Seconds(5);
+  clock().advance(Seconds(3600));
+  EXPECT_TRUE(must(store().finish_attempts({&first, 1})).at(0));
+  EXPECT_EQ(model::run_time(run(RunId("r1"))), Seconds(5));
+  clock().advance(first.wait);
+  auto last = end_of(claim("w1").at(0), RunState::Succeeded);
+  last.took = Seconds(7);
+  clock().advance(Seconds(3600));
+  EXPECT_TRUE(must(store().finish_attempts({&last, 1})).at(0));
+  EXPECT_EQ(run(RunId("r1")).attempts.at(1).took, Seconds(7));
+  EXPECT_EQ(reread(id).avg_duration(), Seconds(12));
+}
+
 TEST_P(StoreContract, AFailureIsKeptUntilASuccess) {
   const JobId id = add(job("j1"));
   for (int i = 0; i < 2; ++i) {
