@@ -274,76 +274,85 @@ int count_steps(sqlite3* db, const char**, const sqlite3_api_routines*) {
   return SQLITE_OK;
 }
 
-// Seen as a job's status that took 30 ms beside 20,000 runs of other jobs: it read them all.
-TEST_F(SqliteOpen, TheRunsOfAJobCostNothingForThoseOfOthers) {
-  auto* const extension = reinterpret_cast<void (*)()>(count_steps);
-  ASSERT_EQ(sqlite3_auto_extension(extension), SQLITE_OK);
-  const auto store = must(open());
-  const WorkspaceId ws = must(store->find_workspace("default")).id;
-  const auto lease = must(store->acquire_leader(OwnerId("leader"), Millis(8'000)));
-  add_connections(*store, ws);
-  for (const char* name : {"busy", "quiet"})
-    must(store->create_job(due_job(ws, name, clock_.now()), {}));
-  PlanStep step{.job = JobId("busy"), .expected_revision = 1, .expected_next_slot = clock_.now()};
-  for (int i = 0; i < 500; ++i) {
-    const Instant slot = clock_.now() - Millis(i);
-    step.runs.push_back({RunId("run " + std::to_string(i)), slot, model::Trigger::Schedule, slot});
+// A store that counts its steps, with two jobs: `busy` gets slots, `quiet` has none.
+class SqliteSteps : public SqliteOpen {
+ protected:
+  SqliteSteps() {
+    EXPECT_EQ(sqlite3_auto_extension(extension()), SQLITE_OK);
+    store_ = must(open());
+    ws_ = must(store_->find_workspace("default")).id;
+    add_connections(*store_, ws_);
+    for (const JobId& id : {busy_, quiet_}) {
+      model::SyncJob job = due_job(ws_, id.str().c_str(), clock_.now());
+      job.spec.overlap = model::Overlap::Allow;
+      must(store_->create_job(job, {}));
+    }
   }
-  must(store->apply_plan(*lease, std::vector{step}));
+  ~SqliteSteps() override { sqlite3_cancel_auto_extension(extension()); }
 
-  RunQuery query{.workspace = ws, .job = JobId("quiet")};
+  // `add` puts each of `count` slots, from now on backwards, into the step of the busy job.
+  template <class Add>
+  void plan(int count, const Add& add) {
+    PlanStep step{.job = busy_, .expected_revision = 1, .expected_next_slot = clock_.now()};
+    for (int i = 0; i < count; ++i) add(step, i, clock_.now() - Millis(i));
+    const auto lease = must(store_->acquire_leader(OwnerId("leader"), Millis(8'000)));
+    must(store_->apply_plan(*lease, std::vector{step}));
+  }
+  template <class Call>
+  static std::int64_t steps_of(const Call& call) {
+    machine_steps = 0;
+    call();
+    return machine_steps;
+  }
+
+  const JobId busy_{"busy"}, quiet_{"quiet"};
+  std::unique_ptr<Store> store_;
+  WorkspaceId ws_;
+
+ private:
+  static void (*extension())() { return reinterpret_cast<void (*)()>(count_steps); }
+};
+
+// Seen as a job's status that took 30 ms beside 20,000 runs of other jobs: it read them all.
+TEST_F(SqliteSteps, TheRunsOfAJobCostNothingForThoseOfOthers) {
+  plan(500, [](PlanStep& step, int i, Instant slot) {
+    step.runs.push_back({RunId("run " + std::to_string(i)), slot, model::Trigger::Schedule, slot});
+  });
+  RunQuery query{.workspace = ws_, .job = quiet_};
   for (const auto state :
        {std::optional<model::RunState>(), std::optional(model::RunState::Queued)}) {
     query.state = state;
-    machine_steps = 0;
-    EXPECT_EQ(must(store->list_runs(query)).total, 0);
-    EXPECT_GT(machine_steps, 0);
-    EXPECT_LT(machine_steps, 500);
+    const auto steps = steps_of([&] { EXPECT_EQ(must(store_->list_runs(query)).total, 0); });
+    EXPECT_GT(steps, 0);
+    EXPECT_LT(steps, 500);
   }
-  sqlite3_cancel_auto_extension(extension);
 }
 
 // Every look counted the slot records of all jobs, and read the ids of all runs that are too many.
-TEST_F(SqliteOpen, TheLookForWhatIsTooManyCostsNothingForTheRest) {
-  auto* const extension = reinterpret_cast<void (*)()>(count_steps);
-  ASSERT_EQ(sqlite3_auto_extension(extension), SQLITE_OK);
-  const auto store = must(open());
-  const WorkspaceId ws = must(store->find_workspace("default")).id;
-  const auto lease = must(store->acquire_leader(OwnerId("leader"), Millis(8'000)));
-  add_connections(*store, ws);
-  model::SyncJob job = due_job(ws, "busy", clock_.now());
-  job.spec.overlap = model::Overlap::Allow;
-  must(store->create_job(job, {}));
-  PlanStep step{.job = job.id, .expected_revision = 1, .expected_next_slot = clock_.now()};
-  for (int i = 0; i < 1000; ++i) {
-    const Instant slot = clock_.now() - Millis(i);
+TEST_F(SqliteSteps, TheLookForWhatIsTooManyCostsNothingForTheRest) {
+  plan(1000, [&](PlanStep& step, int i, Instant slot) {
     if (i % 2 == 0) {
       step.runs.push_back({RunId(fmt::format("{:03}", i)), slot, model::Trigger::Schedule, slot});
     } else {
-      step.records.insert(step.records.begin(), {.job = job.id, .first = slot, .last = slot});
+      step.records.insert(step.records.begin(), {.job = busy_, .first = slot, .last = slot});
     }
-  }
-  must(store->apply_plan(*lease, std::vector{step}));
+  });
   std::vector<AttemptEnd> ends;
-  for (const auto& run : must(store->claim_runs({.owner = OwnerId("w"), .max = 1000})).runs) {
+  for (const auto& run : must(store_->claim_runs({.owner = OwnerId("w"), .max = 1000})).runs) {
     ends.push_back(contract::end_of(run, model::RunState::Succeeded));
   }
   ASSERT_EQ(ends.size(), 500U);
-  must(store->finish_attempts(ends));
+  must(store_->finish_attempts(ends));
 
   Retention retention{.runs_per_job = 500, .batch = 10};
-  machine_steps = 0;
-  EXPECT_EQ(must(store->prune(retention, clock_.now())), 0U);
-  EXPECT_LT(machine_steps, 1'000);
+  const auto pruned = [&] { return must(store_->prune(retention, clock_.now())); };
+  EXPECT_LT(steps_of([&] { EXPECT_EQ(pruned(), 0U); }), 1'000);
   retention.runs_per_job = 400;
-  machine_steps = 0;
-  EXPECT_EQ(must(store->prune(retention, clock_.now())), 10U);
-  EXPECT_LT(machine_steps, 5'000);
-  sqlite3_cancel_auto_extension(extension);
-  while (must(store->prune(retention, clock_.now())) > 0) {
+  EXPECT_LT(steps_of([&] { EXPECT_EQ(pruned(), 10U); }), 5'000);
+  while (pruned() > 0) {
   }
-  EXPECT_EQ(must(store->list_runs({.workspace = ws})).total, 400);
-  EXPECT_EQ(must(store->list_slots({.workspace = ws, .job = job.id})).total, 800);
+  EXPECT_EQ(must(store_->list_runs({.workspace = ws_})).total, 400);
+  EXPECT_EQ(must(store_->list_slots({.workspace = ws_, .job = busy_})).total, 800);
 }
 
 TEST_F(SqliteOpen, AMigrationCountsTheSlotRecordsThatAreThere) {
