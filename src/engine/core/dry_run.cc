@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "engine/core/guarded.h"
+#include "engine/core/intake.h"
 #include "engine/core/outcome.h"
 #include "engine/core/plan.h"
 #include "engine/core/rows.h"
@@ -30,12 +31,7 @@ class Look {
  public:
   Look(const protocol::RunSpec& run, const EntityInfo& info, Source& source,
        Destination& destination, const Context& context)
-      : run_(run),
-        info_(info),
-        source_(source),
-        destination_(destination),
-        context_(context),
-        left_(run.limit.value_or(-1)) {
+      : run_(run), info_(info), source_(source), destination_(destination), context_(context) {
     result_.entity = info.name;
     result_.warnings = info.warnings;
     result_.outcome = protocol::EntityOutcome::Skipped;
@@ -82,41 +78,21 @@ class Look {
 
   Status read() {
     const ReadParams params = read_params(run_, request_, decision_);
-    std::optional<BoundFilter> bound = bound_filter(request_, decision_);
+    Intake intake(bound_filter(request_, decision_), run_.limit);
     TG_TRY(const std::vector<Partition> partitions, source_.plan(params));
     for (const Partition& partition : partitions) {
       TG_TRY(const std::unique_ptr<Reader> reader, source_.open(params, partition));
-      while (left_ != 0) {
+      while (!intake.full()) {
         if (context_.stop.stop_requested()) return fail(Code::Cancelled, "the run was stopped");
         TG_TRY(std::optional<ReadBatch> read, reader->next());
         if (!read) break;
-        TG_CHECK(take(*read, bound));
+        TG_TRY(const auto batch, intake.take(*read, result_));
+        for (const RejectedRow& row : read->rejected) reject(row.locator, row.reason);
+        if (batch->num_rows() > 0) TG_CHECK(check_rows(batch));
       }
     }
     EntityState state;
-    return bound ? bound->save(state) : Status{};
-  }
-
-  // As EntityRun::take().
-  Status take(ReadBatch& read, std::optional<BoundFilter>& bound) {
-    result_.bytes += read.bytes;
-    std::shared_ptr<arrow::RecordBatch> batch = std::move(read.batch);
-    std::int64_t wanted = batch->num_rows();
-    if (bound) {
-      TG_TRY(BoundFilter::Rows rows, bound->apply(batch));
-      batch = std::move(rows.batch);
-      wanted = rows.wanted;
-      result_.rows_deduplicated += rows.deduplicated;
-    }
-    if (left_ >= 0) {
-      const std::int64_t cut = std::max<std::int64_t>(0, batch->num_rows() - left_);
-      batch = batch->Slice(0, batch->num_rows() - cut);
-      wanted -= cut;
-      left_ -= batch->num_rows();
-    }
-    result_.rows_read += wanted + static_cast<std::int64_t>(read.rejected.size());
-    for (const RejectedRow& row : read.rejected) reject(row.locator, row.reason);
-    return batch->num_rows() == 0 ? Status{} : check_rows(batch);
+    return intake.save(state);
   }
 
   Status check_rows(std::shared_ptr<arrow::RecordBatch> batch) {
@@ -209,7 +185,6 @@ class Look {
   EntityDecision decision_;
   std::unique_ptr<RowCheck> check_;
   std::vector<std::string> changes_;
-  std::int64_t left_;  // rows until the limit; -1: none
   bj::array rows_;
   std::string rejects_;  // the first, in words
   protocol::EntityResult result_;

@@ -122,8 +122,7 @@ void EntityRun::count_earlier_attempts() {
 
 Status EntityRun::prepare(Writer& writer) {
   params_ = read_params(env_.spec, request_, decision_);
-  left_ = env_.spec.limit.value_or(-1);
-  bound_ = bound_filter(request_, decision_);
+  intake_ = Intake(bound_filter(request_, decision_), env_.spec.limit);
   TG_TRY(partitions_, env_.source.plan(params_));
   TG_TRY(first_, env_.source.open(params_, partitions_.front()));
   // One ordered part is a position; several in a row are not ordered among each other.
@@ -142,7 +141,7 @@ Status EntityRun::prepare(Writer& writer) {
 // A first load into an empty table replaces nothing: where the source's order allows it, it is
 // committed in parts too, so that a long one that is stopped goes on where it was.
 void EntityRun::load_in_checkpoints(const WriterState& found) {
-  if (!ordered_ || !bound_ || !decision_.advance || !found.table_empty) return;
+  if (!ordered_ || !intake_.bounded() || !decision_.advance || !found.table_empty) return;
   if (decision_.load != LoadKind::Replace) return;
   decision_.load =
       request_.mode == protocol::SyncMode::Incremental ? LoadKind::Merge : LoadKind::Append;
@@ -181,8 +180,8 @@ Status EntityRun::write_all(BatchQueue& queue, Writer& writer) {
     if (!item) break;
     TG_CHECK(take(*item, writer));
     progress(false);
-    if (left_ == 0) break;
-    if (ordered_ && bound_ && decision_.advance && decision_.load != LoadKind::Replace &&
+    if (intake_.full()) break;
+    if (ordered_ && intake_.bounded() && decision_.advance && decision_.load != LoadKind::Replace &&
         since_checkpoint_ >= env_.checkpoint_rows) {
       TG_CHECK(checkpoint(writer, false));
     }
@@ -191,24 +190,7 @@ Status EntityRun::write_all(BatchQueue& queue, Writer& writer) {
 }
 
 Status EntityRun::take(ReadBatch& item, Writer& writer) {
-  result_.bytes += item.bytes;
-  std::shared_ptr<arrow::RecordBatch> batch = std::move(item.batch);
-  std::int64_t wanted = batch->num_rows();
-  if (bound_) {
-    TG_TRY(BoundFilter::Rows rows, bound_->apply(batch));
-    batch = std::move(rows.batch);
-    wanted = rows.wanted;
-    deduplicated_at_bound_ += rows.deduplicated;
-    result_.rows_deduplicated += rows.deduplicated;
-  }
-  if (left_ >= 0) {
-    // The bound's duplicates are not part of what was asked for.
-    const std::int64_t cut = std::max<std::int64_t>(0, batch->num_rows() - left_);
-    batch = batch->Slice(0, batch->num_rows() - cut);
-    wanted -= cut;
-    left_ -= batch->num_rows();
-  }
-  result_.rows_read += wanted + static_cast<std::int64_t>(item.rejected.size());
+  TG_TRY(std::shared_ptr<arrow::RecordBatch> batch, intake_.take(item, result_));
   TG_CHECK(reject(std::move(item.rejected), writer));
   if (batch->num_rows() == 0) return {};
   return write_rows(std::move(batch), writer);
@@ -304,7 +286,7 @@ Result<std::optional<Writer::NewState>> EntityRun::next_state(const WriterState&
   state.rows_read = result_.rows_read;
   state.rows_written = result_.rows_written;
   state.rows_rejected = result_.rows_rejected;
-  if (bound_) TG_CHECK(bound_->save(state));
+  TG_CHECK(intake_.save(state));
   return Writer::NewState{encode(state), decision_.epoch};
 }
 

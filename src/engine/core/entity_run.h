@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "engine/core/bound.h"
 #include "engine/core/context.h"
 #include "engine/core/destination.h"
 #include "engine/core/events.h"
+#include "engine/core/intake.h"
 #include "engine/core/lease.h"
 #include "engine/core/plan.h"
 #include "engine/core/queue.h"
@@ -66,15 +66,13 @@ class EntityRun {
   ReadParams params_;
   std::vector<Partition> partitions_;
   std::unique_ptr<Reader> first_;  // of partitions_[0], until it is read
-  std::optional<BoundFilter> bound_;
+  Intake intake_;
   protocol::EntityResult result_;
   // The first rejected rows since the last commit, for the error and after an abort.
   std::vector<RejectedRow> kept_;
-  std::int64_t deduplicated_at_bound_ = 0;
   std::int64_t since_checkpoint_ = 0;
   // Rows of the commits so far, and handed to the writer in all.
   std::int64_t handed_ = 0, settled_ = 0;
-  std::int64_t left_ = -1;  // rows until the limit; -1: none
   std::chrono::steady_clock::time_point last_progress_{};
   bool ordered_ = false;
   // What the last commit had made visible: all that counts when the run fails behind it.
