@@ -179,7 +179,7 @@ def first_runs(api, watcher):
     while pending and time.monotonic() < deadline:
         for run_id in list(pending):
             run = api("GET", f"/api/workspaces/default/runs/{run_id}")
-            rows = sum(p["rowsWritten"] for p in run.get("progress", {}).values())
+            rows = sum(p["rowsRead"] for p in run.get("progress", {}).values())
             line = f"          {pending[run_id]}: {run['state']}, {rows:,} rows so far"
             if line != shown and run["state"] == "running":
                 say(line)

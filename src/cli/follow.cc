@@ -23,7 +23,7 @@ std::vector<ProgressRow> rows_of(const boost::json::value& run) {
   std::vector<ProgressRow> rows;
   if (const auto* progress = at_path(run, "progress").if_object()) {
     for (const auto& [entity, p] : *progress) {
-      ProgressRow row{.entity = entity, .rows = number_at(p, "rowsWritten")};
+      ProgressRow row{.entity = entity, .rows = number_at(p, "rowsRead")};
       if (at_path(p, "totalRows").is_int64()) row.total = number_at(p, "totalRows");
       rows.push_back(std::move(row));
     }
@@ -33,7 +33,7 @@ std::vector<ProgressRow> rows_of(const boost::json::value& run) {
       const std::string name = text_at(e, "entity");
       auto it = std::ranges::find(rows, name, &ProgressRow::entity);
       if (it == rows.end()) it = rows.insert(rows.end(), ProgressRow{.entity = name});
-      it->rows = number_at(e, "rowsWritten");
+      it->rows = number_at(e, "rowsRead");
       it->outcome = text_at(e, "outcome");
     }
   }

@@ -13,9 +13,9 @@ namespace tidegate::cli {
 
 struct ProgressRow {
   std::string entity;
-  std::int64_t rows = 0;
-  std::optional<std::int64_t> total;
-  std::string outcome;  // empty while it runs; else succeeded, failed, …
+  std::int64_t rows = 0;              // read so far: those written may become fewer again
+  std::optional<std::int64_t> total;  // of the source
+  std::string outcome;                // empty while it runs; else succeeded, failed, …
 };
 
 // One line a row, none wider than `width`: name, bar (where the total is known), rows, rate. At

@@ -121,7 +121,9 @@ struct EntityPlanned {
   std::string entity;
   std::optional<std::int64_t> total_rows;
 };
-struct Progress {  // at most 5 a second; totals of the run so far
+// At most 5 a second; totals of the run so far, which never go back. Written: what is committed, so
+// that a full load has none until its end; what is being done shows in the rows that were read.
+struct Progress {
   std::string entity;
   std::int64_t rows_read = 0, rows_written = 0, bytes = 0;
 };

@@ -30,7 +30,7 @@ void SyncReporter::on_event(const protocol::Event& event) {
   if (const auto* e = std::get_if<protocol::EntityPlanned>(&event)) {
     row(e->entity).total = e->total_rows;
   } else if (const auto* p = std::get_if<protocol::Progress>(&event)) {
-    row(p->entity).rows = p->rows_written;
+    row(p->entity).rows = p->rows_read;
   } else if (const auto* l = std::get_if<protocol::LogLine>(&event)) {
     if (!json_ && l->level >= LogLevel::Warn) {
       view_.print_above(fmt::format("{}{}{}\n",
@@ -49,7 +49,7 @@ void SyncReporter::finish(const protocol::RunResult& result, int exit_code) {
   boost::json::array table;
   for (const protocol::EntityResult& e : result.entities) {
     cli::ProgressRow& r = row(e.entity);
-    r.rows = e.rows_written;
+    r.rows = e.rows_read;
     r.outcome = protocol::kEntityOutcomeNames[static_cast<std::size_t>(e.outcome)];
     boost::json::object o = protocol::to_json(e);
     o["duration"] = format_duration(e.duration);

@@ -217,10 +217,22 @@ TEST_F(Reporter, ATerminalGetsBarsWarningsAndATable) {
   reporter.finish(result(), 0);
   EXPECT_NE(err_.find("[....................] 0 of 10 rows"), std::string::npos) << err_;
   EXPECT_NE(err_.find("warning: weather: odd row\n"), std::string::npos) << err_;
-  EXPECT_NE(err_.find("9 rows  succeeded"), std::string::npos) << err_;
+  EXPECT_NE(err_.find("10 rows  succeeded"), std::string::npos) << err_;
   EXPECT_EQ(out_,
             "ENTITY   STATE      READ  WRITTEN  UPDATED  REJECTED  TIME     TABLE    ERROR\n"
             "weather  succeeded  10    9        0        1         1s500ms  weather  -\n");
+}
+
+// Symptom: the bar ran backwards when keys were deduplicated, and ended behind where it had been.
+TEST_F(Reporter, ABarCountsTheRowsThatWereRead) {
+  io_.err_is_terminal = true;
+  SyncReporter reporter(io_, false);
+  reporter.on_event(protocol::EntityPlanned{"weather", 10});
+  reporter.on_event(protocol::Progress{.entity = "weather", .rows_read = 5, .rows_written = 0});
+  reporter.tick();
+  EXPECT_NE(err_.find("[##########..........] 5 of 10 rows"), std::string::npos) << err_;
+  reporter.finish(result(), 0);
+  EXPECT_NE(err_.find("[####################] 10 rows  succeeded"), std::string::npos) << err_;
 }
 
 }  // namespace

@@ -13,13 +13,22 @@ namespace tidegate::engine::contract {
 
 std::ostream& operator<<(std::ostream& out, const DestinationUnderTest& d) { return out << d.name; }
 
-std::vector<protocol::StateCommitted> CollectingSink::states() const {
+template <class Event>
+std::vector<Event> CollectingSink::all_of() const {
   const std::scoped_lock lock(mutex_);
-  std::vector<protocol::StateCommitted> out;
+  std::vector<Event> out;
   for (const auto& e : events_) {
-    if (const auto* s = std::get_if<protocol::StateCommitted>(&e)) out.push_back(*s);
+    if (const auto* s = std::get_if<Event>(&e)) out.push_back(*s);
   }
   return out;
+}
+
+std::vector<protocol::StateCommitted> CollectingSink::states() const {
+  return all_of<protocol::StateCommitted>();
+}
+
+std::vector<protocol::Progress> CollectingSink::progress() const {
+  return all_of<protocol::Progress>();
 }
 
 Bench::Bench(DestinationUnderTest d) : under_test(std::move(d)) {

@@ -46,8 +46,12 @@ class CollectingSink final : public EventSink {
     events_.push_back(event);
   }
   std::vector<protocol::StateCommitted> states() const;
+  std::vector<protocol::Progress> progress() const;
 
  private:
+  template <class Event>
+  std::vector<Event> all_of() const;
+
   mutable std::mutex mutex_;
   std::vector<protocol::Event> events_;
 };

@@ -88,6 +88,7 @@ Status EntityRun::run() {
     result_.rows_read = decision_.known.rows_read;
     result_.rows_written = decision_.known.rows_written;
     result_.rows_rejected = decision_.known.rows_rejected;
+    keep_counts();
     result_.warnings.emplace_back(
         "an earlier attempt of this run had committed it; nothing was read");
     return {};
@@ -315,8 +316,9 @@ void EntityRun::progress(bool now) {
   const auto t = std::chrono::steady_clock::now();
   if (!now && t - last_progress_ < kProgressEvery) return;
   last_progress_ = t;
+  // What was only handed over may still be replaced by a later row of its key, refused or undone.
   env_.events.send(
-      protocol::Progress{info_.name, result_.rows_read, result_.rows_written, result_.bytes});
+      protocol::Progress{info_.name, result_.rows_read, committed_.written, result_.bytes});
 }
 
 }  // namespace tidegate::engine
