@@ -9,6 +9,7 @@
 
 #include "engine/contract/fixture.h"
 #include "engine/core/schema.h"
+#include "protocol/fields.h"
 
 namespace tidegate::engine::contract {
 
@@ -289,12 +290,16 @@ TEST_P(DestinationContract, ANewColumnIsAddedIgnoredOrRefused) {
   const auto refused = bench_->run();
   EXPECT_EQ(refused.error_kind, "configuration");
   EXPECT_NE(why(refused).find("extra"), std::string::npos) << why(refused);
+  EXPECT_EQ(bench_->look().entities.at(0).error, refused.error);
   bench_->spec.schema_change = protocol::SchemaChange::Ignore;
   EXPECT_DONE(bench_->run());
   EXPECT_EQ(bench_->texts({"id"}), (Texts{"id=1", "id=2"}));
   e.batches = {batch_of(e.schema, R"([[3, "c", 1.5]])")};
   bench_->spec.schema_change = protocol::SchemaChange::Evolve;
+  const auto seen = bench_->look();
   const auto r = bench_->run();
+  const auto& changes = seen.reply.at("entities").at(0).at("schemaChanges").as_array();
+  EXPECT_EQ(changes, protocol::to_array(r.schema_changes));
   EXPECT_DONE(r);
   EXPECT_FALSE(r.schema_changes.empty());
   EXPECT_EQ(bench_->stored(),

@@ -98,6 +98,7 @@ TEST_P(OwnershipContract, ATableOfAnotherJobIsRefusedUnlessTakenOver) {
   const auto refused = bench_->run();
   EXPECT_EQ(refused.error_kind, "configuration");
   EXPECT_NE(refused.error.value_or("").find("job-1"), std::string::npos) << *refused.error;
+  EXPECT_EQ(bench_->look().entities.at(0).error, refused.error);
   EXPECT_EQ(bench_->stored(), bench_->expected());
   bench_->spec.take_over = true;
   ASSERT_EQ(bench_->run().outcome, EntityOutcome::Succeeded);

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "engine/connectors/file/config.h"
+#include "engine/connectors/file/file_layout.h"
 #include "engine/connectors/file/file_writer.h"
 #include "engine/connectors/file/roles.h"
 #include "engine/connectors/file/table_folder.h"
@@ -42,20 +43,23 @@ class FileDestination final : public Destination {
   Result<WriterState> inspect(const WritePlan& plan) override {
     TG_TRY(const std::string name, table_name(plan.entity));
     TG_TRY(const std::string real, real_folder());
-    auto folder = TableFolder::open(real, name, false);
-    if (!folder) {
-      if (folder.error().code != Code::NotFound) return fail(folder.error());
-      WriterState nothing;
-      nothing.table = name;
-      TG_TRY(nothing.destination_id, TableFolder::destination_id(real, false, context_));
-      return nothing;
-    }
-    TG_TRY(const auto claim, folder->claim());
-    TG_CHECK(check_owner(*folder, claim, plan));
-    TG_TRY(const auto version, folder->current());
-    TG_TRY(WriterState state, state_of(*folder, version, plan));
-    if (claim && is_mine(*claim, plan)) state.fence = Fence(claim->fence);
+    TG_TRY(const Found found, find(real, name));
+    TG_CHECK(check_owner(found, plan));
+    TG_TRY(WriterState state, state_of(found, real, plan));
+    if (found.claim && is_mine(*found.claim, plan)) state.fence = Fence(found.claim->fence);
     return state;
+  }
+
+  Result<Trial> trial(const WritePlan& plan, const LoadPlan& load) override {
+    TG_CHECK(check());
+    TG_TRY(const std::string name, table_name(plan.entity));
+    TG_TRY(const std::string real, real_folder());
+    TG_TRY(const Found found, find(real, name));
+    const FileNow now{.shown = found.shown,
+                      .path = found.path,
+                      .base = found.version ? &found.version->state : nullptr};
+    TG_TRY(FileLayout layout, plan_layout(now, plan, load));
+    return Trial{.changes = std::move(layout.sentences), .rows = {}};
   }
 
   Result<std::unique_ptr<Writer>> open(const WritePlan& plan) override {
@@ -74,7 +78,9 @@ class FileDestination final : public Destination {
     }
     TG_TRY(const Fd lock, folder.lock(claim, context_));
     TG_TRY(stored, folder.claim());
-    TG_CHECK(check_owner(folder, stored, plan));
+    Found found{.table = name, .path = folder.shown_path(), .shown = folder.shown()};
+    found.claim = stored;
+    TG_CHECK(check_owner(found, plan));
     if (stored && is_mine(*stored, plan)) {
       if (serverless) claim.fence = stored->fence + 1;
       if (stored->fence > claim.fence) {
@@ -88,15 +94,37 @@ class FileDestination final : public Destination {
     TG_TRY(const std::string id, TableFolder::destination_id(real, true, context_));
     TG_CHECK(folder.set_claim(claim));
     folder.tidy();
-    TG_TRY(auto version, folder.current());
-    TG_TRY(WriterState state, state_of(folder, version, plan));
+    TG_TRY(found.version, folder.current());
+    TG_TRY(WriterState state, state_of(found, real, plan));
     state.fence = Fence(claim.fence);
     state.destination_id = id;
     return std::make_unique<FileWriter>(std::move(folder), context_, plan, std::move(claim),
-                                        std::move(state), std::move(version));
+                                        std::move(state), std::move(found.version));
   }
 
  private:
+  // One table as it stands.
+  struct Found {
+    std::string table, path;
+    TableFolder::Shown shown = TableFolder::Shown::Nothing;
+    std::optional<TableClaim> claim;
+    std::optional<TableFolder::Version> version;
+  };
+
+  static Result<Found> find(const std::string& root, const std::string& table) {
+    Found found{.table = table,
+                .path = fmt::format("{}/{}.csv", root, table),
+                .shown = TableFolder::shown(root, table),
+                .claim = {},
+                .version = {}};
+    auto folder = TableFolder::open(root, table, false);
+    if (!folder && folder.error().code == Code::NotFound) return found;
+    if (!folder) return fail(folder.error());
+    TG_TRY(found.claim, folder->claim());
+    TG_TRY(found.version, folder->current());
+    return found;
+  }
+
   // Who names a file wants one file, and would get a folder with files in it.
   Result<std::string> real_folder() const {
     TG_TRY(std::string real, context_.paths.resolve(path_, true));
@@ -115,43 +143,40 @@ class FileDestination final : public Destination {
     return claim.job == plan.job && claim.entity == plan.entity;
   }
 
-  static Status check_owner(const TableFolder& folder, const std::optional<TableClaim>& claim,
-                            const WritePlan& plan) {
+  static Status check_owner(const Found& found, const WritePlan& plan) {
     if (plan.take_over) return {};
-    if (claim && !is_mine(*claim, plan)) {
+    if (found.claim && !is_mine(*found.claim, plan)) {
       return fail(
           Code::Conflict,
           fmt::format("'{}' belongs to the job '{}' (entity \"{}\"); write to another folder, "
                       "or take the file over (--take-over of `tidegate sync` or `tidegate jobs "
                       "run`), which ends that job's use of it",
-                      folder.shown_path(), claim->job, claim->entity),
+                      found.path, found.claim->job, found.claim->entity),
           "table_owned");
     }
-    if (folder.shown() != TableFolder::Shown::Foreign) return {};
+    if (found.shown != TableFolder::Shown::Foreign) return {};
     return fail(
         Code::Conflict,
         fmt::format("'{}' was not written by Tidegate and is not touched; move it away, write "
                     "to another folder, or take it over (--take-over of `tidegate sync` or "
                     "`tidegate jobs run`)",
-                    folder.shown_path()),
+                    found.path),
         "table_foreign");
   }
 
-  Result<WriterState> state_of(const TableFolder& folder,
-                               const std::optional<TableFolder::Version>& version,
+  Result<WriterState> state_of(const Found& found, const std::string& root,
                                const WritePlan& plan) const {
     WriterState state;
-    state.table = folder.name();
-    TG_TRY(const std::string real, real_folder());
-    TG_TRY(state.destination_id, TableFolder::destination_id(real, false, context_));
+    state.table = found.table;
+    TG_TRY(state.destination_id, TableFolder::destination_id(root, false, context_));
+    const auto& version = found.version;
     if (version && version->state.job == plan.job && version->state.entity == plan.entity) {
       state.epoch = version->state.epoch;
       state.sequence = version->state.sequence;
       state.state = version->state.state;
     }
-    const auto shown = folder.shown();
-    const bool ours = shown == TableFolder::Shown::Ours && version && version->state.has_data;
-    state.table_exists = ours || shown == TableFolder::Shown::Foreign;
+    const bool ours = found.shown == TableFolder::Shown::Ours && version && version->state.has_data;
+    state.table_exists = ours || found.shown == TableFolder::Shown::Foreign;
     state.table_empty = ours ? version->state.rows == 0 : !state.table_exists;
     return state;
   }

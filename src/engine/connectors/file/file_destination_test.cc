@@ -206,6 +206,49 @@ TEST_F(FileDestinationTest, ADryRunAndADiscoverNameAColumnWithoutValues) {
   EXPECT_NE(columns.find(R"("type":"null","title":"no values")"), std::string::npos) << columns;
 }
 
+// Symptom: a dry run into CSV files found nothing wrong with what the run then refused. Whatever it
+// is, both say it in the same words, and the dry run writes nothing.
+TEST_F(FileDestinationTest, ADryRunRefusesWhatTheRunDoes) {
+  write("a.csv", "id,v\n1,2\n");
+  write("foreign/a.csv", "id\n1\n");
+  spec_.mode = protocol::SyncMode::IncrementalAppend;
+  spec_.entities["a"].cursor = "id";
+  ASSERT_EQ(run("a.csv", "ours").code, ExitCode::Done);
+  struct Case {
+    const char* to;
+    const char* rows;
+    const char* job;
+    protocol::SyncMode mode;
+    bool take_over;
+    const char* expected;
+  };
+  using enum protocol::SyncMode;
+  for (const Case& c : std::initializer_list<Case>{
+           {"ours", "id,v,w\n2,3,4\n", "j", IncrementalAppend, false, "column \"w\" ("},
+           {"ours", "id,v\n2,x\n", "j", IncrementalAppend, false, "column \"v\" was"},
+           {"ours", "id,v\n2,3\n", "k", IncrementalAppend, false, "belongs to the job 'j'"},
+           {"foreign", "id\n2\n", "j", Full, false, "was not written by Tidegate"},
+           {"foreign", "id\n2\n", "j", FullAppend, true, "nothing can be appended"},
+           {"none/out", "id\n2\n", "j", Full, false, "does not exist"}}) {
+    write("a.csv", c.rows);
+    spec_ = {.job = c.job, .run_id = RunId("r2"), .mode = c.mode, .take_over = c.take_over};
+    spec_.entities["a"].cursor = "id";
+    spec_.schema_change = protocol::SchemaChange::Fail;
+    spec_.dry_run = true;
+    const auto dry = run("a.csv", c.to);
+    EXPECT_FALSE(std::filesystem::exists(folder_ + "/foreign/.tidegate/a/claim.json"));
+    spec_.dry_run = false;
+    const auto real = run("a.csv", c.to);
+    EXPECT_EQ(dry.code, real.code) << c.expected;
+    ASSERT_TRUE(dry.error && real.error) << c.expected;
+    EXPECT_EQ(*dry.error, *real.error);
+    EXPECT_NE(dry.error->find(c.expected), std::string::npos) << *dry.error;
+    std::filesystem::remove_all(folder_ + "/foreign/.tidegate");
+  }
+  EXPECT_EQ(text("ours/a.csv"), "id,v\n1,2\n");
+  EXPECT_EQ(text("foreign/a.csv"), "id\n1\n");
+}
+
 // Symptom: one empty file failed the whole run.
 TEST_F(FileDestinationTest, AnEmptyFileIsSkippedWithAWarning) {
   write("in/good.csv", "id\n1\n");

@@ -1,7 +1,6 @@
 #include "engine/connectors/file/file_writer.h"
 
 #include <arrow/record_batch.h>
-#include <arrow/type.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -10,7 +9,6 @@
 #include <cerrno>
 
 #include "engine/connectors/file/csv_scanner.h"
-#include "engine/core/schema.h"
 
 namespace tidegate::engine::file {
 namespace {
@@ -97,67 +95,13 @@ std::string FileWriter::stage_path(const std::string& file) const {
 
 Result<std::vector<std::string>> FileWriter::begin(const LoadPlan& load) {
   load_ = load;
-  if (load.kind == LoadKind::Merge) {
-    return fail(Code::Invalid,
-                "a CSV file cannot take rows in the place of older ones, so `incremental` is not "
-                "possible; use full, full_append or incremental_append, or a database",
-                "mode_unsupported");
-  }
-  const auto shown = folder_.shown();
-  if (load.kind == LoadKind::Append && shown == TableFolder::Shown::Foreign) {
-    return fail(
-        Code::Conflict,
-        fmt::format("'{}' was not written by Tidegate, so nothing can be appended to it; run "
-                    "a full load first, which replaces it",
-                    folder_.shown_path()),
-        "table_foreign");
-  }
+  const FileNow now{.shown = folder_.shown(),
+                    .path = folder_.shown_path(),
+                    .base = base_ ? &base_->state : nullptr};
+  TG_TRY(layout_, plan_layout(now, plan_, load_));
   // A file that its user removed begins anew.
-  if (base_ && shown != TableFolder::Shown::Ours) base_->state.has_data = false;
-  std::vector<std::string> sentences;
-  TG_CHECK(plan_columns(sentences));
-  return sentences;
-}
-
-// Old columns keep their place, also those that left the source; new ones come behind them.
-Status FileWriter::plan_columns(std::vector<std::string>& sentences) {
-  using protocol::SchemaChange;
-  const bool known = base_ && base_->state.has_data && base_->state.job == plan_.job &&
-                     base_->state.entity == plan_.entity;
-  if (known || appends_to_base()) columns_ = base_->state.columns;
-  const bool fresh = columns_.empty();
-  fields_.assign(columns_.size(), -1);
-  for (int i = 0; i < load_.schema->num_fields(); ++i) {
-    const arrow::Field& field = *load_.schema->field(i);
-    const std::string type = type_words(field);
-    const bool empty = type == kNoValues;
-    const auto it = std::ranges::find(columns_, field.name(), &TableColumnInfo::name);
-    std::string change;
-    if (it == columns_.end() && !fresh) {
-      change = fmt::format("the column \"{}\" ({}) was added", field.name(), type);
-    } else if (it != columns_.end() && it->type != type && it->type != kNoValues && !empty) {
-      change = fmt::format("the column \"{}\" was {} and is {} now", field.name(), it->type, type);
-    }
-    if (!change.empty() && load_.schema_change == SchemaChange::Fail) {
-      return fail(
-          Code::Invalid,
-          fmt::format("the source changed: {}, and schemaChange is `fail`; set it to `evolve` "
-                      "or `ignore`, or exclude the column",
-                      change),
-          "schema_changed");
-    }
-    const bool follow = fresh || load_.schema_change == SchemaChange::Evolve;
-    if (it != columns_.end()) {
-      fields_[static_cast<std::size_t>(it - columns_.begin())] = i;
-      if (!empty && (follow || it->type == kNoValues)) it->type = type;
-    } else if (follow) {
-      columns_.push_back({field.name(), type});
-      fields_.push_back(i);
-      columns_changed_ = columns_changed_ || !fresh;
-    }
-    if (follow && !change.empty()) sentences.push_back(std::move(change));
-  }
-  return {};
+  if (base_ && now.shown != TableFolder::Shown::Ours) base_->state.has_data = false;
+  return layout_.sentences;
 }
 
 Status FileWriter::open_stage() {
@@ -173,13 +117,13 @@ Status FileWriter::open_data() {
   TG_TRY(CsvWriter made,
          CsvWriter::create(stage_dir_.get(), folder_.csv(), stage_path(folder_.csv())));
   data_.emplace(std::move(made));
-  if (appends_to_base() && !columns_changed_) {
+  if (appends_to_base() && !layout_.widened) {
     const Fd old = open_in(base_->dir, folder_.csv());
     if (!old) return io_error("read", folder_.shown_path(), errno);
     return data_->append_file(old.get());
   }
   std::vector<std::optional<std::string_view>> names;
-  for (const auto& c : columns_) names.emplace_back(c.name);
+  for (const auto& c : layout_.columns) names.emplace_back(c.name);
   TG_CHECK(data_->row(names));
   return appends_to_base() ? copy_base_rows() : Status{};
 }
@@ -191,14 +135,14 @@ Status FileWriter::copy_base_rows() {
   bool header = true;
   return OwnRows(old.get(), folder_.shown_path()).for_each([&](OwnRows::Values& values) -> Status {
     if (std::exchange(header, false)) return {};
-    values.resize(columns_.size());
+    values.resize(layout_.columns.size());
     return data_->row(values);
   });
 }
 
 Result<std::vector<RejectedRow>> FileWriter::write(const arrow::RecordBatch& batch) {
   TG_CHECK(open_data());
-  TG_CHECK(data_->rows(batch, fields_));
+  TG_CHECK(data_->rows(batch, layout_.fields));
   rows_ += batch.num_rows();
   return std::vector<RejectedRow>{};
 }
@@ -248,7 +192,7 @@ Status FileWriter::link_from_base(const std::string& file) {
 }
 
 Status FileWriter::finish_data() {
-  if (!data_ && appends_to_base() && !columns_changed_) return link_from_base(folder_.csv());
+  if (!data_ && appends_to_base() && !layout_.widened) return link_from_base(folder_.csv());
   TG_CHECK(open_data());
   return data_->finish();
 }
@@ -314,7 +258,7 @@ Status FileWriter::commit(const std::optional<NewState>& next) {
                    .state = next ? next->state : state_.state,
                    .has_data = true,
                    .rows = rows_ + (keeps_rows ? base_->state.rows : 0),
-                   .columns = columns_};
+                   .columns = layout_.columns};
   TG_CHECK(publish(state));
   state_.epoch = state.epoch;
   state_.sequence = state.sequence;
@@ -322,7 +266,7 @@ Status FileWriter::commit(const std::optional<NewState>& next) {
   state_.table_exists = true;
   state_.table_empty = state.rows == 0;
   rows_ = 0;
-  columns_changed_ = false;
+  layout_.widened = false;
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/connectors/file/csv_writer.h"
+#include "engine/connectors/file/file_layout.h"
 #include "engine/connectors/file/table_folder.h"
 #include "engine/core/context.h"
 #include "engine/core/destination.h"
@@ -39,7 +40,6 @@ class FileWriter final : public Writer {
 
  private:
   bool appends_to_base() const;
-  Status plan_columns(std::vector<std::string>& sentences);
   Status open_stage();
   Status open_data();
   Status open_rejected();
@@ -60,9 +60,7 @@ class FileWriter final : public Writer {
   WriterState state_;
   std::optional<TableFolder::Version> base_;  // what the next commit replaces or adds to
   LoadPlan load_;
-  std::vector<TableColumnInfo> columns_;
-  std::vector<int> fields_;  // of each column: its index in the batches, -1: none
-  bool columns_changed_ = false;
+  FileLayout layout_;
 
   std::string stage_;  // "": none
   int stages_ = 0;

@@ -156,16 +156,21 @@ Status write_small(int dir, const std::string& name, std::string_view text,
   const Fd fd(
       openat(dir, temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
   if (!fd) return io_error("write", path, errno);
-  while (!text.empty()) {
-    const ssize_t n = write(fd.get(), text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return io_error("write", path, errno);
-    text.remove_prefix(static_cast<std::size_t>(n));
-  }
-  if (fsync(fd.get()) != 0 || renameat(dir, temporary.c_str(), dir, name.c_str()) != 0 ||
-      fsync(dir) != 0) {
+  const auto fill = [&]() -> Status {
+    while (!text.empty()) {
+      const ssize_t n = write(fd.get(), text.data(), text.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return io_error("write", path, errno);
+      text.remove_prefix(static_cast<std::size_t>(n));
+    }
+    if (fsync(fd.get()) == 0 && renameat(dir, temporary.c_str(), dir, name.c_str()) == 0) return {};
     return io_error("write", path, errno);
+  };
+  if (const Status filled = fill(); !filled) {
+    unlinkat(dir, temporary.c_str(), 0);  // a full disk leaves none of ours
+    return filled;
   }
+  if (fsync(dir) != 0) return io_error("write", path, errno);
   return {};
 }
 

@@ -73,6 +73,20 @@ Status swap_link(int dir, const std::string& target, const std::string& name,
   return {};
 }
 
+// Where DIR/NAME.csv leads.
+std::string link_of(const std::string& table) {
+  return fmt::format(".tidegate/{0}/current/{0}.csv", table);
+}
+
+TableFolder::Shown shown_in(int root, const std::string& table) {
+  using enum TableFolder::Shown;
+  const std::string csv = table + ".csv";
+  struct stat st{};
+  if (fstatat(root, csv.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return Nothing;
+  if (!S_ISLNK(st.st_mode) || read_link(root, csv) != link_of(table)) return Foreign;
+  return fstatat(root, csv.c_str(), &st, 0) == 0 ? Ours : Dangling;
+}
+
 // Who holds the lock, written into it: a holder may be frozen before its claim is.
 void sign_lock(int fd, const TableClaim& me) {
   const std::string text = fmt::format("{} {} {}", me.fence, me.session, me.job);
@@ -246,19 +260,15 @@ void TableFolder::remove_folder(const std::string& name) const {
   unlinkat(dir_.get(), name.c_str(), AT_REMOVEDIR);
 }
 
-TableFolder::Shown TableFolder::shown() const {
-  struct stat st{};
-  if (fstatat(root_.get(), csv().c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return Shown::Nothing;
-  if (!S_ISLNK(st.st_mode) ||
-      read_link(root_.get(), csv()) != fmt::format(".tidegate/{}/current/{}", name_, csv())) {
-    return Shown::Foreign;
-  }
-  return fstatat(root_.get(), csv().c_str(), &st, 0) == 0 ? Shown::Ours : Shown::Dangling;
+TableFolder::Shown TableFolder::shown() const { return shown_in(root_.get(), name_); }
+
+TableFolder::Shown TableFolder::shown(const std::string& root, const std::string& name) {
+  const auto fd = open_folder(AT_FDCWD, root, root, false);
+  return fd ? shown_in(fd->get(), name) : Shown::Nothing;
 }
 
 Status TableFolder::show() const {
-  return swap_link(root_.get(), fmt::format(".tidegate/{}/current/{}", name_, csv()), csv(),
-                   shown_path());
+  return swap_link(root_.get(), link_of(name_), csv(), shown_path());
 }
 
 Status TableFolder::show_rejected() const {

@@ -98,8 +98,9 @@ class TableFolder {
   void tidy() const;
 
   enum class Shown : std::uint8_t { Nothing, Ours, Dangling, Foreign };
-  // What stands at DIR/NAME.csv.
+  // What stands at DIR/NAME.csv; the second also where the table has no folder.
   Shown shown() const;
+  static Shown shown(const std::string& root, const std::string& name);
   // Makes DIR/NAME.csv lead to the current version, whatever stood there.
   Status show() const;
   Status show_rejected() const;
