@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <thread>
 
@@ -18,6 +19,15 @@ constexpr auto kBlockedAfter = std::chrono::seconds(2);
 bool is_locked_folder(const std::string& path) {
   const std::string folder = path.substr(0, path.rfind('/') + 1);
   return access(folder.c_str(), F_OK) == 0 && access(folder.c_str(), W_OK | X_OK) != 0;
+}
+
+Error gone(const std::string& path) {
+  return {Code::Unavailable,
+          fmt::format("'{}' was removed or replaced while it was written: the rows of this run are "
+                      "not in it. Leave the file in its place and run again",
+                      path),
+          "destination_gone",
+          {}};
 }
 
 }  // namespace
@@ -110,7 +120,11 @@ Result<std::unique_ptr<Db>> Db::open(const std::string& path, Open how, std::sto
   return db;
 }
 
-Db::~Db() { sqlite3_close_v2(db_); }
+Db::~Db() {
+  const bool writes = db_ != nullptr && sqlite3_db_readonly(db_, "main") == 0;
+  sqlite3_close_v2(db_);
+  if (disk_full_ && writes) remove_log_files();
+}
 
 int Db::on_progress(void* self) { return static_cast<Db*>(self)->stop_.stop_requested() ? 1 : 0; }
 
@@ -169,18 +183,61 @@ void Db::rollback() {
   sqlite3_progress_handler(db_, kProgressOps, &Db::on_progress, this);
 }
 
+int Db::checkpoint(int mode) {
+  const Millis wait = std::exchange(busy_wait_, Millis(0));
+  const int rc = sqlite3_wal_checkpoint_v2(db_, "main", mode, nullptr, nullptr);
+  busy_wait_ = wait;
+  return rc;
+}
+
+Status Db::grow_to_committed() {
+  TG_TRY(const std::int64_t pages, integer("PRAGMA main.page_count"));
+  TG_TRY(const std::int64_t size, integer("PRAGMA main.page_size"));
+  struct stat st{};
+  if (stat(path_.c_str(), &st) != 0 || st.st_size >= pages * size) return {};
+  if (!is_full(checkpoint(SQLITE_CHECKPOINT_PASSIVE))) return {};
+  disk_full_ = true;
+  return fail(
+      Code::Unavailable,
+      fmt::format("'{0}' cannot grow: the disk is full; free some space and run again. Rows "
+                  "that are committed wait in '{0}-wal' until then: keep that file",
+                  path_));
+}
+
+void Db::truncate_log() { checkpoint(SQLITE_CHECKPOINT_TRUNCATE); }
+
+// On a disk without space for the log's index (`-shm`, 32 KiB) SQLite cannot even close: log and
+// index stay, as they were made. In exclusive mode the index is in memory, and the lock that it
+// takes on the database is proof that nobody else uses either (wal.html, "Use of WAL Without
+// Shared-Memory"). The log itself is SQLite's to remove, and it stays when it is needed.
+void Db::remove_log_files() const {
+  const std::string index = path_ + "-shm", log = path_ + "-wal";
+  if (access(index.c_str(), F_OK) != 0 && access(log.c_str(), F_OK) != 0) return;
+  sqlite3* db = nullptr;
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
+  if (sqlite3_open_v2(path_.c_str(), &db, flags, nullptr) == SQLITE_OK &&
+      sqlite3_exec(db, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT", nullptr, nullptr,
+                   nullptr) == SQLITE_OK) {
+    unlink(index.c_str());
+  }
+  sqlite3_close_v2(db);
+}
+
+bool Db::is_full(int rc) const {
+  const int err = sqlite3_system_errno(db_);
+  return (rc & 0xFF) == SQLITE_FULL ||
+         ((rc & 0xFF) == SQLITE_IOERR && (err == ENOSPC || err == EDQUOT));
+}
+
 Error Db::error(int rc) const {
   const std::string what = sqlite3_errmsg(db_);
   const auto make = [&](Code code, std::string_view problem) {
     return Error{code, fmt::format("'{}' {} ({})", path_, problem, what), {}, {}};
   };
-  if (rc == SQLITE_READONLY_DBMOVED) {
-    return {Code::Unavailable,
-            fmt::format("'{}' was removed or replaced while it was written: the rows of this run "
-                        "are not in it. Leave the file in its place and run again",
-                        path_),
-            "destination_gone",
-            {}};
+  if (rc == SQLITE_READONLY_DBMOVED) return gone(path_);
+  if (is_full(rc)) {
+    disk_full_ = true;
+    return make(Code::Unavailable, "cannot grow: the disk is full; free some space and run again");
   }
   switch (rc & 0xFF) {
     case SQLITE_BUSY:
@@ -213,8 +270,6 @@ Error Db::error(int rc) const {
       return make(Code::NotFound,
                   "cannot be opened; check that it exists and that this user may "
                   "read it");
-    case SQLITE_FULL:
-      return make(Code::Unavailable, "cannot grow: the disk is full; free some space");
     case SQLITE_IOERR:
       return make(Code::Unavailable, "cannot be read or written: the disk reports an error");
     case SQLITE_INTERRUPT:

@@ -83,6 +83,17 @@ class Db {
   // Rolls back when a transaction is open; errors leave nothing to do.
   void rollback();
 
+  // For a disk that may become full. The last connection takes the write-ahead log away when it
+  // closes, but only once the database holds all that is committed: where it must grow for that and
+  // cannot, the log stays, with all that an undone transaction had put behind it. So both are done
+  // without waiting for anybody, as far as other connections allow.
+  //
+  // Before a transaction: lets the database grow to what is committed. Unavailable: the disk is
+  // full; then SQLite needs the log, which holds committed rows, until there is space.
+  Status grow_to_committed();
+  // After one was undone: gives its space in the log back at once.
+  void truncate_log();
+
   // The last error of this connection, with the remedy.
   Error error(int rc) const;
   sqlite3* raw() const { return db_; }
@@ -91,6 +102,9 @@ class Db {
  private:
   Db(sqlite3* db, std::string path, std::stop_token stop)
       : db_(db), path_(std::move(path)), stop_(std::move(stop)) {}
+  int checkpoint(int mode);
+  bool is_full(int rc) const;
+  void remove_log_files() const;
   static int on_progress(void* self);
   static int on_busy(void* self, int calls);
   bool wait_for_lock(int calls);
@@ -100,6 +114,7 @@ class Db {
   std::stop_token stop_;
   std::function<void()> on_blocked_;
   Millis busy_wait_{5000};
+  mutable bool disk_full_ = false;  // an error of this connection said so
 };
 
 }  // namespace tidegate::engine::sqlite

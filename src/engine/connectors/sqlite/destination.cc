@@ -81,16 +81,17 @@ std::optional<std::string> SqliteDestination::local_file(const std::string&) con
 Status SqliteDestination::connect(const WritePlan& plan) {
   if (db_) return {};
   TG_TRY(const std::string real, context_.paths.resolve(config_.path, true));
-  TG_TRY(db_, Db::open(real, Open::Create, context_.stop,
-                       [this, real, job = plan.job, fence = value(plan.fence)] {
-                         end_older_attempt(real, job, fence, context_);
-                       }));
-  TG_CHECK(add_functions(*db_));
+  TG_TRY(auto db, Db::open(real, Open::Create, context_.stop,
+                           [this, real, job = plan.job, fence = value(plan.fence)] {
+                             end_older_attempt(real, job, fence, context_);
+                           }));
+  TG_CHECK(add_functions(*db));
   // Takes effect on a database without tables only.
-  TG_CHECK(db_->exec(kPageSize));
+  TG_CHECK(db->exec(kPageSize));
+  TG_CHECK(begin_ledger(*db));
   if (config_.wal) {
     // Not possible while somebody else is connected; then it stays as it is.
-    if (const auto mode = db_->text("PRAGMA journal_mode = WAL"); !mode || *mode != "wal") {
+    if (const auto mode = db->text("PRAGMA journal_mode = WAL"); !mode || *mode != "wal") {
       if (!mode && mode.error().code != Code::Unavailable) return fail(mode.error());
       context_.log(LogLevel::Warn,
                    fmt::format("'{}' could not be switched to write-ahead logging; readers "
@@ -100,9 +101,22 @@ Status SqliteDestination::connect(const WritePlan& plan) {
   }
   for (const char* pragma : {kCacheSize, "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = OFF",
                              "PRAGMA legacy_alter_table = ON"}) {
-    TG_CHECK(db_->exec(pragma));
+    TG_CHECK(db->exec(pragma));
   }
+  db_ = std::move(db);
   return {};
+}
+
+// In a new database before there is a write-ahead log, so that the claim, and what is done to it on
+// a disk that became full, needs no new page (Db::grow_to_committed()).
+Status SqliteDestination::begin_ledger(Db& db) const {
+  TG_TRY(const std::int64_t tables, db.integer("SELECT count(*) FROM sqlite_schema"));
+  if (tables > 0) return {};
+  TG_CHECK(begin_write(db, context_));
+  Status status = Ledger(db).create_tables(context_.clock, context_.rng);
+  if (status) status = db.exec("COMMIT");
+  if (!status) db.rollback();
+  return status;
 }
 
 Status SqliteDestination::check() {

@@ -30,6 +30,7 @@ class SqliteDestination final : public Destination {
 
  private:
   Status connect(const WritePlan& plan);
+  Status begin_ledger(Db& db) const;
   Result<WriterState> read_state(Db& db, const Claim& claim) const;
 
   const DestinationConfig config_;

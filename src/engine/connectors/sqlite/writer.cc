@@ -98,6 +98,7 @@ Result<std::vector<std::string>> SqliteWriter::begin(const LoadPlan& load) {
 }
 
 Status SqliteWriter::start_transaction() {
+  TG_CHECK(db_.grow_to_committed());
   TG_CHECK(begin_write(db_, context_));
   TG_CHECK(ledger_.lock_fence(claim_, context_.clock));
   TG_CHECK(ledger_.check_owner(claim_, plan_.take_over));
@@ -451,6 +452,7 @@ Status SqliteWriter::finish() {
 
 Status SqliteWriter::abort(std::span<const RejectedRow> keep) {
   undo();
+  db_.truncate_log();
   if (keep.empty()) return ledger_.release(claim_);
   TG_CHECK(begin_write(db_, context_));
   Status status = ledger_.lock_fence(claim_, context_.clock);
