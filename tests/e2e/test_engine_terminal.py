@@ -107,6 +107,41 @@ def test_ctrl_c_of_an_ordered_load_keeps_its_checkpoints_and_says_so(bin_dir, tm
         assert db.execute("select count(*), count(distinct id) from big").fetchone() == (ROWS * 2, ROWS * 2)
 
 
+def test_interactive_shows_the_columns_and_asks_again_after_a_wrong_answer(bin_dir, tmp_path):
+    """Symptom: -i asked for cursor and key without naming the columns, and ended at the first wrong answer."""
+    with closing(sqlite3.connect(tmp_path / "in.db")) as db:
+        db.execute("create table t (id integer primary key, paid boolean, updated_at timestamp)")
+        db.execute("insert into t values (1, 1, '2026-01-01 00:00:00')")
+        db.commit()
+    terminal = Terminal([bin_dir / "tidegate", "sync", "-i"], tmp_path)
+    os.write(terminal.master, b"no.db\nin.db\nout\nout.db\nincr\nincremental\nupdated\npaid\n\n\n")
+    code = terminal.end()
+    text = terminal.seen.decode()
+    assert code == 0, text
+    for part in ("no.db", "out/ for a folder", "the mode must be full, full_append, incremental or incremental_append",
+                 "Columns of t:", ", primary key", "every change [updated_at]: ", 'no column "updated"',
+                 'the column "paid" is true or false and cannot be a cursor', "commas [id]: "):
+        assert part in text, f"{part}\n{text}"
+    with closing(sqlite3.connect(tmp_path / "out.db")) as db:
+        assert db.execute("select id from t").fetchall() == [(1,)]
+    # The same job as without questions.
+    done = sync(bin_dir, tmp_path, "in.db", "out.db", "--incremental", "--cursor", "updated_at")
+    assert json.loads(done.stdout.splitlines()[-1])["entities"][0]["rowsDeduplicated"] == 1, done.stdout
+
+
+@pytest.mark.parametrize("key", [b"\x03", b"\x04"])
+def test_ctrl_c_and_the_end_of_the_input_end_the_questions(bin_dir, tmp_path, key):
+    (tmp_path / "a.csv").write_text("id\n1\n")
+    terminal = Terminal([bin_dir / "tidegate", "sync", "-i"], tmp_path)
+    os.write(terminal.master, b"a.csv\n")
+    terminal.until(b"Copy to")
+    os.write(terminal.master, key)
+    code = terminal.end()
+    text = terminal.seen.decode()
+    assert code == 130 and "nothing was done" in text, text
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+
+
 def test_dashes_end_the_options(bin_dir, tmp_path):
     (tmp_path / "-odd.csv").write_text("id\n1\n")
     assert sync(bin_dir, tmp_path, "--", "-odd.csv", "out.db").returncode == 0

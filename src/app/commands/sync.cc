@@ -2,11 +2,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <condition_variable>
 #include <filesystem>
 
 #include "app/commands/commands.h"
 #include "app/sync/endpoint.h"
+#include "app/sync/local_engine.h"
+#include "app/sync/prompt.h"
 #include "app/sync/reporter.h"
 #include "base/json.h"
 #include "base/rng.h"
@@ -14,8 +15,6 @@
 #include "cli/api_client.h"
 #include "cli/locate.h"
 #include "cli/yaml.h"
-#include "control/launch/child_host.h"
-#include "control/launch/engine_launcher.h"
 #include "control/secrets/tokens.h"
 
 namespace tidegate::app {
@@ -70,37 +69,6 @@ Result<boost::json::object> connections_for(std::string_view name, const char* s
   TG_TRY(const boost::json::value expanded, cli::expand_env(std::move(document), env));
   *used = expanded.at(section).at(name);
   return out;
-}
-
-// What -i asks for: only what is missing.
-Status ask(cli::Context& context, cli::Args& args) {
-  const auto question = [&](const char* name, std::string_view text,
-                            std::string_view fallback) -> Status {
-    if (args.has(name)) return {};
-    context.io.err(
-        fmt::format("{}{}: ", text, fallback.empty() ? "" : fmt::format(" [{}]", fallback)));
-    auto answer = context.io.read_line();
-    if (!answer) return fail(Code::Cancelled, "no answer; nothing was done");
-    if (answer->empty()) answer = std::string(fallback);
-    if (!answer->empty()) args.set(name, {*answer});
-    return {};
-  };
-  if (!context.io.in_is_terminal) {
-    return fail(Code::Invalid,
-                "-i asks questions and needs a terminal; give SOURCE and DESTINATION instead",
-                "usage");
-  }
-  TG_CHECK(question("SOURCE", "Copy from (path, URL or name)", ""));
-  TG_CHECK(question("DESTINATION", "Copy to (path, URL or name)", ""));
-  if (!args.has("incremental")) {
-    TG_CHECK(question("mode", "Mode (full, full_append, incremental, incremental_append)", "full"));
-  }
-  if (args.has("incremental") || args.get_or("mode", "").starts_with("incremental")) {
-    TG_CHECK(question("cursor", "Cursor column, such as updated_at", ""));
-    TG_CHECK(
-        question("key", "Primary key columns, separated by commas (empty: the source's own)", ""));
-  }
-  return {};
 }
 
 Result<protocol::SyncMode> mode_of(const cli::Args& args) {
@@ -195,94 +163,92 @@ Result<protocol::RunSpec> run_spec(const cli::Args& args, const SyncEndpoint& so
   return run;
 }
 
-Result<Plan> make_plan(cli::Context& context, const cli::Args& args) {
-  std::string file = args.get_or("config", context.io.env("TIDEGATE_CONFIG").value_or(""));
-  if (file.empty() && ::access("tidegate.yaml", F_OK) == 0) file = "tidegate.yaml";
+// The file with the named connections; "": there is none.
+std::string connections_file(const cli::Context& context, const cli::Args& args) {
+  const std::string file = args.get_or("config", context.io.env("TIDEGATE_CONFIG").value_or(""));
+  return file.empty() && ::access("tidegate.yaml", F_OK) == 0 ? "tidegate.yaml" : file;
+}
+
+Result<SyncEndpoint> endpoint_of(const cli::Context& context, const cli::Args& args, Role role,
+                                 const std::string& text) {
+  const bool source = role == Role::Source;
+  const std::string file = connections_file(context, args);
   TG_TRY(const boost::json::object named, named_connections(file));
   std::error_code ec;
+  EndpointParams params{
+      .named_in = file, .cwd = std::filesystem::current_path(ec).string(), .look = look_at};
+  TG_TRY(const boost::json::value expanded,
+         cli::expand_env(boost::json::value(text), context.io.env));
+  const std::string_view place(expanded.get_string());
+  TG_TRY(params.named,
+         connections_for(place, source ? "sources" : "destinations", named, context.io.env));
+  if (const auto pattern = unquoted_pattern(place, params);
+      pattern && !source && args.has("ENTITY")) {
+    return fail(Code::Invalid,
+                fmt::format("the destination would be the file {} and {} an entity. Put the "
+                            "pattern in quotes, or the shell replaces it by its files: "
+                            "tidegate sync '{}' {}",
+                            place, args.get_or("ENTITY", ""), *pattern, args.get_or("ENTITY", "")),
+                "usage");
+  }
+  const std::string_view word = source ? "SOURCE" : "DESTINATION";
+  TG_CHECK(check_utf8(word, place));
+  TG_TRY(SyncEndpoint endpoint, parse_endpoint(place, role, params));
+  TG_CHECK(check_utf8(word, endpoint.shown));  // with the working directory
+  return endpoint;
+}
+
+Result<Plan> make_plan(const cli::Context& context, const cli::Args& args) {
   Plan plan;
-  for (const auto& [role, word, section, out] :
-       {std::tuple{Role::Source, "SOURCE", "sources", &plan.source},
-        {Role::Destination, "DESTINATION", "destinations", &plan.destination}}) {
+  for (const auto& [role, word, out] : {std::tuple{Role::Source, "SOURCE", &plan.source},
+                                        {Role::Destination, "DESTINATION", &plan.destination}}) {
     const auto text = args.get(word);
     if (!text)
       return fail(Code::Invalid,
                   fmt::format("{} is required; -i asks for it (see `tidegate sync --help`)", word),
                   "usage");
-    EndpointParams params{
-        .named_in = file, .cwd = std::filesystem::current_path(ec).string(), .look = look_at};
-    TG_TRY(const boost::json::value expanded,
-           cli::expand_env(boost::json::value(*text), context.io.env));
-    const std::string_view place(expanded.get_string());
-    TG_TRY(params.named, connections_for(place, section, named, context.io.env));
-    if (const auto pattern = unquoted_pattern(place, params);
-        pattern && role == Role::Destination && args.has("ENTITY")) {
-      return fail(
-          Code::Invalid,
-          fmt::format("the destination would be the file {} and {} an entity. Put the "
-                      "pattern in quotes, or the shell replaces it by its files: "
-                      "tidegate sync '{}' {}",
-                      place, args.get_or("ENTITY", ""), *pattern, args.get_or("ENTITY", "")),
-          "usage");
-    }
-    TG_CHECK(check_utf8(word, place));
-    TG_TRY(*out, parse_endpoint(place, role, params));
-    TG_CHECK(check_utf8(word, out->shown));  // with the working directory
+    TG_TRY(*out, endpoint_of(context, args, role, *text));
   }
   TG_TRY(plan.run, run_spec(args, plan.source, plan.destination));
   return plan;
 }
 
-// Waits for the engine's events, the clock of the bars and Ctrl-C.
-protocol::RunResult follow(cli::Context& context, launch::Launcher& launcher,
-                           const protocol::Request& request, SyncReporter& reporter) {
-  std::mutex mutex;
-  std::condition_variable ready;
-  bool has_events = false;
-  launcher.on_ready([&] {
-    const std::lock_guard lock(mutex);
-    has_events = true;
-    ready.notify_one();
-  });
-  const launch::LaunchId id = launcher.start(request);
-  std::optional<protocol::RunResult> result;
-  bool cancelled = false;
-  while (true) {
-    {
-      std::unique_lock lock(mutex);
-      ready.wait_for(lock, std::chrono::milliseconds(100), [&] { return has_events; });
-      has_events = false;
-    }
-    if (context.interrupted && context.interrupted->load() && !std::exchange(cancelled, true)) {
-      context.io.err("stopping; what was committed stays; Ctrl-C again ends it at once\n");
-      launcher.cancel(id);
-    }
-    for (launch::LaunchEvent& event : launcher.poll()) {
-      if (auto* said = std::get_if<protocol::Event>(&event.what)) {
-        if (auto* r = std::get_if<protocol::RunResult>(said)) {
-          result = std::move(*r);
-        } else {
-          reporter.on_event(*said);
-        }
-        continue;
-      }
-      launcher.on_ready({});
-      const auto& exit = std::get<launch::Exit>(event.what);
-      if (result && !exit.not_started) return std::move(*result);
-      protocol::RunResult lost{.code = protocol::ExitCode::Failed, .error_kind = "internal"};
-      lost.error =
-          exit.not_started ? exit.not_started->message
-          : exit.signal != 0
-              ? fmt::format(
-                    "the engine was ended by signal {}; what it had committed is kept, run the "
-                    "command again",
-                    exit.signal)
-              : fmt::format("the engine ended with code {} and no result; run the command again",
-                            exit.code);
-      return lost;
-    }
-    reporter.tick();
+// The reply of a check or discover. The engine's threads end with it: where there are none, it is
+// the question that Ctrl-C interrupts.
+Result<boost::json::object> reply_of(cli::Context& context, const std::string& engine_path,
+                                     const protocol::Request& request) {
+  LocalEngine engine(engine_path);
+  TG_CHECK(engine.start());
+  protocol::RunResult result = engine.call(context, request, {});
+  if (result.code == protocol::ExitCode::Done && result.reply.is_object())
+    return std::move(result.reply.get_object());
+  return fail(result.code == protocol::ExitCode::Cancelled ? Code::Cancelled : Code::Invalid,
+              result.error.value_or("the engine gave no answer"));
+}
+
+Status ask_what_is_missing(cli::Context& context, cli::Args& args, const std::string& engine) {
+  if (!context.io.in_is_terminal) {
+    return fail(Code::Invalid,
+                "-i asks questions and needs a terminal; give SOURCE and DESTINATION instead",
+                "usage");
   }
+  PromptParams params;
+  params.check = [&](Role role, const std::string& text) -> Status {
+    TG_TRY(SyncEndpoint endpoint, endpoint_of(context, args, role, text));
+    protocol::Request request{.kind = protocol::RequestKind::Check};
+    (role == Role::Source ? request.source : request.destination) = std::move(endpoint.endpoint);
+    TG_CHECK(reply_of(context, engine, request));
+    return {};
+  };
+  params.discover = [&]() -> Result<boost::json::array> {
+    TG_TRY(SyncEndpoint source,
+           endpoint_of(context, args, Role::Source, args.get_or("SOURCE", "")));
+    protocol::Request request{.kind = protocol::RequestKind::Discover};
+    request.source = std::move(source.endpoint);
+    TG_TRY(boost::json::object reply, reply_of(context, engine, request));
+    return std::move(reply.at("entities").get_array());
+  };
+  return ask(context, args, params);
 }
 
 // What the engine cannot know: how the connections are called here, and the options.
@@ -323,16 +289,15 @@ Result<int> sync(cli::Context& context, const cli::Args& given) {
         "'${NAME}' in quotes to take it from the environment, or name a connection of a file "
         "(--config)\n");
   }
-  if (args.has("interactive")) TG_CHECK(ask(context, args));
-  TG_TRY(const Plan plan, make_plan(context, args));
   // --config names connections here, maybe in a file for `apply`, which holds no configuration.
   TG_TRY(const Config config, read_config(context, args, false));
+  context.catch_interrupts();
+  if (args.has("interactive")) TG_CHECK(ask_what_is_missing(context, args, config.engine));
+  TG_TRY(const Plan plan, make_plan(context, args));
   context.io.err(fmt::format("from {}\nto   {}\n", plan.source.shown, plan.destination.shown));
 
-  context.catch_interrupts();
-  launch::ChildHost host(config.engine);
-  TG_CHECK(host.start());
-  launch::EngineLauncher launcher(host);
+  LocalEngine engine(config.engine);
+  TG_CHECK(engine.start());
   const bool json = args.get_or("output", context.io.out_is_terminal ? "table" : "json") == "json";
   SyncReporter reporter(context.io, json);
   protocol::Request request;
@@ -340,8 +305,11 @@ Result<int> sync(cli::Context& context, const cli::Args& given) {
   request.source = plan.source.endpoint;
   request.destination = plan.destination.endpoint;
   request.run = plan.run;
-  const protocol::RunResult result = follow(context, launcher, request, reporter);
-  host.stop();
+  const protocol::RunResult result = engine.call(
+      context, request,
+      {.on_event = [&](const protocol::Event& event) { reporter.on_event(event); },
+       .on_tick = [&] { reporter.tick(); },
+       .on_cancel = "stopping; what was committed stays; Ctrl-C again ends it at once\n"});
   const int code = exit_code(result.code);
   reporter.finish(result, code);
   if (result.error) context.io.err(fmt::format("tidegate: {}\n", *result.error));

@@ -81,12 +81,18 @@ RunResult answer_check(const protocol::Request& request,
   return r;
 }
 
+// Also a column without any value: what it holds later may be one.
+bool may_be_cursor(const arrow::DataType& type) {
+  return type.id() == arrow::Type::NA || cursor_kind(type).has_value();
+}
+
 bj::object entity_json(const EntityInfo& e) {
   bj::array columns;
   for (const auto& field : e.schema->fields()) {
     columns.push_back(bj::object{{"name", protocol::to_utf8(field->name())},
                                  {"type", is_json(*field) ? "json" : field->type()->ToString()},
-                                 {"title", type_words(*field)}});
+                                 {"title", type_words(*field)},
+                                 {"cursor", may_be_cursor(*field->type())}});
   }
   bj::object o{{"name", protocol::to_utf8(e.name)},
                {"columns", std::move(columns)},

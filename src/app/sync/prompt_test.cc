@@ -1,0 +1,183 @@
+#include "app/sync/prompt.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/json/parse.hpp>
+#include <deque>
+
+namespace tidegate::app {
+namespace {
+
+using testing::HasSubstr;
+using Texts = std::vector<std::string>;
+
+constexpr const char* kShop = R"json([
+  {"name": "orders", "primaryKey": ["id"], "keyCandidates": [],
+   "cursorCandidates": ["at", "updated_at", "id"],
+   "columns": [{"name": "id", "title": "whole number (int64)", "cursor": true},
+               {"name": "at", "title": "timestamp", "cursor": true},
+               {"name": "updated_at", "title": "timestamp", "cursor": true},
+               {"name": "paid", "title": "true or false", "cursor": false}]},
+  {"name": "items", "primaryKey": ["id", "line"], "keyCandidates": [],
+   "cursorCandidates": ["updated_at"],
+   "columns": [{"name": "id", "title": "whole number (int64)", "cursor": true},
+               {"name": "line", "title": "whole number (int64)", "cursor": true},
+               {"name": "updated_at", "title": "timestamp", "cursor": true}]},
+  {"name": "files", "primaryKey": [], "keyCandidates": ["sku", "id"], "cursorCandidates": [],
+   "columns": [{"name": "sku", "title": "text", "cursor": true},
+               {"name": "id", "title": "whole number (int64)", "cursor": true}]},
+  {"name": "alien", "primaryKey": [], "keyCandidates": ["x"], "cursorCandidates": ["x"],
+   "columns": [{"name": "x", "title": "date", "cursor": true}]},
+  {"name": "bad", "error": "unreadable"}, {"name": "unseen"}])json";
+
+class Prompt : public testing::Test {
+ protected:
+  Prompt() {
+    context_.io.err = [this](std::string_view text) { err_ += text; };
+    context_.io.read_line = [this]() -> std::optional<std::string> {
+      if (typed_.empty()) return std::nullopt;
+      std::string line = typed_.front();
+      typed_.pop_front();
+      return line;
+    };
+    params_.check = [](Role role, const std::string& text) -> Status {
+      if (text != "wrong") return {};
+      return fail(Code::Invalid, fmt::format("no such {}", kRoleNames[static_cast<int>(role)]));
+    };
+    params_.discover = [this]() -> Result<boost::json::array> {
+      ++discovered_;
+      return boost::json::parse(kShop).as_array();
+    };
+  }
+
+  Status ask(const Texts& typed) {
+    typed_ = {typed.begin(), typed.end()};
+    err_.clear();
+    return app::ask(context_, args_, params_);
+  }
+
+  cli::Context context_;
+  cli::Args args_;
+  PromptParams params_;
+  std::deque<std::string> typed_;
+  std::string err_;
+  int discovered_ = 0;
+};
+
+TEST_F(Prompt, AWrongAnswerIsToldWhatIsWrongAndAskedForAgain) {
+  ASSERT_TRUE(ask({"", "wrong", " in.db ", "wrong", "out.db", "ful", ""}));
+  EXPECT_EQ(args_.get("SOURCE"), "in.db");
+  EXPECT_EQ(args_.get("DESTINATION"), "out.db");
+  EXPECT_EQ(args_.get("mode"), "full");
+  EXPECT_EQ(discovered_, 0) << "nobody asks for columns";
+  for (const char* text : {"an answer is needed", "no such source", "no such destination",
+                           "the mode must be full, full_append, incremental or incremental_append, "
+                           "not \"ful\""}) {
+    EXPECT_THAT(err_, HasSubstr(text));
+  }
+}
+
+TEST_F(Prompt, OnlyWhatIsMissingIsAskedFor) {
+  args_.set("SOURCE", {"in.db"});
+  args_.set("DESTINATION", {"out.db"});
+  args_.set("incremental", {});
+  args_.set("cursor", {"at"});
+  args_.set("key", {"id"});
+  ASSERT_TRUE(ask({}));
+  EXPECT_EQ(err_, "");
+  EXPECT_EQ(discovered_, 0);
+}
+
+TEST_F(Prompt, ColumnsAreShownAndTheObviousOnesOffered) {
+  struct Case {
+    Texts entities;
+    const char* mode;
+    Texts typed;
+    const char* cursor;
+    Texts key;  // empty: the source's own, unsaid
+    Texts said;
+  };
+  for (const Case& c : std::initializer_list<Case>{
+           // Of several candidates the one that is called as such columns are.
+           {{"orders"},
+            "incremental",
+            {"", ""},
+            "updated_at",
+            {},
+            {"Columns of orders:\n  id          whole number (int64), primary key\n  at          "
+             "timestamp\n",
+             "every change [updated_at]: ", "[id]: "}},
+           {{"orders"}, "incremental_append", {"id"}, "id", {}, {}},
+           {{"orders"},
+            "incremental",
+            {"updated", "paid", "at", "id, nope", ",", "id , at"},
+            "at",
+            {"id", "at"},
+            {"there is no column \"updated\"; the columns are listed above",
+             "the column \"paid\" is true or false and cannot be a cursor; take one that can be "
+             "ordered, such as at, updated_at, id",
+             "there is no column \"nope\"", "give at least one column"}},
+           // What all have.
+           {{"orders", "it*"},
+            "incremental",
+            {"at", "", ""},
+            "updated_at",
+            {},
+            {"there is no column \"at\" of items", "[the source's own]: ", "Columns of items"}},
+           {{"files"},
+            "incremental",
+            {"", "sku", ""},
+            "sku",
+            {"id"},
+            {"an answer is needed", "[id]: "}},
+           {{"alien"}, "incremental", {"", ""}, "x", {"x"}, {"[x]: "}}}) {
+    args_ = {};
+    args_.set("SOURCE", {"in.db"});
+    args_.set("DESTINATION", {"out.db"});
+    args_.set("mode", {c.mode});
+    args_.set("ENTITY", c.entities);
+    const Status asked = ask(c.typed);
+    ASSERT_TRUE(asked) << asked.error().message << err_;
+    EXPECT_EQ(args_.get("cursor"), c.cursor) << err_;
+    EXPECT_EQ(args_.all("key"), c.key) << err_;
+    EXPECT_TRUE(typed_.empty()) << err_;
+    for (const auto& text : c.said) EXPECT_THAT(err_, HasSubstr(text));
+  }
+}
+
+TEST_F(Prompt, WhatHasNoRightAnswerEndsWithWhatToDo) {
+  args_.set("SOURCE", {"in.db"});
+  args_.set("DESTINATION", {"out.db"});
+  args_.set("incremental", {});
+  for (const auto& [entities, text] : std::initializer_list<std::pair<Texts, const char*>>{
+           {{}, "no column is in all of them"}, {{"nope"}, "give another SOURCE or ENTITY"}}) {
+    args_.set("ENTITY", entities);
+    const Status none = ask({"x"});
+    ASSERT_FALSE(none);
+    EXPECT_EQ(none.error().code, Code::Invalid);
+    EXPECT_THAT(none.error().message, HasSubstr(text));
+  }
+  params_.discover = []() -> Result<boost::json::array> {
+    return fail(Code::Unavailable, "locked");
+  };
+  EXPECT_THAT(ask({}).error().message, HasSubstr("locked"));
+}
+
+TEST_F(Prompt, TheEndOfTheInputAndCtrlCEndIt) {
+  const Status closed = ask({"in.db"});
+  ASSERT_FALSE(closed);
+  EXPECT_EQ(closed.error().code, Code::Cancelled);
+  EXPECT_THAT(closed.error().message, HasSubstr("nothing was done"));
+  EXPECT_TRUE(err_.ends_with(": \n")) << "the shell's next prompt has a line of its own: " << err_;
+  args_ = {};
+  params_.check = [](Role, const std::string&) -> Status {
+    return fail(Code::Cancelled, "the run was cancelled");
+  };
+  EXPECT_EQ(ask({"in.db", "again"}).error().code, Code::Cancelled);
+  EXPECT_EQ(typed_.size(), 1U);
+}
+
+}  // namespace
+}  // namespace tidegate::app
