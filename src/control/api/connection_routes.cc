@@ -1,6 +1,8 @@
 // Data sources and destinations: one resource in two lists.
 #include <fmt/format.h>
 
+#include <set>
+
 #include "base/json.h"
 #include "control/api/answer.h"
 #include "control/api/config_check.h"
@@ -50,6 +52,25 @@ void check_path(const Call& call, const object& plain, Connection& c,
   }
 }
 
+// Seals `config` into `c` and judges it, adding to `errors`. A field has one problem: a "***" that
+// stands for nothing is no wrong type too, and what is no path lies outside no folder.
+Status read_config(const Call& call, const object& spec, const object& config,
+                   const Connection* previous, Connection& c, std::vector<FieldError>& errors) {
+  // Another connector must not get the secrets of this one unseen.
+  const bool same_type = previous != nullptr && previous->type == c.type;
+  std::vector<FieldError> found;
+  c.config = secrets::seal_config(call.services.keys, call.services.rng, c.id, spec, config,
+                                  same_type ? &previous->config : nullptr, found);
+  TG_TRY(const object plain, secrets::open_config(call.services.keys, c.id, c.config));
+  check_config(spec, plain, std::string(kConfig), found);
+  check_path(call, plain, c, found);
+  std::set<std::string> named;
+  for (FieldError& e : found) {
+    if (named.insert(e.field).second) errors.push_back(std::move(e));
+  }
+  return {};
+}
+
 // The body's name, type and config into `c`, whose id and kind are set. `previous`: what is stored,
 // for secrets sent back as "***"; null for a new one.
 Status read_connection(const Call& call, const object& body, const Connection* previous,
@@ -62,22 +83,15 @@ Status read_connection(const Call& call, const object& body, const Connection* p
   if (!r.has(kConfig) || body.at(kConfig).is_null()) r.error(kConfig, "is missing");
   for (const std::string_view name : kReadOnly) r.ignore(name);
   r.finish();
-  if (c.type.empty() || config == nullptr) return invalid(std::move(errors));
+  if (c.type.empty()) return invalid(std::move(errors));
 
   auto spec = connector_spec(call.services.engine, c.type, c.kind);
   if (!spec && spec.error().code != Code::Invalid) return std::unexpected(std::move(spec).error());
   if (!spec) {
     for (auto& d : spec.error().details) errors.push_back(std::move(d));
-    return invalid(std::move(errors));
+  } else if (config != nullptr) {
+    TG_CHECK(read_config(call, *spec, *config, previous, c, errors));
   }
-  // Another connector must not get the secrets of this one unseen.
-  const bool same_type = previous != nullptr && previous->type == c.type;
-  c.config = secrets::seal_config(call.services.keys, call.services.rng, c.id, *spec, *config,
-                                  same_type ? &previous->config : nullptr, errors);
-  TG_CHECK(invalid(errors));
-  TG_TRY(const object plain, secrets::open_config(call.services.keys, c.id, c.config));
-  check_config(*spec, plain, std::string(kConfig), errors);
-  check_path(call, plain, c, errors);
   return invalid(std::move(errors));
 }
 
