@@ -78,8 +78,7 @@ int run(std::span<char*> argv) {
                        .interrupted = &g_interrupted,
                        .catch_interrupts = catch_interrupts,
                        .password_in_argv = scrub_passwords(argv),
-                       .program = own_path(),
-                       .connection_faults = connection_faults};
+                       .program = own_path()};
   context.configured_data = [&context]() -> Result<std::optional<std::string>> {
     TG_TRY(const Config config, read_config(context, cli::Args()));
     if (config.settings.find("data")->second.origin != Origin::File) return std::nullopt;

@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "cli/api_client.h"
 #include "cli/apply_plan.h"
 #include "cli/commands.h"
@@ -29,26 +27,23 @@ Ids ids_of(const boost::json::array& items) {
   return out;
 }
 
-// One change; the id of what was created.
-Result<std::string> execute(ApiClient& api, const Change& change, const Ids& sources,
-                            const Ids& destinations) {
+Call write_call(const Change& change, const Ids& sources, const Ids& destinations) {
   const std::string path(section_path(change.section));
-  if (change.kind == ChangeKind::Delete) {
-    TG_TRY(const value gone, api.call({.method = "DELETE",
-                                       .path = path + "/" + change.id,
-                                       .body = nullptr,
-                                       .if_match = change.revision}));
-    return change.id;
+  switch (change.kind) {
+    case ChangeKind::Create:
+      return {.method = "POST", .path = path, .body = api_body(change, sources, destinations)};
+    case ChangeKind::Update:
+      return {.method = "PUT",
+              .path = path + "/" + change.id,
+              .body = api_body(change, sources, destinations),
+              .if_match = change.revision};
+    case ChangeKind::Delete:
+      break;
   }
-  object body = api_body(change, sources, destinations);
-  Call call{.method = "POST", .path = path, .body = std::move(body)};
-  if (change.kind == ChangeKind::Update) {
-    call.method = "PUT";
-    call.path += "/" + change.id;
-    call.if_match = change.revision;
-  }
-  TG_TRY(const value made, api.call(call));
-  return text_at(made, "id");
+  return {.method = "DELETE",
+          .path = path + "/" + change.id,
+          .body = nullptr,
+          .if_match = change.revision};
 }
 
 // The next change would fail the same way.
@@ -65,9 +60,9 @@ Status execute_all(ApiClient& api, const ApplyPlan& plan, const Existing& existi
   for (const Change& change : plan.changes) {
     const std::string what = fmt::format(
         "{} \"{}\"", kSectionNames[static_cast<std::size_t>(change.section)], change.name);
-    auto id = execute(api, change, sources, destinations);
-    if (!id) {
-      Error& error = id.error();
+    auto made = api.call(write_call(change, sources, destinations));
+    if (!made) {
+      Error& error = made.error();
       if (!failed) failed.emplace(error.code, "", error.reason, std::vector<FieldError>());
       failed->details.push_back({what, std::move(error.message), std::nullopt});
       for (FieldError& d : error.details) {
@@ -76,8 +71,8 @@ Status execute_all(ApiClient& api, const ApplyPlan& plan, const Existing& existi
       if (is_hopeless(error.code)) break;
       continue;
     }
-    if (change.section == Section::Source) sources[change.name] = *id;
-    if (change.section == Section::Destination) destinations[change.name] = *id;
+    if (change.section == Section::Source) sources[change.name] = text_at(*made, "id");
+    if (change.section == Section::Destination) destinations[change.name] = text_at(*made, "id");
     ++done;
   }
   if (!failed) return {};
@@ -88,27 +83,37 @@ Status execute_all(ApiClient& api, const ApplyPlan& plan, const Existing& existi
   return fail(std::move(*failed));
 }
 
-// What the server would refuse of the connections, by its own rules, before the first change is
-// made. Paths are left to the server: it alone knows its folders.
-Status check_connections(ApiClient& api, const ApplyPlan& plan) {
-  const auto& faults_of = api.context().connection_faults;
-  const auto writes_connection = [](const Change& c) {
-    return c.kind != ChangeKind::Delete && c.section != Section::Job;
-  };
-  if (!faults_of || std::ranges::none_of(plan.changes, writes_connection)) return {};
-  TG_TRY(const value connectors, api.call({.path = "/api/connectors", .body = nullptr}));
-  std::vector<FieldError> faults;
-  for (const Change& c : plan.changes) {
-    if (!writes_connection(c)) continue;
-    const auto word = kSectionNames[static_cast<std::size_t>(c.section)];
-    for (FieldError& f : faults_of(connectors, c.section == Section::Source, c.body)) {
-      f.field = fmt::format("{}s[\"{}\"].{}", word, c.name, f.field);
-      faults.push_back(std::move(f));
+// What the server would refuse, before the first change is made: it judges each body by its own
+// rules, folders and roles. A deletion has no body to judge.
+Status try_all(ApiClient& api, const ApplyPlan& plan, const Existing& existing) {
+  const Ids sources = ids_of(existing.items[0]);
+  const Ids destinations = ids_of(existing.items[1]);
+  std::optional<Error> refused;
+  for (const Change& change : plan.changes) {
+    if (change.kind == ChangeKind::Delete) continue;
+    Call call = write_call(change, sources, destinations);
+    call.query = {{"dryRun", "true"}};
+    auto tried = api.call(call);
+    if (tried) continue;
+    Error& error = tried.error();
+    if (is_hopeless(error.code)) return fail(std::move(error));
+    if (!refused) {
+      refused.emplace(error.code, "the server refuses it; nothing was changed", error.reason,
+                      std::vector<FieldError>());
+    }
+    const std::string where = fmt::format(
+        "{}s[\"{}\"]", kSectionNames[static_cast<std::size_t>(change.section)], change.name);
+    if (error.details.empty()) refused->details.push_back({where, error.message, std::nullopt});
+    for (FieldError& d : error.details) {
+      refused->details.push_back({fmt::format("{}.{}", where, d.field), std::move(d.message), {}});
     }
   }
-  if (faults.empty()) return {};
-  return fail(Error{Code::Invalid, "the file is not valid; nothing was changed", "invalid_file",
-                    std::move(faults)});
+  return refused ? fail(std::move(*refused)) : Status();
+}
+
+std::unexpected<Error> about_file(const std::string& file, Error error) {
+  error.message = fmt::format("{}: {}", file == "-" ? "stdin" : file, error.message);
+  return fail(std::move(error));
 }
 
 Result<int> apply(Context& context, const Args& args) {
@@ -118,11 +123,14 @@ Result<int> apply(Context& context, const Args& args) {
   TG_TRY(document, expand_env(std::move(document), context.io.env));
   TG_TRY(ApiClient api, ApiClient::connect(context, args));
   TG_TRY(const Existing existing, read_existing(api));
-  TG_TRY(const Declared declared, read_declared(document, existing));
+  const auto declared = read_declared(document, existing);
+  if (!declared) return about_file(file, declared.error());
   const ApplyPlan plan =
-      plan_apply(declared, existing, args.has("prune"), args.has("send-secrets"));
+      plan_apply(*declared, existing, args.has("prune"), args.has("send-secrets"));
   context.io.out(format_plan(plan));
-  TG_CHECK(check_connections(api, plan));
+  if (Status tried = try_all(api, plan, existing); !tried) {
+    return about_file(file, std::move(tried).error());
+  }
   if (args.has("dry-run")) {
     context.io.out("nothing was changed (--dry-run)\n");
     return 0;

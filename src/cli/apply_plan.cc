@@ -305,7 +305,7 @@ object api_body(const Change& change, const std::map<std::string, std::string>& 
   if (change.section != Section::Job) return body;
   const auto id_of = [&](const char* field, const std::map<std::string, std::string>& ids) {
     const auto it = ids.find(text_at(body, field));
-    // One that could not be created: the server says that there is no such name.
+    // One that is not created yet, which no dry run minds, or could not be: the server says so.
     return it == ids.end() ? text_at(body, field) : it->second;
   };
   body["dataSourceId"] = id_of("source", source_ids);

@@ -179,36 +179,50 @@ TEST_F(Commands, ApplyPrintsThePlanThenChanges) {
   std::ofstream(path) << "sources:\n  files: {type: file, config: {path: /x}}\ndestinations:\n  "
                          "db: {type: sqlite, config: {path: /y}}\n";
   server_.on("POST", kWs + "/destinations", 201, R"({"data":{"id":"d9"}})");
+  const std::string write = "POST " + kWs + "/destinations";
   EXPECT_EQ(run({"apply", "-f", path, "--dry-run"}), 0) << err_;
-  EXPECT_EQ(server_.writes(), std::vector<std::string>{});
+  EXPECT_EQ(server_.writes(), std::vector{write + "?dryRun=true"});
   EXPECT_NE(out_.find("+ destination db\n1 to create, 0 to change, 0 to delete, 1 unchanged"),
             std::string::npos)
       << out_;
   EXPECT_EQ(run({"apply", "-f", path}), 0) << err_;
-  EXPECT_EQ(server_.writes(), std::vector<std::string>{"POST " + kWs + "/destinations"});
+  EXPECT_EQ(server_.writes(), (std::vector{write + "?dryRun=true", write + "?dryRun=true", write}));
   EXPECT_TRUE(out_.ends_with("applied 1 change\n")) << out_;
   ::unlink(path.c_str());
   EXPECT_EQ(run({"apply", "-f", path}), 2) << "a missing file";
 }
 
 // Seen here: what the server refuses was found after the first changes were made.
-TEST_F(Commands, ApplyFindsInvalidConnectionsBeforeTheFirstChange) {
+TEST_F(Commands, ApplyFindsWhatTheServerRefusesBeforeTheFirstChange) {
   const std::string path = testing::TempDir() + "/faults" + std::to_string(::getpid()) + ".yaml";
-  std::ofstream(path) << "sources:\n  a: {type: file, config: {}}\n  b: {type: file, config: {}}\n"
-                         "destinations:\n  c: {type: sqlite, config: {}}\n";
-  server_.list("/api/connectors", R"([{"name":"file"}])");
-  context_.connection_faults = [](const auto& connectors, bool source, const auto& connection) {
-    EXPECT_EQ(connectors, boost::json::parse(R"([{"name":"file"}])"));
-    EXPECT_EQ(text_at(connection, "type"), source ? "file" : "sqlite");
-    return std::vector<FieldError>{{"config.path", "is missing", {}}};
-  };
-  EXPECT_EQ(run({"apply", "-f", path}), 2);
-  EXPECT_EQ(server_.writes(), std::vector<std::string>{});
-  for (const char* part : {R"(sources["a"].config.path: is missing)", R"(sources["b"].config.path)",
-                           R"(destinations["c"].config.path)", "nothing was changed"}) {
-    EXPECT_NE(err_.find(part), std::string::npos) << part << "\n" << err_;
+  std::ofstream(path) << "sources:\n  files: {type: sqlite, config: {path: /etc/x}}\n"
+                         "destinations:\n  out: {type: sqlite, config: {path: /srv/x}}\n"
+                         "jobs:\n  copy: {source: files, destination: out}\n";
+  server_.on(
+      "PUT", kWs + "/data-sources/s1", 422,
+      R"({"error":"see details","code":"invalid_connection","details":[)"
+      R"({"field":"config.path","message":"lies outside"},{"field":"type","message":"no"}]})");
+  server_.on("POST", kWs + "/destinations", 200, R"({"data":{"id":"kept by nobody"}})");
+  server_.on("POST", kWs + "/sync-jobs", 403, R"({"error":"this needs operator","code":"role"})");
+  for (const bool dry_run : {true, false}) {
+    server_.requests.clear();
+    EXPECT_EQ(run(dry_run ? std::vector<std::string>{"apply", "-f", path, "--dry-run"}
+                          : std::vector<std::string>{"apply", "-f", path}),
+              2);
+    EXPECT_EQ(server_.writes(), (std::vector{"PUT " + kWs + "/data-sources/s1?dryRun=true",
+                                             "POST " + kWs + "/destinations?dryRun=true",
+                                             "POST " + kWs + "/sync-jobs?dryRun=true"}));
+    EXPECT_EQ(err_, path +
+                        ": the server refuses it; nothing was changed\n"
+                        "  sources[\"files\"].config.path: lies outside\n"
+                        "  sources[\"files\"].type: no\n"
+                        "  jobs[\"copy\"]: this needs operator");
   }
-  EXPECT_EQ(run({"apply", "-f", path, "--dry-run"}), 2);
+  server_.on("PUT", kWs + "/data-sources/s1", 503, R"({"error":"the engine is away"})");
+  server_.requests.clear();
+  EXPECT_EQ(run({"apply", "-f", path}), 1);
+  EXPECT_EQ(server_.writes().size(), 1U) << "no other change would fare better";
+  EXPECT_EQ(err_, path + ": the engine is away");
 }
 
 // Seen here: errors told users to reset the job, and no command did.

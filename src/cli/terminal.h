@@ -47,11 +47,6 @@ struct Context {
   std::function<void()> catch_interrupts = [] {};
   bool password_in_argv = false;  // there was one, and it was overwritten
   std::string program;            // path of this binary
-  // What the rules of a server say against {type, config}; `connectors` is what it answered for
-  // GET /api/connectors. Empty: this program does not know the rules.
-  std::function<std::vector<FieldError>(const boost::json::value& connectors, bool source,
-                                        const boost::json::object& connection)>
-      connection_faults;
   // The data folder that a configuration file names, for finding the server that uses it.
   // An error is that file's: what it says of the server must not be passed over.
   std::function<Result<std::optional<std::string>>()> configured_data = [] { return std::nullopt; };

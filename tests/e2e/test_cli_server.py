@@ -69,6 +69,48 @@ def test_apply_refuses_a_wrong_connection_before_the_first_change(cli, server, j
     assert server.api("GET", "/data-sources") == []
 
 
+# what is wrong of the last of four resources, and what is said of it
+LAST = {
+    "outside the roots": ("destinations", "{type: sqlite, config: {path: /etc/out.db}}", "config.path", "outside the folders"),
+    "the server's own store": ("destinations", "{type: sqlite, config: {path: '%s/tidegate.db'}}", "config.path",
+                               "a file of the Tidegate server itself"),
+    "no such connector": ("destinations", "{type: sqlit, config: {path: x.db}}", "type", "did you mean 'sqlite'?"),
+    "a wrong setting": ("destinations", "{type: sqlite, config: {path: x.db, journalMode: maybe}}", "config.journalMode", "one of"),
+    "a time that has passed": ("jobs", "{source: exports, destination: db, schedule: {at: '2020-01-01T00:00:00Z'}}", "schedule.at",
+                               "in the past"),
+}
+
+
+@pytest.mark.parametrize("section, last, field, why", LAST.values(), ids=LAST.keys())
+def test_apply_changes_nothing_when_the_last_change_is_wrong(cli, server, job_file, section, last, field, why):
+    """Seen here: "3 of 4 changes were made"."""
+    head = job_file.read_text()
+    entry = "  zz: " + (last % server.data_dir if "%s" in last else last) + "\n"
+    if section == "jobs":
+        job_file.write_text(head + entry)
+    else:
+        before, after = head.split("jobs:")
+        job_file.write_text(before + entry + "jobs:" + after)
+    for arguments in (["--dry-run"], []):
+        done = cli("apply", "-f", job_file, *arguments, env={"FILES": str(server.files)}, expect=2)
+        assert "4 to create" in done.stdout
+        assert f"{job_file}: the server refuses it; nothing was changed" in done.stderr
+        assert f'{section}["zz"].{field}: ' in done.stderr and why in done.stderr, done.stderr
+        assert len(done.stderr.splitlines()) == 2, done.stderr
+        for kind in ("/data-sources", "/destinations", "/sync-jobs"):
+            assert server.api("GET", kind) == []
+
+
+def test_apply_with_a_token_that_may_not_do_all_of_it_changes_nothing(cli, server, job_file, tmp_path):
+    token = tmp_path / "token"
+    token.write_text(json.loads(cli("token", "create", "op", "--role", "operator", "-o", "json").stdout)["token"])
+    server.create_job("kept", server.csv_to_sqlite())
+    job_file.write_text(job_file.read_text() + "  kept:\n    source: exports\n    destination: db\n    enabled: false\n")
+    done = cli("apply", "-f", job_file, "--token-file", token, env={"FILES": str(server.files)}, expect=2)
+    assert 'sources["exports"]: token \'op\' has the role operator' in done.stderr, done.stderr
+    assert server.api("GET", "/sync-jobs")[0]["enabled"] is True
+
+
 def test_a_job_from_the_command_line_runs(cli, server):
     (server.files / "a.csv").write_text("id,name\n1,x\n2,y\n")
     cli("sources", "add", "files", "--type", "file", "-c", f"path={server.files}/*.csv")

@@ -22,10 +22,6 @@ cli::Command doctor_command();
 cli::Command secrets_rotate_command();
 std::vector<cli::Command> serve_commands();
 
-// cli::Context::connection_faults.
-std::vector<FieldError> connection_faults(const boost::json::value& connectors, bool source,
-                                          const boost::json::object& connection);
-
 // --config FILE and one flag for each configuration key that has one.
 std::vector<cli::Option> config_options();
 // From those flags, the environment and, with `with_file`, the file: --config, TIDEGATE_CONFIG,

@@ -133,6 +133,7 @@ struct Connections {
     TG_TRY(c.created_at, call.store().now());
     c.updated_at = c.created_at;
     c.created_by = call.principal.name;
+    if (call.dry_run) return answer(model::to_json(c));
     TG_TRY(const auto created, call.store().create_connection(c, once));
     TG_TRY(c, call.store().get_connection(call.workspace, kind, created.id));
     return answer_created(model::to_json(c), c.revision, location(c), created.replayed);
@@ -160,6 +161,11 @@ struct Connections {
       Connection c = old;
       TG_CHECK(read_connection(call, wanted, &old, c));
       TG_TRY(c.updated_at, call.store().now());
+      if (call.dry_run) {
+        TG_CHECK(check_revision(revision, old.revision));
+        c.revision += 1;
+        return answer(model::to_json(c));
+      }
       auto done = call.store().update_connection(c, revision.value_or(old.revision));
       if (done) return answer_resource(model::to_json(*done), done->revision);
       const bool lost_race = done.error().code == Code::PreconditionFailed && !revision;
@@ -201,11 +207,15 @@ void add_routes(std::vector<ApiRoute>& routes, ConnectionKind kind, std::string_
   const auto add = [&](Method method, std::string_view pattern, Access access, Action action) {
     routes.push_back({method, pattern, access, Scope::Workspace, std::move(action)});
   };
+  const auto add_write = [&](Method method, std::string_view pattern, Action action) {
+    add(method, pattern, Access::Admin, std::move(action));
+    routes.back().has_dry_run = true;
+  };
   add(Method::Get, all, Access::Viewer, [c](const Call& call) { return c.list(call); });
-  add(Method::Post, all, Access::Admin, [c](const Call& call) { return c.create(call); });
+  add_write(Method::Post, all, [c](const Call& call) { return c.create(call); });
   add(Method::Get, one, Access::Viewer, [c](const Call& call) { return c.get(call); });
-  add(Method::Put, one, Access::Admin, [c](const Call& call) { return c.write(call, false); });
-  add(Method::Patch, one, Access::Admin, [c](const Call& call) { return c.write(call, true); });
+  add_write(Method::Put, one, [c](const Call& call) { return c.write(call, false); });
+  add_write(Method::Patch, one, [c](const Call& call) { return c.write(call, true); });
   add(Method::Delete, one, Access::Admin, [c](const Call& call) { return c.remove(call); });
   add(Method::Post, check, Access::Operator, [c](const Call& call) { return c.ask(call, true); });
   add(Method::Post, discover, Access::Operator,

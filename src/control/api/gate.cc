@@ -78,9 +78,14 @@ Result<WorkspaceId> find_workspace(Services& s, const Principal& p, std::string_
       "workspace_forbidden");
 }
 
-// Only reading takes parameters: one that is ignored would let a caller believe that it acted.
-Status check_query(const ApiRoute& route, const http::Request& request) {
-  return route.method == http::Method::Get ? Status() : Query(request).finish();
+// Whether a write is only to be tried. It takes no other parameter: one that is ignored would let a
+// caller believe that it acted.
+Result<bool> read_dry_run(const ApiRoute& route, const http::Request& request) {
+  if (route.method == http::Method::Get) return false;
+  Query query(request);
+  const bool dry_run = route.has_dry_run && query.boolean("dryRun").value_or(false);
+  TG_CHECK(query.finish());
+  return dry_run;
 }
 
 Result<http::Response> serve(const ApiRoute& route, Services& s, const http::Request& request) {
@@ -101,8 +106,8 @@ Result<http::Response> serve(const ApiRoute& route, Services& s, const http::Req
                             principal.name),
                 "workspace_forbidden");
   }
-  TG_CHECK(check_query(route, request));
-  return route.action(Call{s, request, principal, workspace});
+  TG_TRY(const bool dry_run, read_dry_run(route, request));
+  return route.action(Call{s, request, principal, workspace, dry_run});
 }
 
 // The look-ups of token and workspace read the store, too.

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "control/model/text_field.h"
 #include "control/secrets/tokens.h"
+#include "control/store/rules.h"
 
 namespace tidegate::api {
 
@@ -43,6 +44,11 @@ Result<store::IfRevision> if_match(const http::Request& request) {
       Code::PreconditionFailed,
       "If-Match is not an ETag of this resource; send the ETag of your last read, such as \"3\"",
       "revision_mismatch");
+}
+
+Status check_revision(store::IfRevision wanted, std::int64_t current) {
+  if (!wanted || *wanted == current) return {};
+  return store::rules::stale_revision(current);
 }
 
 Status read_empty_body(const Call& call) {

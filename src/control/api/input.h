@@ -25,6 +25,9 @@ Status read_empty_body(const Call& call);
 // The revision in If-Match; nullopt: no such header, or `*`. PreconditionFailed: an entity tag that
 // this server never gave.
 Result<store::IfRevision> if_match(const http::Request& request);
+// PreconditionFailed: `wanted` is another revision than the `current` one. For what is not written;
+// a write compares in its transaction.
+Status check_revision(store::IfRevision wanted, std::int64_t current);
 // Idempotency-Key of a POST, bound to the token, the path and the body. Invalid: a bad key.
 Result<std::optional<store::Idempotency>> idempotency(const Call& call);
 // Whether an earlier request with that key has been answered. Conflict: with another body.

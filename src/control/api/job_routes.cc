@@ -64,6 +64,7 @@ Result<Response> create_job(const Call& call) {
   job.created_by = call.principal.name;
   job.created_at = job.updated_at = now;
   TG_TRY(job.next_slot, plan::first_slot(job.spec.schedule, job.id, now));
+  if (call.dry_run) return answer(model::to_json(shown(std::move(job), now)));
   TG_TRY(const auto created, call.store().create_job(job, once));
   TG_TRY(job, call.store().get_job(call.workspace, created.id));
   job = shown(std::move(job), now);
@@ -89,6 +90,7 @@ Result<Response> changed(const Call& call, Result<SyncJob> changed) {
   TG_TRY(SyncJob job, std::move(changed));
   TG_TRY(const Instant now, call.services.time.now());
   job = shown(std::move(job), now);
+  if (call.dry_run) return answer(model::to_json(job));
   return answer_resource(model::to_json(job), job.revision);
 }
 
@@ -130,6 +132,19 @@ SyncJob shown(SyncJob job, Instant now) {
   return job;
 }
 
+namespace {
+
+// What the store would make of it.
+SyncJob as_changed(SyncJob job, const store::JobStore::UpdateJob& update) {
+  job.spec = update.spec;
+  job.revision += 1;
+  job.updated_at = update.at;
+  if (update.reschedule) job.next_slot = update.reschedule->next_slot;
+  return job;
+}
+
+}  // namespace
+
 Result<SyncJob> change_job(const Call& call, const std::optional<store::Idempotency>& once,
                            const std::function<Result<JobSpec>(const SyncJob&)>& change) {
   constexpr int kTries = 5;
@@ -150,6 +165,10 @@ Result<SyncJob> change_job(const Call& call, const std::optional<store::Idempote
     if (plan::needs_reschedule(job, update.spec)) {
       TG_TRY(update.reschedule, plan::reschedule(job, update.spec, update.at));
     }
+    if (call.dry_run) {
+      TG_CHECK(check_revision(revision, job.revision));
+      return as_changed(job, update);
+    }
     auto done = call.store().update_job(update);
     const bool lost_race = !done && (done.error().reason == "slots_moved" ||
                                      (done.error().code == Code::PreconditionFailed && !revision));
@@ -159,13 +178,15 @@ Result<SyncJob> change_job(const Call& call, const std::optional<store::Idempote
 
 std::vector<ApiRoute> job_routes() {
   constexpr std::string_view kJobs = "/api/workspaces/{ws}/sync-jobs";
+  constexpr bool kHasDryRun = true;
   constexpr std::string_view kJob = "/api/workspaces/{ws}/sync-jobs/{id}";
   return {
       {Method::Get, kJobs, Access::Viewer, Scope::Workspace, list_jobs},
-      {Method::Post, kJobs, Access::Operator, Scope::Workspace, create_job},
+      {Method::Post, kJobs, Access::Operator, Scope::Workspace, create_job, RunOn::Pool,
+       kHasDryRun},
       {Method::Get, kJob, Access::Viewer, Scope::Workspace, get_job, RunOn::StoreRead},
-      {Method::Put, kJob, Access::Operator, Scope::Workspace, replace_job},
-      {Method::Patch, kJob, Access::Operator, Scope::Workspace, patch_job},
+      {Method::Put, kJob, Access::Operator, Scope::Workspace, replace_job, RunOn::Pool, kHasDryRun},
+      {Method::Patch, kJob, Access::Operator, Scope::Workspace, patch_job, RunOn::Pool, kHasDryRun},
       {Method::Delete, kJob, Access::Operator, Scope::Workspace, delete_job},
   };
 }

@@ -43,6 +43,18 @@ TEST(OpenApi, PublicOperationsAreThePublicRoutes) {
   }
 }
 
+TEST(OpenApi, DryRunIsAParameterOfTheRoutesThatHaveOne) {
+  const auto paths = document().at("paths").as_object();
+  for (const ApiRoute& r : all_routes()) {
+    const auto& operation = paths.at(r.pattern).at(lower(http::method_name(r.method))).as_object();
+    const auto* parameters = operation.if_contains("parameters");
+    const bool documented = parameters != nullptr &&
+                            json::write(*parameters).find("parameters/dryRun") != std::string::npos;
+    EXPECT_EQ(documented, r.has_dry_run) << r.pattern;
+    EXPECT_TRUE(!r.has_dry_run || r.method != http::Method::Get) << r.pattern;
+  }
+}
+
 TEST(Routes, AWorkspaceInThePathIsAlwaysChecked) {
   for (const ApiRoute& r : all_routes()) {
     const bool in_path = r.pattern.find("{ws}") != std::string_view::npos;

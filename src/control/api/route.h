@@ -56,6 +56,7 @@ struct Call {
   const http::Request& request;
   const Principal& principal;
   const WorkspaceId& workspace;  // of {ws}; empty without one
+  bool dry_run = false;          // judge the request and write nothing; see ApiRoute
 
   store::Store& store() const { return services.store; }
   std::string id() const { return std::string(request.param("id")); }
@@ -74,6 +75,9 @@ struct ApiRoute {
   Scope scope;
   Action action;
   RunOn run_on = RunOn::Pool;  // IoThread only without the store: public, and from memory
+  // Takes `?dryRun=true`: the action judges the body and If-Match as for a write, answers with the
+  // resource as it would be, and writes nothing.
+  bool has_dry_run = false;
 };
 
 // One function per resource; all_routes() in routes.cc joins them.
