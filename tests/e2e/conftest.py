@@ -38,14 +38,14 @@ def nycflights():
 
 @pytest.fixture
 def make_server(bin_dir, tmp_path):
-    """make_server(**options) starts a Server; all are stopped at the end of the test."""
+    """make_server(**options) starts a Server; all are stopped at the end of the test. ready=False: one that will not be ready."""
     servers = []
 
-    def make(**options):
+    def make(ready=True, **options):
         options.setdefault("data_dir", tmp_path / "data")
         server = Server(bin_dir, **options)
         servers.append(server)
-        return server.start()
+        return server.start() if ready else server.spawn()
 
     yield make
     for server in servers:

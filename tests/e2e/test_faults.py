@@ -210,7 +210,8 @@ def test_a_missing_engine_fails_the_run_and_not_the_server(make_server):
     data.write_csv(server.files / "items.csv", 5)
     job = server.create_job("j", server.csv_to_sqlite(), retry={"maxAttempts": 1})
     server.stop()
-    broken = make_server(data_dir=server.data_dir, env={"TIDEGATE_ENGINE": "/no/such/engine"})
+    broken = make_server(ready=False, data_dir=server.data_dir, env={"TIDEGATE_ENGINE": "/no/such/engine"})
+    wait_for(lambda: "/no/such/engine" in broken.readyz()[1], "it says why it is not ready")
     refused = broken.api("POST", "/data-sources", {"name": "x", "type": "sqlite", "config": {"path": "x.db"}}, expect=503)
     assert "/no/such/engine" in refused.json()["error"] and "install tidegate-sync" in refused.json()["error"]
     run = broken.wait_run(broken.run_now(job["id"]))
@@ -219,6 +220,25 @@ def test_a_missing_engine_fails_the_run_and_not_the_server(make_server):
     broken.stop()
     mended = make_server(data_dir=broken.data_dir)
     assert mended.wait_run(mended.run_now(job["id"]))["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("command", ["serve", "api", "worker"])
+def test_a_server_without_its_engine_is_not_ready(make_server, bin_dir, tmp_path, command):
+    """Seen here: /readyz was 200, and every run and every check of a connection failed."""
+    engine = tmp_path / "engine"
+    server = make_server(ready=False, command=command, args=("--engine", str(engine)))
+
+    def says(status, *words):
+        code, text = server.readyz()
+        return code == status and all(w in text for w in words)
+    wait_for(lambda: says(503, '"not_ready"', str(engine), "install tidegate-sync"), "it says that the engine is missing")
+    assert requests.get(server.url + "/healthz", timeout=30).status_code == 200
+    engine.symlink_to(bin_dir / "tidegate-sync")
+    wait_for(lambda: says(200), "it is ready once the engine is there")
+    engine.unlink()
+    engine.write_text("not executable")
+    wait_for(lambda: says(503, str(engine), "chmod"), "it sees that the engine has gone")
+    assert server.process.poll() is None
 
 
 CSV = [  # name, bytes, rows that arrive, rejected rows, what the reason says

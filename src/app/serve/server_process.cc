@@ -122,12 +122,7 @@ Status ServerProcess::open_store() {
 }
 
 Status ServerProcess::start_engine() {
-  if (::access(config_.engine.c_str(), X_OK) != 0) {
-    log::warn(
-        "the sync engine is missing; runs will fail until it is there (set --engine, see `tidegate "
-        "doctor`)",
-        {{"path", config_.engine}});
-  }
+  look_for_engine();
   children_ = std::make_unique<launch::ChildHost>(config_.engine);
   TG_CHECK(children_->start());
   launch::EngineClientOptions options;
@@ -135,6 +130,20 @@ Status ServerProcess::start_engine() {
   options.forbidden_paths = forbidden_;
   engine_client_ = std::make_unique<launch::EngineClient>(*children_, std::move(options));
   return {};
+}
+
+void ServerProcess::look_for_engine() {
+  const Status found = launch::find_engine(config_.engine);
+  std::string fault = found ? "" : found.error().message;
+  const std::lock_guard lock(engine_mutex_);
+  if (fault == engine_fault_) return;
+  if (fault.empty()) {
+    log::info("the sync engine is there", {{"path", config_.engine}});
+  } else {
+    log::warn("runs and checks of connections fail until the sync engine is there",
+              {{"error", fault}});
+  }
+  engine_fault_ = std::move(fault);
 }
 
 void ServerProcess::make_worker() {
@@ -151,10 +160,13 @@ void ServerProcess::make_worker() {
 }
 
 std::optional<std::string> ServerProcess::not_ready() const {
-  if (!worker_) return std::nullopt;
-  const worker::WorkerHealth health = worker_->health();
-  if (health.draining) return "the server is stopping";
-  return health.ready ? std::nullopt : std::optional(health.reason);
+  if (worker_) {
+    const worker::WorkerHealth health = worker_->health();
+    if (health.draining) return "the server is stopping";
+    if (!health.ready) return health.reason;
+  }
+  const std::lock_guard lock(engine_mutex_);
+  return engine_fault_.empty() ? std::nullopt : std::optional(engine_fault_);
 }
 
 Result<http::Router> ServerProcess::live_routes() {
@@ -262,6 +274,7 @@ Status ServerProcess::start() {
 }
 
 Result<Millis> ServerProcess::keep_house(httpclient::Transport& transport) {
+  look_for_engine();
   if (!live_) {
     Status live = go_live();
     if (!live && live.error().code != Code::Unavailable) return fail(std::move(live).error());

@@ -34,8 +34,9 @@ class ServerProcess {
   // Lets runs finish (worker.drain), then ends everything. Idempotent.
   void stop();
 
-  // To be called while it runs, at the latest after what it returns: opens a store that was away
-  // and sees to it that the CLI finds a living server. Errors: the store can be reached and never
+  // To be called while it runs, at the latest after what it returns: opens a store that was away,
+  // looks whether the engine is there for /readyz, and sees to it that the CLI finds a living
+  // server. Errors: the store can be reached and never
   // be used (those of open_store() but Unavailable).
   Result<Millis> keep_house(httpclient::Transport& transport);
 
@@ -48,6 +49,7 @@ class ServerProcess {
 
  private:
   Status start_engine();
+  void look_for_engine();
   Status listen();
   Result<http::Router> waiting_routes();
   // Everything that needs the store. Unavailable: nothing of it is there afterwards.
@@ -56,6 +58,7 @@ class ServerProcess {
   void make_worker();
   Result<http::Router> live_routes();
   void wait_for_store(Error cause);
+  // The API asks the engine what a worker starts it for: without it neither is ready.
   std::optional<std::string> not_ready() const;
 
   const Config config_;
@@ -78,6 +81,8 @@ class ServerProcess {
   Millis next_try_{0};  // the bound of the next wait for the store
   std::mutex away_mutex_;
   std::optional<Error> away_;  // why the store is away; guarded, since HTTP threads read it
+  mutable std::mutex engine_mutex_;
+  std::string engine_fault_;  // of the last look; empty: none. Guarded, as above
   std::unique_ptr<http::Server> http_;
 };
 

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 #include <pthread.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <utility>
 
@@ -37,6 +40,14 @@ Error explain(Error error, const std::string& engine) {
 }
 
 }  // namespace
+
+Status find_engine(const std::string& engine) {
+  struct stat info{};
+  const bool found = ::stat(engine.c_str(), &info) == 0;
+  if (found && S_ISREG(info.st_mode) && ::access(engine.c_str(), X_OK) == 0) return {};
+  const Code code = found || errno == EACCES ? Code::Forbidden : Code::NotFound;
+  return fail(explain(Error{code, {}, {}, {}}, engine));
+}
 
 ChildHost::ChildHost(std::string engine) : engine_(std::move(engine)) {}
 ChildHost::~ChildHost() { stop(); }

@@ -18,6 +18,10 @@
 
 namespace tidegate::launch {
 
+// Whether a child could be started, as far as the file tells. Errors as those of a child that could
+// not: NotFound, Forbidden, saying what to do.
+Status find_engine(const std::string& engine);
+
 // Where one child's events go: called on the reading thread, in order, the Exit last; must not
 // block.
 using ChildSink = std::function<void(LaunchId, std::variant<protocol::Event, Exit>)>;
