@@ -270,7 +270,10 @@ TEST_F(Commands, TablesShowNamesAndJsonIds) {
   server_.list(kWs + "/runs", R"([{"id":"r1","jobId":"j1"},{"id":"r2","jobId":"gone"}])");
   EXPECT_EQ(run({"runs", "list"}), 0) << err_;
   EXPECT_NE(out_.find("r1   nightly"), std::string::npos) << out_;
-  EXPECT_NE(out_.find("r2   gone"), std::string::npos) << out_;
+  EXPECT_NE(out_.find("r2   deleted job gone"), std::string::npos) << out_;
+  server_.on("GET", kWs + "/sync-jobs/gone", 403, R"({"error":"not yours","code":"forbidden"})");
+  EXPECT_EQ(run({"runs", "list"}), 0) << err_;
+  EXPECT_NE(out_.find("r2   gone"), std::string::npos) << "it may exist: " << out_;
   EXPECT_EQ(run({"runs", "list", "-o", "json"}), 0) << err_;
   EXPECT_NE(out_.find(R"("jobId": "j1")"), std::string::npos) << out_;
   server_.on("GET", kWs + "/sync-jobs/j1", 200,
@@ -283,6 +286,17 @@ TEST_F(Commands, TablesShowNamesAndJsonIds) {
   EXPECT_EQ(run({"token", "list"}), 0) << err_;
   EXPECT_NE(out_.find("ci    -     team"), std::string::npos) << out_;
   EXPECT_NE(out_.find("root  -     all"), std::string::npos) << out_;
+}
+
+// Seen here: a bare id where a job was deleted. With many jobs one list is asked for.
+TEST_F(Commands, ADeletedJobAmongManyIsCalledSo) {
+  std::string runs;
+  for (int i = 0; i < 30; ++i) runs += R"({"id":"r","jobId":"gone)" + std::to_string(i) + R"("},)";
+  server_.list(kWs + "/runs", "[" + runs + R"({"id":"r","jobId":"j1"}])");
+  EXPECT_EQ(run({"runs", "list"}), 0) << err_;
+  EXPECT_NE(out_.find("r    nightly"), std::string::npos) << out_;
+  EXPECT_NE(out_.find("r    deleted job gone29"), std::string::npos) << out_;
+  EXPECT_EQ(server_.requests.size(), 2U);
 }
 
 // Seen here: "dataSourceId: is missing" to somebody who types --source.

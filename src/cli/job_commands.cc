@@ -83,8 +83,9 @@ const std::vector<Column>& status_columns() {
 
 // One job, with the names of what it copies from and to.
 int print_job(ApiClient& api, const Args& args, const value& job) {
-  const Names sources = names_for(api, args, "/data-sources", job, "dataSourceId");
-  const Names destinations = names_for(api, args, "/destinations", job, "destinationDatabaseId");
+  const Names sources = names_for(api, args, "/data-sources", "source", job, "dataSourceId");
+  const Names destinations =
+      names_for(api, args, "/destinations", "destination", job, "destinationDatabaseId");
   std::vector<Column> columns = job_columns();
   columns.insert(std::ranges::find(columns, "ENTITIES", &Column::title),
                  {name_column("SOURCE", "dataSourceId", sources),

@@ -1,5 +1,7 @@
 #include "cli/names.h"
 
+#include <fmt/format.h>
+
 #include <set>
 
 namespace tidegate::cli {
@@ -17,7 +19,7 @@ void collect(const boost::json::value& ids, std::set<std::string>& out) {
 
 }  // namespace
 
-Names names_for(ApiClient& api, const Args& args, const std::string& path,
+Names names_for(ApiClient& api, const Args& args, const std::string& path, std::string_view what,
                 const boost::json::value& rows, std::string_view field) {
   if (args.get_or("output", "table") != "table") return {};
   std::set<std::string> ids;
@@ -27,15 +29,21 @@ Names names_for(ApiClient& api, const Args& args, const std::string& path,
     collect(at_path(rows, field), ids);
   }
   Names names;
+  const auto gone = [&](const std::string& id) { return fmt::format("deleted {} {}", what, id); };
   if (ids.size() > kAskEach) {
     const auto all = api.list(path);
-    for (const auto& item : all ? *all : boost::json::array())
-      names[text_at(item, "id")] = text_at(item, "name");
+    if (!all) return names;
+    for (const std::string& id : ids) names[id] = gone(id);
+    for (const auto& item : *all) names[text_at(item, "id")] = text_at(item, "name");
     return names;
   }
   for (const std::string& id : ids) {
     const auto item = api.call({.path = path + "/" + httpclient::escape(id), .body = nullptr});
-    if (item) names[id] = text_at(*item, "name");
+    if (item) {
+      names[id] = text_at(*item, "name");
+    } else if (item.error().code == Code::NotFound) {
+      names[id] = gone(id);
+    }
   }
   return names;
 }

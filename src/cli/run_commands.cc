@@ -39,7 +39,7 @@ std::string entity_lines(const value& run) {
 }
 
 int print_run(ApiClient& api, const Args& args, const value& run) {
-  const Names jobs = names_for(api, args, "/sync-jobs", run, "jobId");
+  const Names jobs = names_for(api, args, "/sync-jobs", "job", run, "jobId");
   return print(api.context().io, args, run,
                {{"RUN", "id"},
                 name_column("JOB", "jobId", jobs),
@@ -72,7 +72,7 @@ Result<int> print_runs(Context& context, const Args& args, const std::optional<s
   if (const auto since = args.get("since")) query.emplace_back("since", *since);
   TG_TRY(const boost::json::array runs,
          api.list("/runs", query, static_cast<std::size_t>(limit.value_or(20))));
-  const Names jobs = names_for(api, args, "/sync-jobs", runs, "jobId");
+  const Names jobs = names_for(api, args, "/sync-jobs", "job", runs, "jobId");
   return print(context.io, args, runs, list_columns(jobs));
 }
 Result<int> list(Context& context, const Args& args) {

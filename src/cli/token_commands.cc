@@ -44,7 +44,7 @@ Result<int> create(Context& context, const Args& args) {
   }
   TG_TRY(const value made,
          api.call({.method = "POST", .path = "/api/tokens", .body = std::move(body)}));
-  const Names workspaces = names_for(api, args, "/api/workspaces", made, "workspaces");
+  const Names workspaces = names_for(api, args, "/api/workspaces", "workspace", made, "workspaces");
   std::vector<Column> shown = columns(workspaces);
   shown.push_back({"TOKEN", "token"});
   print(context.io, args, made, shown);
@@ -55,7 +55,7 @@ Result<int> create(Context& context, const Args& args) {
 Result<int> list(Context& context, const Args& args) {
   TG_TRY(ApiClient api, ApiClient::connect(context, args));
   TG_TRY(const boost::json::array all, api.list("/api/tokens"));
-  const Names workspaces = names_for(api, args, "/api/workspaces", all, "workspaces");
+  const Names workspaces = names_for(api, args, "/api/workspaces", "workspace", all, "workspaces");
   return print(context.io, args, all, columns(workspaces));
 }
 
