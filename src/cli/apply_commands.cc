@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/api_client.h"
 #include "cli/apply_plan.h"
 #include "cli/commands.h"
@@ -97,6 +99,13 @@ Status try_all(ApiClient& api, const ApplyPlan& plan, const Existing& existing) 
     if (tried) continue;
     Error& error = tried.error();
     if (is_hopeless(error.code)) return fail(std::move(error));
+    const auto names_it = [](const FieldError& d) { return d.field == "dryRun"; };
+    if (std::ranges::any_of(error.details, names_it)) {
+      return fail(Code::Invalid,
+                  "the server is older than this program and cannot try a change before it is "
+                  "made; upgrade the server first. Nothing was changed",
+                  "server_too_old");
+    }
     if (!refused) {
       refused.emplace(error.code, "the server refuses it; nothing was changed", error.reason,
                       std::vector<FieldError>());

@@ -10,9 +10,6 @@
 #include <string>
 #include <string_view>
 
-#include <vector>
-#include "base/error.h"
-
 #include "base/error.h"
 
 namespace tidegate::httpclient {

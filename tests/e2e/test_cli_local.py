@@ -152,6 +152,11 @@ def test_sync_dry_run_writes_nothing(bin_dir, csv_files):
     if path.exists():
         with closing(sqlite3.connect(path)) as db:
             assert ("a",) not in db.execute("select name from sqlite_master").fetchall()
+    run(bin_dir, "sync", "data/*.csv", "out.db", cwd=csv_files)
+    before = {p.name: p.read_bytes() for p in csv_files.iterdir() if p.is_file()}
+    run(bin_dir, "sync", "data/*.csv", "out.db", "--dry-run", cwd=csv_files)
+    # Seen here: out.db-wal and out.db-shm, which then belonged to whoever tried it.
+    assert {p.name: p.read_bytes() for p in csv_files.iterdir() if p.is_file()} == before
 
 
 def test_sync_dry_run_counts_what_the_run_would_reject(bin_dir, tmp_path):
@@ -218,6 +223,14 @@ def test_a_path_that_is_not_utf8_is_refused_with_a_remedy(bin_dir, csv_files):
     done = run(bin_dir, "sync", "data/*.csv", "x.db", cwd=csv_files, expect=1)
     assert "data/b\\xff.csv' has a name that is not valid UTF-8" in done.stderr
     assert counts(csv_files / "x.db") == {"a": 3, "b": 5}
+
+
+def test_a_password_that_is_not_utf8_is_not_shown(bin_dir, csv_files):
+    """Seen here: a variable put it into the URL, and the message showed the URL."""
+    done = run(bin_dir, "sync", "postgres://u:${PW}@h/db", "out.db", cwd=csv_files, expect=2,
+               env={"PW": os.fsdecode(b"canary-pw\xe9")})
+    assert "canary-pw" not in done.stdout + done.stderr
+    assert "SOURCE" in done.stderr and "u:***@h/db" in done.stderr, done.stderr
 
 
 def test_a_missing_engine_is_named(bin_dir, csv_files):
@@ -326,7 +339,7 @@ def test_doctor_finds_what_serve_refuses(bin_dir, tmp_path):
     rows = {r["check"]: r for r in json.loads(done.stdout)}
     for check, status, text in (("admin-token", "failed", "holds no token"), ("address", "failed", address),
                                 ("paths.roots", "warning", "does not exist"), ("store", "failed", "does not exist"),
-                                ("sync engine", "failed", "No such file")):
+                                ("sync engine", "failed", "was not found at /nope")):
         assert rows[check]["status"] == status and text in rows[check]["detail"], rows[check]
 
 

@@ -42,7 +42,9 @@ stage_mutants() { step "Build and kill the mutants" test-mutants mutants "$@"; t
 stage_e2e() {
   STEP=$((STEP + 1))
   printf '[%d/%d] Run the end-to-end tests on the release binaries …\n' "$STEP" "$STEPS"
-  e2e "$@"
+  take_checkout
+  e2e "$@" 9>&-
+  exec 9>&-
 }
 
 run_test() {

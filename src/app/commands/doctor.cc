@@ -7,8 +7,6 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
-#include <cerrno>
-#include <cstring>
 
 #include "app/commands/commands.h"
 #include "app/serve/data_dir.h"
@@ -192,14 +190,9 @@ void check_store(const Config& config, Report& report) {
 }
 
 void check_engine(const Config& config, Report& report) {
-  struct stat info{};
-  const bool found = ::stat(config.engine.c_str(), &info) == 0;
-  if (!found || S_ISDIR(info.st_mode)) {
-    report.bad(
-        "sync engine",
-        fmt::format("{} {}", config.engine,
-                    found ? "is a folder" : fmt::format("cannot be used: {}", strerror(errno))),
-        "put tidegate-sync beside this binary or set --engine");
+  constexpr const char* kRemedy = "put tidegate-sync beside this binary or set --engine";
+  if (const Status found = launch::find_engine(config.engine); !found) {
+    report.bad("sync engine", found.error().message, kRemedy);
     return;
   }
   launch::ChildHost host(config.engine);
@@ -208,8 +201,7 @@ void check_engine(const Config& config, Report& report) {
       started ? launch::EngineClient(host).spec() : std::unexpected(started.error());
   host.stop();
   if (!answer) {
-    report.bad("sync engine", answer.error().message,
-               "put tidegate-sync beside this binary or set --engine");
+    report.bad("sync engine", answer.error().message, kRemedy);
     return;
   }
   std::string names;

@@ -9,6 +9,7 @@
 #include "app/sync/local_engine.h"
 #include "app/sync/prompt.h"
 #include "app/sync/reporter.h"
+#include "app/sync/scrub.h"
 #include "base/json.h"
 #include "base/rng.h"
 #include "base/utf8.h"
@@ -192,7 +193,7 @@ Result<SyncEndpoint> endpoint_of(const cli::Context& context, const cli::Args& a
                 "usage");
   }
   const std::string_view word = source ? "SOURCE" : "DESTINATION";
-  TG_CHECK(check_utf8(word, place));
+  TG_CHECK(check_utf8(word, place.contains("://") ? shown_url(std::string(place)) : place));
   TG_TRY(SyncEndpoint endpoint, parse_endpoint(place, role, params));
   TG_CHECK(check_utf8(word, endpoint.shown));  // with the working directory
   return endpoint;

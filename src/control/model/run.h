@@ -58,8 +58,8 @@ struct Attempt {
   Fence fence{};
   Instant started_at;
   std::optional<Instant> finished_at;
-  // By a clock that never steps, from the answer to the claim to the end of the child; none while it
-  // runs and where its worker was lost.
+  // By a clock that never steps, from the answer to the claim to the end of the child; none while
+  // it runs and where its worker was lost.
   std::optional<Millis> took;
   std::string
       outcome;  // "" while running, a terminal state's name, "retry", "returned" or "worker_lost"
@@ -95,8 +95,9 @@ struct Run {
   std::string exclusive_key;  // resource held while running, see Connection
 };
 
-// How long the attempts of a run that ended or waits took (the newest 20), whatever became of the
-// host's clock meanwhile. The time in the queue does not count.
+// How long an attempt took; one whose worker was lost, by the store's clock. None while it runs.
+std::optional<Millis> run_time(const Attempt& attempt);
+// All its attempts that ended (the newest 20). The time in the queue does not count.
 Millis run_time(const Run& run);
 
 // Why a slot has no run. A stretch of consecutive slots with one reason is one record.

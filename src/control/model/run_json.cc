@@ -11,10 +11,12 @@ using boost::json::value;
 constexpr std::string_view kLevelNames[] = {"debug", "info", "warn", "error"};
 
 object to_json(const Attempt& a) {
+  const auto took = run_time(a);
   return {{"number", a.number},
           {"worker", a.owner.str()},
           {"startedAt", format_utc(a.started_at)},
           {"finishedAt", time_or_null(a.finished_at)},
+          {"durationMs", took ? value(took->count()) : nullptr},
           {"outcome", text_or_null(a.outcome)},
           {"errorKind", text_or_null(a.error_kind)},
           {"error", text_or_null(a.error)}};
@@ -45,9 +47,7 @@ object to_json(const Run& run) {
   o["notBefore"] = run.state == RunState::Queued ? value(format_utc(run.not_before)) : nullptr;
   o["startedAt"] = time_or_null(run.started_at);
   o["finishedAt"] = time_or_null(run.finished_at);
-  o["durationMs"] = run.started_at && run.finished_at
-                        ? value(run_time(run).count())
-                        : nullptr;
+  o["durationMs"] = run.started_at && run.finished_at ? value(run_time(run).count()) : nullptr;
   o["worker"] = text_or_null(run.owner.str());
   o["cancelRequested"] = run.cancel_requested;
   o["errorKind"] = text_or_null(run.error_kind);

@@ -31,12 +31,14 @@ std::optional<Millis> SyncJob::avg_duration() const {
   return sum / static_cast<std::int64_t>(success_durations.size());
 }
 
+std::optional<Millis> run_time(const Attempt& attempt) {
+  if (!attempt.finished_at) return std::nullopt;
+  return attempt.took.value_or(std::max(Millis(0), *attempt.finished_at - attempt.started_at));
+}
+
 Millis run_time(const Run& run) {
   Millis sum{0};
-  for (const Attempt& attempt : run.attempts) {
-    if (!attempt.finished_at) continue;
-    sum += attempt.took.value_or(std::max(Millis(0), *attempt.finished_at - attempt.started_at));
-  }
+  for (const Attempt& attempt : run.attempts) sum += run_time(attempt).value_or(Millis(0));
   return sum;
 }
 

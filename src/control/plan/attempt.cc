@@ -68,10 +68,13 @@ std::string message_of(const protocol::RunResult& result) {
 
 Failure failure_of(const AttemptFacts& facts) {
   if (facts.not_started) {
-    // Nothing that a retry by the same rules would change; an operator must.
-    const bool busy =
-        facts.not_started->code == Code::Unavailable || facts.not_started->code == Code::Cancelled;
-    return {busy ? kind::kTransient : kind::kConfiguration, facts.not_started->message};
+    // An engine that is missing or may not be executed is so on this worker, and until it is
+    // installed.
+    constexpr Code kOfThisWorker[] = {Code::Unavailable, Code::Cancelled, Code::NotFound,
+                                      Code::Forbidden};
+    const bool passes =
+        std::ranges::find(kOfThisWorker, facts.not_started->code) != std::end(kOfThisWorker);
+    return {passes ? kind::kTransient : kind::kConfiguration, facts.not_started->message};
   }
   if (facts.result) {
     const auto& result = *facts.result;

@@ -48,6 +48,8 @@ struct EndCase {
 std::vector<EndCase> end_cases() {
   AttemptFacts no_engine;
   no_engine.not_started = Error{Code::NotFound, "no engine", "engine_missing", {}};
+  AttemptFacts unreadable;
+  unreadable.not_started = Error{Code::Invalid, "no such request", {}, {}};
   AttemptFacts no_memory;
   no_memory.not_started = Error{Code::Unavailable, "out of processes", {}, {}};
   const auto Q = RunState::Queued, F = RunState::Failed;
@@ -82,7 +84,8 @@ std::vector<EndCase> end_cases() {
       {"out_of_memory", {.signal = 9}, 0, false, Q, "retry", "internal", true},
       {"crash_last_attempt", {.signal = 11}, 2, false, F, "failed", "internal", false},
       {"exit_without_result", {.exit_code = 0}, 0, false, Q, "retry", "internal", true},
-      {"missing_engine", no_engine, 0, false, F, "failed", "configuration", false},
+      {"missing_engine", no_engine, 0, false, Q, "retry", "transient", true},
+      {"unreadable_order", unreadable, 0, false, F, "failed", "configuration", false},
       {"no_process", no_memory, 0, false, Q, "retry", "transient", true},
       {"cancelled", ended(ExitCode::Cancelled, "cancelled", Cancelled), 0, true,
        RunState::Cancelled, "cancelled", "cancelled", false},

@@ -183,18 +183,33 @@ void Db::rollback() {
   sqlite3_progress_handler(db_, kProgressOps, &Db::on_progress, this);
 }
 
-int Db::checkpoint(int mode) {
+template <class F>
+auto Db::without_waiting(F f) {
   const Millis wait = std::exchange(busy_wait_, Millis(0));
-  const int rc = sqlite3_wal_checkpoint_v2(db_, "main", mode, nullptr, nullptr);
+  auto result = f();
   busy_wait_ = wait;
-  return rc;
+  return result;
+}
+
+int Db::checkpoint(int mode) {
+  return without_waiting(
+      [&] { return sqlite3_wal_checkpoint_v2(db_, "main", mode, nullptr, nullptr); });
+}
+
+Result<std::int64_t> Db::committed_size() {
+  TG_TRY(const std::int64_t pages, integer("PRAGMA main.page_count"));
+  TG_TRY(const std::int64_t size, integer("PRAGMA main.page_size"));
+  return pages * size;
 }
 
 Status Db::grow_to_committed() {
-  TG_TRY(const std::int64_t pages, integer("PRAGMA main.page_count"));
-  TG_TRY(const std::int64_t size, integer("PRAGMA main.page_size"));
+  const auto committed = without_waiting([&] { return committed_size(); });
+  // A database without a log may be locked: the transaction waits for that, and longer.
+  if (!committed) {
+    return committed.error().code == Code::Unavailable ? Status() : fail(committed.error());
+  }
   struct stat st{};
-  if (stat(path_.c_str(), &st) != 0 || st.st_size >= pages * size) return {};
+  if (stat(path_.c_str(), &st) != 0 || st.st_size >= *committed) return {};
   if (!is_full(checkpoint(SQLITE_CHECKPOINT_PASSIVE))) return {};
   disk_full_ = true;
   return fail(
@@ -209,7 +224,8 @@ void Db::truncate_log() { checkpoint(SQLITE_CHECKPOINT_TRUNCATE); }
 // On a disk without space for the log's index (`-shm`, 32 KiB) SQLite cannot even close: log and
 // index stay, as they were made. In exclusive mode the index is in memory, and the lock that it
 // takes on the database is proof that nobody else uses either (wal.html, "Use of WAL Without
-// Shared-Memory"). The log itself is SQLite's to remove, and it stays when it is needed.
+// Shared-Memory"). The log itself is SQLite's to remove; while it is needed both stay, for a reader
+// finds no place for another index.
 void Db::remove_log_files() const {
   const std::string index = path_ + "-shm", log = path_ + "-wal";
   if (access(index.c_str(), F_OK) != 0 && access(log.c_str(), F_OK) != 0) return;
@@ -217,7 +233,9 @@ void Db::remove_log_files() const {
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
   if (sqlite3_open_v2(path_.c_str(), &db, flags, nullptr) == SQLITE_OK &&
       sqlite3_exec(db, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT", nullptr, nullptr,
-                   nullptr) == SQLITE_OK) {
+                   nullptr) == SQLITE_OK &&
+      sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr) ==
+          SQLITE_OK) {
     unlink(index.c_str());
   }
   sqlite3_close_v2(db);

@@ -102,7 +102,11 @@ class Db {
  private:
   Db(sqlite3* db, std::string path, std::stop_token stop)
       : db_(db), path_(std::move(path)), stop_(std::move(stop)) {}
+  // What `f` returns, with a busy_wait_ of nothing.
+  template <class F>
+  auto without_waiting(F f);
   int checkpoint(int mode);
+  Result<std::int64_t> committed_size();  // of the database, in bytes
   bool is_full(int rc) const;
   void remove_log_files() const;
   static int on_progress(void* self);

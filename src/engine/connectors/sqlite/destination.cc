@@ -107,6 +107,15 @@ Status SqliteDestination::connect(const WritePlan& plan) {
   return {};
 }
 
+// For a dry run. A connection that may only read makes the log and its index, and cannot take them
+// away; one that may write does with its end.
+Result<std::unique_ptr<Db>> SqliteDestination::look_into(const std::string& real) const {
+  const bool writable = access(real.c_str(), W_OK) == 0;
+  TG_TRY(auto db, Db::open(real, writable ? Open::ReadWrite : Open::ReadOnly, context_.stop));
+  TG_CHECK(db->exec("PRAGMA query_only = ON"));
+  return db;
+}
+
 // In a new database before there is a write-ahead log, so that the claim, and what is done to it on
 // a disk that became full, needs no new page (Db::grow_to_committed()).
 Status SqliteDestination::begin_ledger(Db& db) const {
@@ -163,7 +172,7 @@ Result<WriterState> SqliteDestination::inspect(const WritePlan& plan) {
     nothing.table = claim.table;
     return nothing;
   }
-  TG_TRY(const auto db, Db::open(real, Open::ReadOnly, context_.stop));
+  TG_TRY(const auto db, look_into(real));
   TG_CHECK(Ledger(*db).check_owner(claim, plan.take_over));
   return read_state(*db, claim);
 }
@@ -172,7 +181,7 @@ Result<Destination::Trial> SqliteDestination::trial(const WritePlan& plan, const
   TG_TRY(const std::string real, context_.paths.resolve(config_.path, true));
   TableLayout now;
   if (access(real.c_str(), F_OK) == 0) {
-    TG_TRY(const auto db, Db::open(real, Open::ReadOnly, context_.stop));
+    TG_TRY(const auto db, look_into(real));
     TG_TRY(now, read_layout(*db, plan.entity));
     TG_CHECK(find_unused(*db, plan.entity, load, now));
   }

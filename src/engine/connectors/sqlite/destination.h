@@ -31,6 +31,7 @@ class SqliteDestination final : public Destination {
  private:
   Status connect(const WritePlan& plan);
   Status begin_ledger(Db& db) const;
+  Result<std::unique_ptr<Db>> look_into(const std::string& real) const;
   Result<WriterState> read_state(Db& db, const Claim& claim) const;
 
   const DestinationConfig config_;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "engine/connectors/sqlite/db.h"
 #include "engine/connectors/sqlite/functions.h"
 #include "engine/connectors/sqlite/sqlite_fixture.h"
 #include "engine/connectors/sqlite/table_sql.h"
@@ -17,6 +18,19 @@ namespace tidegate::engine {
 namespace {
 
 using contract::batch_of;
+
+// Seen here: a database without a log that somebody else holds for some seconds failed the load,
+// which waits much longer for its transaction.
+TEST_F(Sqlite, ALockedDatabaseIsNotFoundFull) {
+  sql(out(), "PRAGMA journal_mode = DELETE; CREATE TABLE t (id INTEGER)");
+  const auto ours = sqlite::Db::open(out(), sqlite::Open::ReadWrite, {});
+  const auto other = sqlite::Db::open(out(), sqlite::Open::ReadWrite, {});
+  ASSERT_TRUE(ours && other);
+  (*ours)->busy_timeout(Millis(0));
+  ASSERT_TRUE((*other)->exec("BEGIN EXCLUSIVE"));
+  EXPECT_FALSE((*ours)->integer("PRAGMA main.page_count"));
+  EXPECT_TRUE((*ours)->grow_to_committed());
+}
 
 class SqliteNames : public Sqlite {};
 
