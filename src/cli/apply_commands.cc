@@ -138,7 +138,8 @@ Result<int> apply(Context& context, const Args& args) {
       plan_apply(*declared, existing, args.has("prune"), args.has("send-secrets"));
   context.io.out(format_plan(plan));
   if (Status tried = try_all(api, plan, existing); !tried) {
-    return about_file(file, std::move(tried).error());
+    const bool is_of_file = !tried.error().details.empty();
+    return is_of_file ? about_file(file, std::move(tried).error()) : fail(std::move(tried).error());
   }
   if (args.has("dry-run")) {
     context.io.out("nothing was changed (--dry-run)\n");

@@ -222,7 +222,12 @@ TEST_F(Commands, ApplyFindsWhatTheServerRefusesBeforeTheFirstChange) {
   server_.requests.clear();
   EXPECT_EQ(run({"apply", "-f", path}), 1);
   EXPECT_EQ(server_.writes().size(), 1U) << "no other change would fare better";
-  EXPECT_EQ(err_, path + ": the engine is away");
+  EXPECT_EQ(err_, "the engine is away");
+  server_.on("PUT", kWs + "/data-sources/s1", 422,
+             R"({"error":"see details","code":"invalid_parameter","details":[)"
+             R"({"field":"dryRun","message":"is not a known parameter; remove it"}]})");
+  EXPECT_EQ(run({"apply", "-f", path}), 2);
+  EXPECT_TRUE(err_.starts_with("the server is older than this program")) << err_;
 }
 
 // Seen here: errors told users to reset the job, and no command did.
