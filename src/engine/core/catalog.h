@@ -23,7 +23,7 @@ struct EntityInfo {
   std::shared_ptr<arrow::Schema> schema;
   std::vector<std::string> primary_key;        // empty: the source declares none
   std::vector<std::string> cursor_candidates;  // columns that can be compared and may only grow
-  std::vector<std::string> key_candidates;     // columns that look unique; for error messages
+  std::vector<std::string> key_candidates;     // columns of which each alone looks unique
   std::optional<std::int64_t> rows;            // exact or estimated
   std::vector<std::string> warnings;
 };

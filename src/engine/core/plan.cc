@@ -117,9 +117,9 @@ Status check_key(EntityRequest& r, const EntityInfo& info, bool declared_by_user
       r.entity, "primaryKey",
       fmt::format("the mode incremental merges rows by primary key, and the source declares none. "
                   "Give the columns that are unique together{}, or use incremental_append",
-                  info.key_candidates.empty()
-                      ? ""
-                      : fmt::format(" (candidates: {})", name_list(info.key_candidates))),
+                  info.key_candidates.empty() ? ""
+                                              : fmt::format(" (candidates, each alone: {})",
+                                                            name_list(info.key_candidates))),
       "no_primary_key");
 }
 

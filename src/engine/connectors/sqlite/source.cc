@@ -266,9 +266,11 @@ Result<EntityInfo> SqliteSource::describe_entity(const std::string& table, bool 
   if (is_table) {
     TG_TRY(info.rows, db_->integer(fmt::format("SELECT count(*) FROM {}", quote(table))));
   }
-  TG_TRY(Stmt unique, db_->prepare("SELECT DISTINCT ii.name FROM pragma_index_list(?1) il, "
+  // Not of several columns together, of some rows only (partial), or of expressions (NULL).
+  TG_TRY(Stmt unique, db_->prepare("SELECT DISTINCT min(ii.name) FROM pragma_index_list(?1) il, "
                                    "pragma_index_info(il.name) ii WHERE il.\"unique\" AND NOT "
-                                   "il.partial AND ii.name IS NOT NULL"));
+                                   "il.partial GROUP BY il.name HAVING count(*) = 1 AND "
+                                   "min(ii.name) IS NOT NULL"));
   unique.bind(1, table);
   for (;;) {
     TG_TRY(const bool row, unique.step());

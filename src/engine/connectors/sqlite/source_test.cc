@@ -151,5 +151,32 @@ TEST_F(SqliteSourceValues, AConditionIsOneExpressionWithoutParameters) {
   EXPECT_EQ(sql(out(), "SELECT id FROM t"), Texts{"2"});
 }
 
+// Symptom: `sync -i` offered `id` of UNIQUE (id, lang), and kept one row of each id.
+TEST_F(SqliteSourceValues, OnlyAColumnThatIsUniqueByItselfIsAKeyCandidate) {
+  const struct {
+    const char* unique;
+    Texts candidates;
+  } cases[] = {{"CREATE UNIQUE INDEX u ON t (id)", {"id"}},
+               {"CREATE UNIQUE INDEX u ON t (id, lang)", {}},
+               {"CREATE UNIQUE INDEX u ON t (lower(lang), id)", {}},
+               {"CREATE UNIQUE INDEX u ON t (lower(lang))", {}},
+               {"CREATE UNIQUE INDEX u ON t (id) WHERE lang = 'en'", {}},
+               {"CREATE INDEX u ON t (id)", {}},
+               {"CREATE UNIQUE INDEX u ON t (id); CREATE UNIQUE INDEX v ON t (id DESC); "
+                "CREATE UNIQUE INDEX w ON t (id, lang)",
+                {"id"}}};
+  for (const auto& c : cases) {
+    sql(in(),
+        std::string("DROP TABLE IF EXISTS t; CREATE TABLE t (id INTEGER, lang TEXT); ") + c.unique);
+    const auto r = answer(protocol::RequestKind::Discover);
+    ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+    Texts found;
+    for (const auto& name : r.reply.at("entities").at(0).at("keyCandidates").as_array()) {
+      found.emplace_back(name.as_string());
+    }
+    EXPECT_EQ(found, c.candidates) << c.unique;
+  }
+}
+
 }  // namespace
 }  // namespace tidegate::engine
