@@ -14,6 +14,7 @@
 #include "app/commands/commands.h"
 #include "app/sync/scrub.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "cli/command.h"
 #include "cli/commands.h"
 #include "httpclient/http_client.h"
@@ -60,10 +61,11 @@ Result<int> dispatch(cli::Context& context, const std::vector<std::string>& word
 }
 
 void print_error(const cli::Io& io, const Error& error) {
-  io.err("tidegate: " + error.message + "\n");
+  std::string text = "tidegate: " + error.message + "\n";
   for (const FieldError& d : error.details) {
-    io.err("  " + (d.field.empty() ? "" : d.field + ": ") + d.message + "\n");
+    text += "  " + (d.field.empty() ? "" : d.field + ": ") + d.message + "\n";
   }
+  io.err(escape_controls(text, "\n\t"));
 }
 
 }  // namespace

@@ -96,6 +96,28 @@ TEST(Utf8, IsWhatRfc3629Says) {
   EXPECT_EQ(escape_bytes("é\xff\0\n"s), "é\\xff\\x00\n");
 }
 
+TEST(Text, ATerminalIsToldNothingByData) {
+  using std::string_literals::operator""s;
+  const struct {
+    std::string text, keep, shown;
+  } cases[] = {{"größe\u00A0日本", "", "größe\u00A0日本"},
+               {"\x1b]0;x\x07", "", "\\x1b]0;x\\x07"},
+               {"\0\x1f \x7f~"s, "", "\\x00\\x1f \\x7f~"},
+               {"\u009b31m\u0080\u009f", "", "\\xc2\\x9b31m\\xc2\\x80\\xc2\\x9f"},
+               {"\xff\xc2", "", "\\xff\\xc2"},
+               {"a\n\tb\r", "", "a\\x0a\\x09b\\x0d"},
+               {"a\n\tb\r", "\n\t", "a\n\tb\\x0d"}};
+  for (const auto& c : cases) EXPECT_EQ(escape_controls(c.text, c.keep), c.shown);
+}
+
+TEST(Text, TrimTakesBlanksAndLineEnds) {
+  EXPECT_EQ(trim_end(" a b \t\r\n"), " a b");
+  EXPECT_EQ(trim("\t a b \n"), "a b");
+  EXPECT_EQ(trim_end(" \t"), "");
+  EXPECT_EQ(trim(" \n"), "");
+  EXPECT_EQ(trim(""), "");
+}
+
 TEST(Text, AsciiLowerKnowsNoOtherLetters) {
   EXPECT_EQ(ascii_lower("AZ[a\xc3\x89"), "az[a\xc3\x89");
   static_assert(ascii_lower('Q') == 'q');

@@ -1,6 +1,7 @@
 #pragma once
 // Small helpers for text.
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -17,9 +18,13 @@ constexpr std::string_view clip(std::string_view text, std::size_t max) {
 
 // Without the blanks and line ends that editors and shells leave behind a value in a file.
 constexpr std::string_view trim_end(std::string_view text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
-    text.remove_suffix(1);
-  return text;
+  const std::size_t last = text.find_last_not_of(" \t\r\n");
+  return text.substr(0, last == std::string_view::npos ? 0 : last + 1);
+}
+// Without those before it either.
+constexpr std::string_view trim(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+  return trim_end(text);
 }
 
 // A to Z alone, whatever the locale: as SQLite compares names and HTTP its headers.

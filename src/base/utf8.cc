@@ -6,6 +6,27 @@
 #include <cstring>
 
 namespace tidegate {
+namespace {
+
+// `unwanted`: which well-formed sequences are escaped, besides the bytes that are none.
+template <typename Unwanted>
+std::string escaped(std::string_view text, Unwanted unwanted) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t n = utf8_sequence(text, i);
+    const std::string_view bytes = text.substr(i, n == 0 ? 1 : n);
+    if (n == 0 || unwanted(bytes)) {
+      for (const char c : bytes) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    } else {
+      out += bytes;
+    }
+    i += bytes.size();
+  }
+  return out;
+}
+
+}  // namespace
 
 std::size_t utf8_sequence(std::string_view s, std::size_t i) {
   const auto at = [&](std::size_t k) -> unsigned {
@@ -49,18 +70,15 @@ bool is_utf8(std::string_view text) {
 }
 
 std::string escape_bytes(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (std::size_t i = 0; i < text.size();) {
-    const std::size_t n = utf8_sequence(text, i);
-    if (n == 0 || text[i] == '\0') {
-      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[i]));
-    } else {
-      out += text.substr(i, n);
-    }
-    i += n == 0 ? 1 : n;
-  }
-  return out;
+  return escaped(text, [](std::string_view c) { return c.front() == '\0'; });
+}
+
+std::string escape_controls(std::string_view text, std::string_view keep) {
+  return escaped(text, [&](std::string_view c) {
+    const auto lead = static_cast<unsigned char>(c.front());
+    if (lead < 0x20 || lead == 0x7F) return !keep.contains(c.front());
+    return lead == 0xC2 && static_cast<unsigned char>(c[1]) < 0xA0;
+  });
 }
 
 }  // namespace tidegate

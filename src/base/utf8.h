@@ -15,4 +15,8 @@ bool is_utf8(std::string_view text);
 // For a person: bytes that are no UTF-8, and NUL, as \xNN; everything else as it is.
 std::string escape_bytes(std::string_view text);
 
+// For a terminal, which must not be told anything by data: the control characters (C0, DEL and C1)
+// as \xNN too, except those in `keep`.
+std::string escape_controls(std::string_view text, std::string_view keep = {});
+
 }  // namespace tidegate

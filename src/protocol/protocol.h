@@ -92,6 +92,10 @@ struct RunSpec {
   Millis patience{60'000};  // how long a lost lease may stay lost before the child gives up
 };
 
+// Of RunSpec: `*`, `?`, `[a-z]` as in glob(7), but `*` also matches `/`, and a backslash is a
+// letter. An equal name always matches.
+bool matches(const std::string& pattern, const std::string& name);
+
 enum class RequestKind : std::uint8_t { Spec, Check, Discover, Run };
 inline constexpr std::string_view kRequestKindNames[] = {"spec", "check", "discover", "run"};
 

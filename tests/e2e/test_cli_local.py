@@ -59,6 +59,7 @@ def test_cron_next_does_not_depend_on_the_process_zone(bin_dir, zone):
     (["cron", "next", "* * * * *", "--timezone", "America/New_Yrok"], "America/New_York"),
     (["cron", "next", "* * * * *", "--after", "yesterday"], "RFC 3339"),
     (["jbos"], "did you mean \"jobs\"?"),
+    (["f\x1b[2Jo"], r'there is no command "f\x1b[2Jo"'),
     (["sync", "x.csv", "y.db", "--mdoe", "full"], "did you mean \"--mode\"?"),
     (["sync", "nothing-here", "y.db"], "there is no file"),
     (["sync"], "SOURCE is required"),

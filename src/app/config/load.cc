@@ -13,16 +13,11 @@
 #include "app/config/config.h"
 #include "app/sync/scrub.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "cli/yaml.h"
 
 namespace tidegate::app {
 namespace {
-
-std::string trimmed(std::string text) {
-  const std::size_t end = text.find_last_not_of(" \t\r\n");
-  text.resize(end == std::string::npos ? 0 : end + 1);
-  return text;
-}
 
 // Collects each key's value from its highest origin.
 class Loader {
@@ -160,7 +155,7 @@ class Loader {
                         *path, variable));
       return;
     }
-    s = {trimmed(content.str()), Origin::Environment, variable + "_FILE"};
+    s = {std::string(trim_end(content.view())), Origin::Environment, variable + "_FILE"};
   }
 
   // ---- defaults that depend on other values

@@ -2,18 +2,21 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <fnmatch.h>
 
 #include <algorithm>
 #include <array>
-#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
 #include <optional>
+#include <ranges>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
 #include "base/text.h"
 #include "base/utf8.h"
+#include "cli/api_client.h"
+#include "cli/output.h"
 #include "protocol/protocol.h"
 
 namespace tidegate::app {
@@ -44,50 +47,61 @@ struct Entity {
   }
 };
 
-Names names_at(const boost::json::object& o, std::string_view member) {
+// What discover tells of the entities that the arguments name; of all when they name none.
+struct Found {
+  std::vector<Entity> entities;  // with columns: a run skips a file without
+  Names unseen;                  // that nobody looked into
+  Names faults;                  // "name: why it cannot be read"
+};
+
+Names names_at(const boost::json::value& entity, std::string_view member) {
   Names out;
-  const auto* items = o.if_contains(member);
-  if (items == nullptr || !items->is_array()) return out;
-  for (const auto& item : items->get_array()) {
+  const auto* items = cli::at_path(entity, member).if_array();
+  if (items == nullptr) return out;
+  for (const auto& item : *items) {
     if (item.is_string()) out.emplace_back(item.get_string());
   }
   return out;
 }
 
-std::string text_at(const boost::json::object& o, std::string_view member) {
-  const auto* text = o.if_contains(member);
-  return text != nullptr && text->is_string() ? std::string(text->get_string()) : std::string();
+Entity entity_of(const boost::json::value& value, const boost::json::array& columns) {
+  Entity e{.name = cli::text_at(value, "name"),
+           .columns = {},
+           .key = names_at(value, "primaryKey"),
+           .cursors = names_at(value, "cursorCandidates"),
+           .keys = names_at(value, "keyCandidates")};
+  for (const auto& c : columns) {
+    const bool* cursor = cli::at_path(c, "cursor").if_bool();
+    e.columns.push_back(
+        {cli::text_at(c, "name"), cli::text_at(c, "title"), cursor != nullptr && *cursor});
+  }
+  return e;
 }
 
-// Those that were looked into and that the arguments name; all when they name none.
-std::vector<Entity> entities_of(const boost::json::array& found, const Names& wanted) {
-  std::vector<Entity> out;
-  for (const auto& value : found) {
-    const boost::json::object& o = value.get_object();
-    Entity e{.name = text_at(o, "name"),
-             .columns = {},
-             .key = names_at(o, "primaryKey"),
-             .cursors = names_at(o, "cursorCandidates"),
-             .keys = names_at(o, "keyCandidates")};
-    const auto* columns = o.if_contains("columns");
-    const bool named = std::ranges::any_of(wanted, [&](const std::string& pattern) {
-      return pattern == e.name || fnmatch(pattern.c_str(), e.name.c_str(), 0) == 0;
-    });
-    if (columns == nullptr || (!wanted.empty() && !named)) continue;
-    for (const auto& column : columns->get_array()) {
-      const boost::json::object& c = column.get_object();
-      const auto* cursor = c.if_contains("cursor");
-      e.columns.push_back({text_at(c, "name"), text_at(c, "title"),
-                           cursor != nullptr && cursor->is_bool() && cursor->get_bool()});
+Found look_up(const boost::json::array& entities, const Names& wanted) {
+  Found out;
+  for (const auto& value : entities) {
+    std::string name = cli::text_at(value, "name");
+    if (!wanted.empty() && std::ranges::none_of(wanted, [&](const std::string& pattern) {
+          return protocol::matches(pattern, name);
+        })) {
+      continue;
     }
-    out.push_back(std::move(e));
+    const auto* columns = cli::at_path(value, "columns").if_array();
+    if (const std::string why = cli::text_at(value, "error"); !why.empty()) {
+      out.faults.push_back(fmt::format("{}: {}", name, why));
+    } else if (columns == nullptr) {
+      out.unseen.push_back(std::move(name));
+    } else if (!columns->empty()) {
+      out.entities.push_back(entity_of(value, *columns));
+    }
   }
   return out;
 }
 
 // What every entity has, in the order of the first.
 Names common(const std::vector<Entity>& entities, Names Entity::* names) {
-  Names out = entities.front().*names;
+  Names out = entities.empty() ? Names{} : entities.front().*names;
   for (const Entity& e : entities) {
     std::erase_if(
         out, [&](const auto& n) { return std::ranges::find(e.*names, n) == (e.*names).end(); });
@@ -108,17 +122,24 @@ std::string obvious(const Names& candidates, std::span<const std::string_view> u
 
 std::string list_of(const Names& names) { return fmt::format("{}", fmt::join(names, ", ")); }
 
-std::string trimmed(std::string_view text) {
-  while (text.starts_with(' ') || text.starts_with('\t')) text.remove_prefix(1);
-  return std::string(trim_end(text));
+// The first ones, indented.
+std::string lines_of(const Names& names) {
+  std::string out;
+  for (const std::string& name : names | std::views::take(kShownEntities)) {
+    out += fmt::format("  {}\n", escape_controls(name));
+  }
+  if (names.size() > kShownEntities) {
+    out += fmt::format("  … and {} more\n", names.size() - kShownEntities);
+  }
+  return out;
 }
 
 Names split(std::string_view text) {
   Names out;
   while (!text.empty()) {
     const std::size_t comma = std::min(text.find(','), text.size());
-    if (std::string name = trimmed(text.substr(0, comma)); !name.empty())
-      out.push_back(std::move(name));
+    if (const std::string_view name = trim(text.substr(0, comma)); !name.empty())
+      out.emplace_back(name);
     text.remove_prefix(std::min(comma + 1, text.size()));
   }
   return out;
@@ -201,14 +222,19 @@ class Interview {
 
   Status columns(bool keyed) {
     TG_TRY(const boost::json::array found, params_.discover());
-    const std::vector<Entity> entities = entities_of(found, args_.all("ENTITY"));
-    if (entities.empty()) {
+    const Found source = look_up(found, args_.all("ENTITY"));
+    const std::vector<Entity>& entities = source.entities;
+    if (entities.empty() && source.unseen.empty()) {
+      if (!source.faults.empty()) {
+        return fail(Code::Invalid,
+                    fmt::format("nothing can be read:\n{}", trim_end(lines_of(source.faults))));
+      }
       return fail(
           Code::Invalid,
           "the source has no such table or file with columns; give another SOURCE or ENTITY",
           "usage");
     }
-    show(entities);
+    show(source);
     TG_CHECK(check_shared(entities));
     TG_CHECK(question("cursor", "Cursor, a column that grows with every change",
                       obvious(common(entities, &Entity::cursors), kUsualCursors),
@@ -218,12 +244,18 @@ class Interview {
 
   Status key(const std::vector<Entity>& entities) {
     constexpr std::string_view kUsual[] = {"id"};
-    const bool own = std::ranges::none_of(entities, [](const Entity& e) { return e.key.empty(); });
+    const auto keyed =
+        std::ranges::count_if(entities, [](const auto& e) { return !e.key.empty(); });
+    const bool own = keyed > 0 && std::cmp_equal(keyed, entities.size());
     const bool one = std::ranges::all_of(
         entities, [&](const Entity& e) { return e.key == entities.front().key; });
-    const std::string fallback = !own  ? obvious(common(entities, &Entity::keys), kUsual)
-                                 : one ? list_of(entities.front().key)
-                                       : "the source's own";
+    // One key for all takes the place of those that some have: only a person can want that.
+    std::string fallback;
+    if (own) {
+      fallback = one ? list_of(entities.front().key) : "the source's own";
+    } else if (keyed == 0) {
+      fallback = obvious(common(entities, &Entity::keys), kUsual);
+    }
     TG_CHECK(question(
         "key", "Primary key, columns separated by commas", fallback,
         [&](const std::string& answer) { return check_key(entities, answer); }, own));
@@ -238,7 +270,7 @@ class Interview {
       return std::ranges::all_of(entities,
                                  [&](const Entity& e) { return e.find(c.name) != nullptr; });
     };
-    if (std::ranges::any_of(entities.front().columns, shared)) return {};
+    if (entities.empty() || std::ranges::any_of(entities.front().columns, shared)) return {};
     return fail(Code::Invalid,
                 fmt::format("no column is in all of them, and the cursor is one for all; name the "
                             "entity to copy behind the destination, such as {}",
@@ -246,27 +278,38 @@ class Interview {
                 "usage");
   }
 
-  void show(const std::vector<Entity>& entities) {
-    for (std::size_t i = 0; i < std::min(entities.size(), kShownEntities); ++i) {
-      const Entity& e = entities[i];
-      std::size_t width = 0;
-      for (const Column& c : e.columns) width = std::max(width, cli::columns(c.name));
-      std::string text = fmt::format("Columns of {}:\n", escape_bytes(e.name));
-      for (std::size_t c = 0; c < std::min(e.columns.size(), kShownColumns); ++c) {
-        const Column& column = e.columns[c];
-        const bool key = std::ranges::find(e.key, column.name) != e.key.end();
-        text += fmt::format("  {}{}  {}{}\n", escape_bytes(column.name),
-                            std::string(width - cli::columns(column.name), ' '), column.type,
-                            key ? ", primary key" : "");
-      }
-      if (e.columns.size() > kShownColumns) {
-        text += fmt::format("  … and {} more\n", e.columns.size() - kShownColumns);
-      }
-      context_.io.err(text);
+  void show(const Found& source) {
+    for (const Entity& e : source.entities | std::views::take(kShownEntities)) show(e);
+    if (source.entities.size() > kShownEntities) {
+      context_.io.err(fmt::format("… and {} more\n", source.entities.size() - kShownEntities));
     }
-    if (entities.size() > kShownEntities) {
-      context_.io.err(fmt::format("… and {} more\n", entities.size() - kShownEntities));
+    if (!source.unseen.empty()) {
+      context_.io.err("Not looked into, so their columns are not checked here:\n" +
+                      lines_of(source.unseen));
     }
+    if (!source.faults.empty()) {
+      context_.io.err("These cannot be read, and the run would fail:\n" + lines_of(source.faults));
+    }
+  }
+
+  void show(const Entity& e) {
+    Names names;
+    std::size_t width = 0;
+    for (const Column& c : e.columns | std::views::take(kShownColumns)) {
+      width = std::max(width, cli::columns(names.emplace_back(escape_controls(c.name))));
+    }
+    std::string text = fmt::format("Columns of {}:\n", escape_controls(e.name));
+    for (std::size_t c = 0; c < names.size(); ++c) {
+      const Column& column = e.columns[c];
+      const bool key = std::ranges::find(e.key, column.name) != e.key.end();
+      text +=
+          fmt::format("  {}{}  {}{}\n", names[c], std::string(width - cli::columns(names[c]), ' '),
+                      escape_controls(column.type), key ? ", primary key" : "");
+    }
+    if (e.columns.size() > kShownColumns) {
+      text += fmt::format("  … and {} more\n", e.columns.size() - kShownColumns);
+    }
+    context_.io.err(text);
   }
 
   // `left_out`: an empty answer means what the source says and is not put into the arguments: the
@@ -274,12 +317,12 @@ class Interview {
   Status question(const char* name, std::string_view text, std::string_view fallback,
                   const Check& check, bool left_out = false) {
     while (!args_.has(name)) {
-      context_.io.err(
-          fmt::format("{}{}: ", text, fallback.empty() ? "" : fmt::format(" [{}]", fallback)));
+      context_.io.err(fmt::format(
+          "{}{}: ", text, fallback.empty() ? "" : fmt::format(" [{}]", escape_controls(fallback))));
       const bool stopped = context_.interrupted != nullptr && context_.interrupted->load();
       const auto line = stopped ? std::nullopt : context_.io.read_line();
       if (!line) return ended();
-      std::string answer = trimmed(*line);
+      std::string answer(trim(*line));
       if (answer.empty() && left_out) return {};
       if (answer.empty()) answer = std::string(fallback);
       if (answer.empty()) {
@@ -289,7 +332,9 @@ class Interview {
       const Status right = check(answer);
       if (right) args_.set(name, {answer});
       if (!right && right.error().code == Code::Cancelled) return ended();
-      if (!right) context_.io.err(fmt::format("  {}\n", describe(right.error())));
+      if (!right) {
+        context_.io.err(fmt::format("  {}\n", escape_controls(describe(right.error()), "\n\t")));
+      }
     }
     return {};
   }

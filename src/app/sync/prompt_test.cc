@@ -28,8 +28,14 @@ constexpr const char* kShop = R"json([
   {"name": "files", "primaryKey": [], "keyCandidates": ["sku", "id"], "cursorCandidates": [],
    "columns": [{"name": "sku", "title": "text", "cursor": true},
                {"name": "id", "title": "whole number (int64)", "cursor": true}]},
+  {"name": "pairs", "primaryKey": ["id", "sku"], "keyCandidates": ["id"], "cursorCandidates": [],
+   "columns": [{"name": "id", "title": "whole number (int64)", "cursor": true},
+               {"name": "sku", "title": "text", "cursor": true}]},
   {"name": "alien", "primaryKey": [], "keyCandidates": ["x"], "cursorCandidates": ["x"],
    "columns": [{"name": "x", "title": "date", "cursor": true}]},
+  {"name": "empty", "columns": [], "primaryKey": [], "keyCandidates": [], "cursorCandidates": []},
+  {"name": "back\\slash", "primaryKey": [], "keyCandidates": [], "cursorCandidates": ["b"],
+   "columns": [{"name": "b", "title": "date", "cursor": true}]},
   {"name": "bad", "error": "unreadable"}, {"name": "unseen"}])json";
 
 class Prompt : public testing::Test {
@@ -48,7 +54,7 @@ class Prompt : public testing::Test {
     };
     params_.discover = [this]() -> Result<boost::json::array> {
       ++discovered_;
-      return boost::json::parse(kShop).as_array();
+      return boost::json::parse(source_).as_array();
     };
   }
 
@@ -63,6 +69,7 @@ class Prompt : public testing::Test {
   PromptParams params_;
   std::deque<std::string> typed_;
   std::string err_;
+  std::string source_ = kShop;
   int discovered_ = 0;
 };
 
@@ -126,6 +133,32 @@ TEST_F(Prompt, ColumnsAreShownAndTheObviousOnesOffered) {
             "updated_at",
             {},
             {"there is no column \"at\" of items", "[the source's own]: ", "Columns of items"}},
+           // A key for all would take the place of the one that `pairs` has.
+           {{"pairs", "files"},
+            "incremental",
+            {"id", "", "id"},
+            "id",
+            {"id"},
+            {"separated by commas: ", "an answer is needed"}},
+           // Without columns, as a run skips it.
+           {{"alien", "empty"}, "incremental_append", {""}, "x", {}, {"[x]: "}},
+           // Not looked into: the run checks it.
+           {{"un*"},
+            "incremental",
+            {"", "seen_at", "a, b"},
+            "seen_at",
+            {"a", "b"},
+            {"Not looked into, so their columns are not checked here:\n  unseen\n",
+             "an answer is needed"}},
+           {{"alien", "unseen"}, "incremental_append", {"y", ""}, "x", {}, {"no column \"y\""}},
+           {{"alien", "bad"},
+            "incremental_append",
+            {""},
+            "x",
+            {},
+            {"These cannot be read, and the run would fail:\n  bad: unreadable\n"}},
+           // A backslash is a letter, as to the run.
+           {{R"(back\*)"}, "incremental_append", {""}, "b", {}, {R"(Columns of back\slash:)"}},
            {{"files"},
             "incremental",
             {"", "sku", ""},
@@ -152,7 +185,10 @@ TEST_F(Prompt, WhatHasNoRightAnswerEndsWithWhatToDo) {
   args_.set("DESTINATION", {"out.db"});
   args_.set("incremental", {});
   for (const auto& [entities, text] : std::initializer_list<std::pair<Texts, const char*>>{
-           {{}, "no column is in all of them"}, {{"nope"}, "give another SOURCE or ENTITY"}}) {
+           {{}, "no column is in all of them"},
+           {{"nope"}, "give another SOURCE or ENTITY"},
+           {{"empty"}, "give another SOURCE or ENTITY"},
+           {{"bad", "empty"}, "bad: unreadable"}}) {
     args_.set("ENTITY", entities);
     const Status none = ask({"x"});
     ASSERT_FALSE(none);
@@ -163,6 +199,30 @@ TEST_F(Prompt, WhatHasNoRightAnswerEndsWithWhatToDo) {
     return fail(Code::Unavailable, "locked");
   };
   EXPECT_THAT(ask({}).error().message, HasSubstr("locked"));
+}
+
+// Seen here: the header of a CSV file set the title of the terminal's window.
+TEST_F(Prompt, ATerminalIsToldNothingByNames) {
+  source_ = R"json([
+    {"name": "n\u001b[1m", "primaryKey": [], "keyCandidates": ["k\u001b]0;x\u0007"],
+     "cursorCandidates": ["c\u009b2J"],
+     "columns": [{"name": "k\u001b]0;x\u0007", "title": "t\u007f", "cursor": false},
+                 {"name": "c\u009b2J", "title": "date", "cursor": true}]},
+    {"name": "e\u001b", "error": "why\u001b"}, {"name": "u\u001b"}])json";
+  args_.set("SOURCE", {"in"});
+  args_.set("DESTINATION", {"out"});
+  args_.set("incremental", {});
+  ASSERT_TRUE(ask({"k\x1b]0;x\x07", "\x1b[2J", "", ""})) << err_;
+  EXPECT_EQ(args_.get("cursor"), "c\u009b2J");
+  EXPECT_EQ(args_.all("key"), Texts{"k\x1b]0;x\x07"});
+  for (const char* control : {"\x1b", "\x07", "\x7f", "\u009b"}) {
+    EXPECT_THAT(err_, testing::Not(HasSubstr(control)));
+  }
+  for (const char* text :
+       {R"(  k\x1b]0;x\x07  t\x7f)", R"(  c\xc2\x9b2J    date)", R"([k\x1b]0;x\x07]: )",
+        R"(the column "k\x1b]0;x\x07" is)", R"(e\x1b: why\x1b)"}) {
+    EXPECT_THAT(err_, HasSubstr(text));
+  }
 }
 
 TEST_F(Prompt, TheEndOfTheInputAndCtrlCEndIt) {

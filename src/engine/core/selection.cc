@@ -2,7 +2,6 @@
 
 #include <arrow/type.h>
 #include <fmt/format.h>
-#include <fnmatch.h>
 
 #include <algorithm>
 #include <map>
@@ -13,6 +12,8 @@
 
 namespace tidegate::engine {
 namespace {
+
+using protocol::matches;
 
 // Destinations compare names without regard to ASCII case.
 std::vector<std::string> names_of(const Catalog& catalog) {
@@ -119,10 +120,6 @@ void refuse_shared_names(std::vector<Selected>& selected) {
 }
 
 }  // namespace
-
-bool matches(const std::string& pattern, const std::string& name) {
-  return pattern == name || fnmatch(pattern.c_str(), name.c_str(), FNM_NOESCAPE) == 0;
-}
 
 Wanted wanted_by(const protocol::RunSpec& run) {
   return [&run](const std::string& name) {

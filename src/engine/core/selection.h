@@ -10,9 +10,6 @@
 
 namespace tidegate::engine {
 
-// `*`, `?`, `[a-z]` as in glob(7), but `*` also matches `/`. An equal name always matches.
-bool matches(const std::string& pattern, const std::string& name);
-
 // One thing a run was asked for: an entity of the catalog, or a reason why not.
 struct Selected {
   std::string name;                  // the entity, or the pattern that matched nothing
