@@ -60,8 +60,7 @@ std::string ending(const Run& run) {
   std::int64_t rows = 0;
   for (const EntityResult& e : run.entities) rows += e.rows_written;
   if (run.started_at) {
-    text += fmt::format(" after {}: {} rows written",
-                        format_duration(model::run_time(run)), rows);
+    text += fmt::format(" after {}: {} rows written", format_duration(model::run_time(run)), rows);
     if (run.attempt > 1) text += fmt::format(", {} attempts", run.attempt);
   } else {
     text += " before it started";
