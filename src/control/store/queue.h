@@ -95,7 +95,7 @@ struct AttemptEnd {
   // next = Queued: how long to wait, by the store's clock, from when it takes this. No time of day:
   // the worker's clock may show another one.
   Millis wait{0};
-  bool uses_retry = false;  // next = Queued
+  bool uses_retry = false;          // next = Queued
   std::optional<Millis> took = {};  // see model::Attempt
   std::string error_kind, error;
   std::vector<protocol::EntityResult> entities;  // merged by entity into the run's
