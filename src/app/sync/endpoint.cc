@@ -71,12 +71,12 @@ Result<SyncEndpoint> from_local_url(std::string_view type, std::string_view rest
   if (rest.starts_with("//")) {
     rest.remove_prefix(2);
     if (!rest.starts_with('/')) {
+      const std::string url = shown_url(fmt::format("{}://{}", type, rest));
       return fail(
           Code::Invalid,
-          fmt::format(
-              "{0}://{1} has a host; write {0}:{1} for a relative path or {0}:///{1} for an "
-              "absolute one",
-              type, rest));
+          fmt::format("{0} has a host; write {1}:{2} for a relative path or {1}:///{2} for an "
+                      "absolute one",
+                      url, type, url.substr(url.find("://") + 3)));
     }
   }
   if (rest.empty())

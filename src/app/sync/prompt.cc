@@ -194,6 +194,13 @@ Status check_mode(const std::string& name) {
                                          json::list_of(protocol::kSyncModeNames), name));
 }
 
+// No shell has put the home folder in the place of `~`.
+std::string at_home(const cli::Io& io, std::string path) {
+  if (path != "~" && !path.starts_with("~/")) return path;
+  const auto home = io.env("HOME");
+  return home ? *home + path.substr(1) : path;
+}
+
 class Interview {
  public:
   Interview(cli::Context& context, cli::Args& args, const PromptParams& params)
@@ -203,8 +210,10 @@ class Interview {
     for (const auto& [role, name, text] :
          {std::tuple{Role::Source, "SOURCE", "Copy from (path, URL or name)"},
           {Role::Destination, "DESTINATION", "Copy to (path, URL or name)"}}) {
-      TG_CHECK(question(name, text, "",
-                        [&](const std::string& answer) { return params_.check(role, answer); }));
+      TG_CHECK(question(name, text, "", [&](std::string& answer) {
+        answer = at_home(context_.io, std::move(answer));
+        return params_.check(role, answer);
+      }));
     }
     if (!args_.has("incremental")) {
       TG_CHECK(question("mode", "Mode (full, full_append, incremental, incremental_append)", "full",
@@ -218,7 +227,8 @@ class Interview {
   }
 
  private:
-  using Check = std::function<Status(const std::string&)>;
+  // What is wrong with an answer, which it may complete.
+  using Check = std::function<Status(std::string&)>;
 
   Status columns(bool keyed) {
     TG_TRY(const boost::json::array found, params_.discover());

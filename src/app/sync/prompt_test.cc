@@ -73,6 +73,16 @@ class Prompt : public testing::Test {
   int discovered_ = 0;
 };
 
+// Seen here: a folder named ~ was made.
+TEST_F(Prompt, TheHomeFolderIsMeantAsInAShell) {
+  context_.io.env = [](const std::string& name) -> std::optional<std::string> {
+    return name == "HOME" ? std::optional<std::string>("/home/ann") : std::nullopt;
+  };
+  ASSERT_TRUE(ask({"~/in.db", "~", "full"}));
+  EXPECT_EQ(args_.get("SOURCE"), "/home/ann/in.db");
+  EXPECT_EQ(args_.get("DESTINATION"), "/home/ann");
+}
+
 TEST_F(Prompt, AWrongAnswerIsToldWhatIsWrongAndAskedForAgain) {
   ASSERT_TRUE(ask({"", "wrong", " in.db ", "wrong", "out.db", "ful", ""}));
   EXPECT_EQ(args_.get("SOURCE"), "in.db");

@@ -90,6 +90,7 @@ TEST(Endpoint, WhatIsNoneSaysWhatToWrite) {
            {"nothing", "there is no file /work/dir/nothing and no such name in tidegate.yaml"},
            {"sqlite:", "write sqlite:PATH"},
            {"sqlite://out.db", "write sqlite:out.db for a relative path"},
+           {"sqlite://u:s3cret@h/x", "write sqlite:u:***@h/x for a relative path"},
            {":memory:", "not kept in a file"},
            {"sqlite::memory:", "not kept in a file"},
            {"sqlite:file:x?mode=memory", "not kept in a file"},
@@ -99,6 +100,7 @@ TEST(Endpoint, WhatIsNoneSaysWhatToWrite) {
     ASSERT_FALSE(e) << c.text;
     EXPECT_EQ(e.error().code, Code::Invalid);
     EXPECT_NE(e.error().message.find(c.expected), std::string::npos) << e.error().message;
+    EXPECT_EQ(e.error().message.find("s3cret"), std::string::npos) << e.error().message;
   }
 }
 
