@@ -27,13 +27,14 @@ struct Plan {
 };
 
 // The request is JSON, and so is what the destination remembers of it.
-Status check_utf8(std::string_view word, std::string_view text) {
+// `shown`: the text as people may see it.
+Status check_utf8(std::string_view word, std::string_view text, std::string_view shown) {
   if (is_utf8(text)) return {};
   return fail(
       Code::Invalid,
       fmt::format("{} \"{}\" is not valid UTF-8, and no other name can be kept; rename what "
                   "it names",
-                  word, escape_bytes(text)),
+                  word, escape_bytes(shown)),
       "usage");
 }
 
@@ -115,7 +116,7 @@ Result<protocol::RunSpec> run_spec(const cli::Args& args, const SyncEndpoint& so
                                    {"columns", "--columns"},
                                    {"exclude-columns", "--exclude-columns"},
                                    {"job", "--job"}}) {
-    for (const std::string& text : args.all(name)) TG_CHECK(check_utf8(word, text));
+    for (const std::string& text : args.all(name)) TG_CHECK(check_utf8(word, text, text));
   }
   TG_TRY(run.mode, mode_of(args));
   SystemRng rng;
@@ -193,9 +194,10 @@ Result<SyncEndpoint> endpoint_of(const cli::Context& context, const cli::Args& a
                 "usage");
   }
   const std::string_view word = source ? "SOURCE" : "DESTINATION";
-  TG_CHECK(check_utf8(word, place.contains("://") ? shown_url(std::string(place)) : place));
+  const std::string shown(place);
+  TG_CHECK(check_utf8(word, place, place.contains("://") ? shown_url(shown) : shown));
   TG_TRY(SyncEndpoint endpoint, parse_endpoint(place, role, params));
-  TG_CHECK(check_utf8(word, endpoint.shown));  // with the working directory
+  TG_CHECK(check_utf8(word, endpoint.shown, endpoint.shown));  // with the working directory
   return endpoint;
 }
 
