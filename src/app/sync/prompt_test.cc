@@ -76,11 +76,11 @@ class Prompt : public testing::Test {
 // Seen here: a folder named ~ was made.
 TEST_F(Prompt, TheHomeFolderIsMeantAsInAShell) {
   context_.io.env = [](const std::string& name) -> std::optional<std::string> {
-    return name == "HOME" ? std::optional<std::string>("/home/ann") : std::nullopt;
+    return name == "HOME" ? std::optional<std::string>("/people/ann") : std::nullopt;
   };
   ASSERT_TRUE(ask({"~/in.db", "~", "full"}));
-  EXPECT_EQ(args_.get("SOURCE"), "/home/ann/in.db");
-  EXPECT_EQ(args_.get("DESTINATION"), "/home/ann");
+  EXPECT_EQ(args_.get("SOURCE"), "/people/ann/in.db");
+  EXPECT_EQ(args_.get("DESTINATION"), "/people/ann");
 }
 
 TEST_F(Prompt, AWrongAnswerIsToldWhatIsWrongAndAskedForAgain) {
