@@ -42,6 +42,13 @@ def ahead_of_us(worker):
     return (when(wait_for(said, "it says its time")) - now()).total_seconds()
 
 
+def clock_of(library, folder):
+    """The file that set_clock() sets, and the environment of the processes that go by it."""
+    shift = folder / "shift"
+    shift.write_bytes(struct.pack("q", 0))
+    return shift, {"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(shift)}
+
+
 def set_clock(shift, seconds):
     with open(shift, "r+b") as f:  # in place: it is mapped
         f.write(struct.pack("q", seconds))
@@ -50,9 +57,7 @@ def set_clock(shift, seconds):
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 def test_clock_steps_of_the_host_lose_and_double_no_scheduled_time(cluster, store, library, tmp_path):
     """A leader that sees its clock stepped plans nothing for 30 s, and then by the new time."""
-    shift = tmp_path / "shift"
-    shift.write_bytes(struct.pack("q", 0))
-    env = {"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(shift)}
+    shift, env = clock_of(library, tmp_path)
     api, worker = cluster.api(env=env), cluster.worker(env=env)
     jobs = Jobs(api, 2)
 
@@ -90,9 +95,7 @@ def test_clock_steps_of_the_host_lose_and_double_no_scheduled_time(cluster, stor
 
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 def test_a_retry_comes_in_time_after_the_hosts_clock_went_back(cluster, library, tmp_path):
-    shift = tmp_path / "shift"
-    shift.write_bytes(struct.pack("q", 0))
-    env = {"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(shift)}
+    shift, env = clock_of(library, tmp_path)
     api, worker = cluster.api(env=env), cluster.worker(env=env)
     job = long_job(api, retry={"maxAttempts": 3, "initial": "5s", "max": "5s", "jitter": False})
     run = api.run_now(job["id"])
@@ -106,9 +109,7 @@ def test_a_retry_comes_in_time_after_the_hosts_clock_went_back(cluster, library,
 
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 def test_an_hour_that_only_the_clock_shows_uses_up_no_timeout(cluster, library, tmp_path):
-    shift = tmp_path / "shift"
-    shift.write_bytes(struct.pack("q", 0))
-    env = {"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(shift)}
+    shift, env = clock_of(library, tmp_path)
     api, worker = cluster.api(env=env), cluster.worker(env=env)
     job = long_job(api, timeout="30m", retry={"maxAttempts": 3, "initial": "1s", "max": "1s", "jitter": False})
     run = api.run_now(job["id"])
@@ -127,10 +128,9 @@ def test_an_hour_that_only_the_clock_shows_uses_up_no_timeout(cluster, library, 
 
 @served
 def test_clock_steps_of_a_worker_change_nothing(cluster, store, library, tmp_path):
-    shift = tmp_path / "shift"
-    shift.write_bytes(struct.pack("q", 0))
+    shift, env = clock_of(library, tmp_path)
     api = cluster.api()
-    worker = cluster.worker(env={"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(shift)})
+    worker = cluster.worker(env=env)
     jobs = Jobs(api, 2)
     wait_more_runs(api, jobs)
     leads, fence = cluster.leader(api), store.leader()
