@@ -11,6 +11,7 @@
 #include "base/utf8.h"
 #include "engine/core/context.h"
 #include "engine/core/rows.h"
+#include "engine/core/text_order.h"
 
 namespace tidegate::engine {
 namespace {
@@ -40,6 +41,11 @@ std::vector<std::string> names_in(const SeenColumns& columns) {
   return names;
 }
 
+// Of its own, which is not that of its letters.
+bool has_order(const std::optional<CursorValue>& v) {
+  return v && v->kind() == CursorKind::Text && may_be_followed_out_of_order(v->as_text());
+}
+
 }  // namespace
 
 BoundFilter::BoundFilter(Config config)
@@ -47,15 +53,17 @@ BoundFilter::BoundFilter(Config config)
       known_names_(names_in(config_.known.seen_columns)),
       remaining_bound_(config_.known.seen_at_bound),
       remaining_null_(config_.known.seen_null),
-      max_(config_.known.cursor) {}
+      max_(config_.known.cursor),
+      max_has_order_(has_order(max_)) {}
 
 Status BoundFilter::too_many(std::string_view what) const {
   return fail(
       Code::Invalid,
-      fmt::format("entity \"{}\": more than {} rows {}, and without a primary key each must be "
-                  "remembered to be read once. Give entities[\"{}\"].primaryKey and the mode "
-                  "incremental, or a finer cursor",
-                  config_.entity, kMaxSeen, what, config_.entity),
+      fmt::format(
+          "entity \"{}\": more than {} rows {}, and without a primary key each must be "
+          "remembered to be read once. Give entities[\"{}\"].primaryKey (--key) and the mode "
+          "incremental, or a finer cursor",
+          config_.entity, kMaxSeen, what, config_.entity),
       "too_many_at_bound");
 }
 
@@ -104,9 +112,11 @@ std::unexpected<Error> BoundFilter::not_comparable(const std::optional<CursorVal
       Code::Conflict,
       fmt::format(
           "entity \"{}\": the column \"{}\" {}, so rows with {}, which are read every time, "
-          "cannot be told from those that are in the destination already. Reset the job to read "
+          "cannot be told from those that are in the destination already. Reset the job (--reset, "
+          "or "
+          "`tidegate jobs reset`) to read "
           "everything again, bring the column back as it "
-          "was, or give entities[\"{}\"].primaryKey and use the mode incremental",
+          "was, or give entities[\"{}\"].primaryKey (--key) and use the mode incremental",
           config_.entity, name, what,
           at ? fmt::format("the cursor value {}", at->to_string()) : "NULL as cursor",
           config_.entity),
@@ -150,21 +160,35 @@ Status BoundFilter::can_be_kept() const {
       config_.entity, config_.cursor, escape_bytes(clip(max_->as_text(), kShownCursor)))));
 }
 
-Result<BoundFilter::Rows> BoundFilter::apply(const std::shared_ptr<arrow::RecordBatch>& batch) {
-  if (columns_.empty()) look_at(*batch->schema());
-  const auto cursor = batch->GetColumnByName(config_.cursor);
-  const std::int64_t n = batch->num_rows();
-  std::vector<std::optional<CursorValue>> values;
-  values.reserve(static_cast<std::size_t>(n));
-  const auto inside = [&](const std::optional<CursorValue>& v) {
-    return !v || ((!config_.from || *v >= *config_.from) && (!config_.to || *v <= *config_.to));
-  };
-  // The greatest value first, so that of a growing cursor only the last rows are hashed.
+bool BoundFilter::inside(const std::optional<CursorValue>& v) const {
+  return !v || ((!config_.from || *v >= *config_.from) && (!config_.to || *v <= *config_.to));
+}
+
+// Rows that the bounds leave out too: they may be what a run before should have read.
+Status BoundFilter::check_order(const CursorValue& v) const {
+  if (!max_ || v.kind() != CursorKind::Text) return {};
+  const std::string& max = max_->as_text();
+  const std::string& text = v.as_text();
+  if (text < max) {
+    if (!max_has_order_ || !follows_out_of_order(text, max)) return {};
+    return fail(text_order_error(config_.entity, config_.cursor, text, max));
+  }
+  if (text == max || !follows_out_of_order(max, text)) return {};
+  return fail(text_order_error(config_.entity, config_.cursor, max, text));
+}
+
+// The greatest value first, so that of a growing cursor only the last rows are hashed.
+Status BoundFilter::take_cursors(const arrow::Array& column) {
+  values_.clear();
+  values_.reserve(static_cast<std::size_t>(column.length()));
   bool grew = false;
-  for (std::int64_t row = 0; row < n; ++row) {
-    const auto& v = values.emplace_back(cursor_at(*cursor, row));
-    if (v && inside(v) && (!max_ || *v > *max_)) {
+  for (std::int64_t row = 0; row < column.length(); ++row) {
+    const auto& v = values_.emplace_back(cursor_at(column, row));
+    if (!v) continue;
+    TG_CHECK(check_order(*v));
+    if (inside(v) && (!max_ || *v > *max_)) {
       max_ = v;
+      max_has_order_ = has_order(*v);
       grew = true;
     }
   }
@@ -175,11 +199,18 @@ Result<BoundFilter::Rows> BoundFilter::apply(const std::shared_ptr<arrow::Record
     bound_values_.clear();
     bound_count_ = 0;
   }
+  return {};
+}
+
+Result<BoundFilter::Rows> BoundFilter::apply(const std::shared_ptr<arrow::RecordBatch>& batch) {
+  if (columns_.empty()) look_at(*batch->schema());
+  const std::int64_t n = batch->num_rows();
+  TG_CHECK(take_cursors(*batch->GetColumnByName(config_.cursor)));
 
   Rows out;
   std::vector<std::uint8_t> keep(static_cast<std::size_t>(n), 0);
   for (std::int64_t row = 0; row < n; ++row) {
-    const auto& v = values[static_cast<std::size_t>(row)];
+    const auto& v = values_[static_cast<std::size_t>(row)];
     if (!inside(v)) continue;
     ++out.wanted;
     const bool maybe = may_be_known(v);

@@ -42,7 +42,8 @@ class BoundFilter {
     std::int64_t wanted = 0;                    // rows inside the bounds
     std::int64_t deduplicated = 0;              // of those, known to be in the destination
   };
-  // Conflict ("reset_needed"): see above. Invalid ("bad_data"): a cursor that no state can hold.
+  // Conflict ("reset_needed"): see above. Invalid ("bad_data"): a cursor that no state can hold, or
+  // text that grows by another order than that of its letters (text_order.h).
   Result<Rows> apply(const std::shared_ptr<arrow::RecordBatch>& batch);
 
   // Puts cursor and seen rows after everything applied so far into `state`. Invalid: more than
@@ -57,6 +58,9 @@ class BoundFilter {
 
   void look_at(const arrow::Schema& schema);
   Status can_be_kept() const;
+  Status take_cursors(const arrow::Array& column);
+  Status check_order(const CursorValue& v) const;
+  bool inside(const std::optional<CursorValue>& v) const;
   bool may_be_known(const std::optional<CursorValue>& v) const;
   bool comparable(const arrow::RecordBatch& batch, std::int64_t row) const;
   std::unexpected<Error> not_comparable(const std::optional<CursorValue>& at) const;
@@ -77,8 +81,10 @@ class BoundFilter {
   std::vector<std::string> gone_, changed_;
   RowSet remaining_bound_, remaining_null_;
   std::optional<CursorValue> max_;
-  Seen seen_;           // over names_
-  Seen seen_as_known_;  // over known_names_, where they differ
+  bool max_has_order_ = false;                      // of its own: text_order.h
+  std::vector<std::optional<CursorValue>> values_;  // the cursor's, of one batch
+  Seen seen_;                                       // over names_
+  Seen seen_as_known_;                              // over known_names_, where they differ
   std::set<std::string, std::less<>> bound_values_, null_values_;  // columns that are not all NULL
   std::int64_t bound_count_ = 0, null_count_ = 0;
 };

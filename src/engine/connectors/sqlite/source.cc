@@ -13,6 +13,7 @@
 #include "engine/core/names.h"
 #include "engine/core/rows.h"
 #include "engine/core/selection.h"
+#include "engine/core/text_order.h"
 #include "protocol/fields.h"
 
 namespace tidegate::engine::sqlite {
@@ -39,6 +40,17 @@ int only_reads(void*, int action, const char*, const char* name, const char*, co
     default:
       return SQLITE_DENY;
   }
+}
+
+// tidegate_out_of_order(low, high)
+void out_of_order(sqlite3_context* context, int, sqlite3_value** values) {
+  const auto text = [](sqlite3_value* value) {
+    const auto* data = reinterpret_cast<const char*>(sqlite3_value_text(value));
+    return data == nullptr
+               ? std::string_view()
+               : std::string_view(data, static_cast<std::size_t>(sqlite3_value_bytes(value)));
+  };
+  sqlite3_result_int(context, follows_out_of_order(text(values[0]), text(values[1])) ? 1 : 0);
 }
 
 Error of_condition(const std::string& table, std::string_view what, const Error& error) {
@@ -174,6 +186,10 @@ Status SqliteSource::connect() {
   if (db_) return {};
   TG_TRY(const std::string real, context_.paths.resolve(configured_path_, false));
   TG_TRY(db_, Db::open(real, Open::ReadOnly, context_.stop));
+  const int rc = sqlite3_create_function_v2(db_->raw(), "tidegate_out_of_order", 2,
+                                            SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY,
+                                            nullptr, &out_of_order, nullptr, nullptr, nullptr);
+  if (rc != SQLITE_OK) return fail(db_->error(rc));
   return {};
 }
 
@@ -400,6 +416,26 @@ Status SqliteSource::check_condition(const std::string& table, const std::string
   return {};
 }
 
+// The engine sees rows below the bound only where they are read. REQUIRES: the read's snapshot.
+Status SqliteSource::check_order_below(const ReadParams& params,
+                                       const std::vector<Column>& columns) const {
+  if (!params.cursor || !params.from) return {};
+  const auto column = std::ranges::find(columns, *params.cursor, &Column::name);
+  if (column == columns.end() || column->type.kind != Kind::Text) return {};
+  const std::string& bound = params.from->as_text();
+  if (!may_be_followed_out_of_order(bound)) return {};
+  std::string where;
+  for (const auto& condition : params.where) where += fmt::format("(\n{}\n) AND ", condition);
+  TG_TRY(Stmt stmt, db_->prepare(fmt::format(
+                        "SELECT {0} FROM {1} WHERE {2}typeof({0}) = 'text' AND {0} < ?1 COLLATE "
+                        "BINARY AND tidegate_out_of_order({0}, ?1) LIMIT 1",
+                        quote(*params.cursor), quote(params.entity), where)));
+  stmt.bind(1, bound);
+  TG_TRY(const bool found, stmt.step());
+  if (!found) return {};
+  return fail(text_order_error(params.entity, *params.cursor, stmt.text(0), bound));
+}
+
 Result<std::unique_ptr<Reader>> SqliteSource::open(const ReadParams& params, const Partition&) {
   TG_CHECK(connect());
   const auto known =
@@ -415,6 +451,10 @@ Result<std::unique_ptr<Reader>> SqliteSource::open(const ReadParams& params, con
   sqlite3_set_authorizer(db_->raw(), &only_reads, nullptr);
   for (const auto& where : params.where) TG_CHECK(check_condition(params.entity, where));
   TG_CHECK(db_->exec("BEGIN"));
+  if (const Status sorted = check_order_below(params, known->second); !sorted) {
+    db_->rollback();
+    return fail(sorted.error());
+  }
   auto stmt = db_->prepare(sql);
   if (!stmt) {
     db_->rollback();

@@ -46,6 +46,7 @@ class SqliteSource final : public Source {
                                  bool& ordered, std::vector<std::string>& bound) const;
   Status check_collation(const std::string& table, const std::string& cursor,
                          const std::vector<Column>& columns) const;
+  Status check_order_below(const ReadParams& params, const std::vector<Column>& columns) const;
   Status check_condition(const std::string& table, const std::string& where) const;
 
   std::string configured_path_;

@@ -1,5 +1,8 @@
 // What the SQLite source reads of columns whose declaration and values differ, and of conditions.
 
+#include <fmt/format.h>
+
+#include <filesystem>
 #include <map>
 
 #include "engine/connectors/sqlite/sqlite_fixture.h"
@@ -63,6 +66,43 @@ TEST_F(SqliteSourceValues, ACursorOfTextsAmongNumbersLosesNoRow) {
   ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
   EXPECT_EQ(sql(out(), "SELECT code, v FROM t ORDER BY code"), (Texts{"7|b", "8x|a", "95|late"}));
   EXPECT_EQ(sql(out(), "SELECT s FROM u ORDER BY s"), (Texts{"7", "8x", "95"}));
+}
+
+// Symptom: only rows above the bound are read, so `10` after `9` was left out of every run.
+TEST_F(SqliteSourceValues, ARowThatFollowsTheBoundBelowItIsFoundAndFails) {
+  struct Case {
+    const char *first, *next;
+    bool refused;
+  };
+  const Case cases[] = {{"9", "10", true},
+                        {"9/30/2026", "10/1/2026", true},
+                        {"31.12.2025", "01.01.2026", true},
+                        {"0009", "0010", false},
+                        {"2026-09-30T00:00:00Z", "2026-10-01T00:00:00Z", false}};
+  request_.run.mode = protocol::SyncMode::Incremental;
+  request_.run.entities["t"] = {.cursor = "at", .primary_key = {"id"}, .where = "id < 9 -- all"};
+  for (const Case& c : cases) {
+    std::filesystem::remove(in());
+    std::filesystem::remove(out());
+    sql(in(), fmt::format("CREATE TABLE t (id INTEGER, at TEXT); INSERT INTO t VALUES (1, '{}')",
+                          c.first));
+    request_.run.run_id = RunId("r1");
+    ASSERT_EQ(answer().code, protocol::ExitCode::Done);
+    // Left out by the condition of the entity.
+    sql(in(), fmt::format("INSERT INTO t VALUES (2, '{0}'), (9, '999999')", c.next));
+    request_.run.run_id = RunId("r2");
+    for (const bool dry : {true, false}) {
+      request_.run.dry_run = dry;
+      const auto r = answer();
+      EXPECT_EQ(r.error_kind.value_or(""), c.refused ? "data" : "") << c.next;
+      if (!c.refused) continue;
+      EXPECT_NE(
+          r.error.value_or("").find(fmt::format("\"{}\" comes after \"{}\"", c.next, c.first)),
+          std::string::npos)
+          << r.error.value_or("");
+    }
+    EXPECT_EQ(sql(out(), "SELECT count(*) FROM t"), Texts{c.refused ? "1" : "2"});
+  }
 }
 
 // Symptom: the first run took such names and values, and every later one failed with "not valid

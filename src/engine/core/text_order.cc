@@ -1,0 +1,170 @@
+#include "engine/core/text_order.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <compare>
+#include <optional>
+
+#include "base/text.h"
+#include "base/utf8.h"
+#include "engine/core/context.h"
+
+namespace tidegate::engine {
+namespace {
+
+constexpr std::size_t kShown = 60;  // bytes
+
+constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+std::string_view take_digits(std::string_view& s) {
+  std::size_t n = 0;
+  while (n < s.size() && is_digit(s[n])) ++n;
+  const std::string_view digits = s.substr(0, n);
+  s.remove_prefix(n);
+  return digits;
+}
+
+struct Number {
+  bool negative = false, padded = false;
+  std::string_view whole, fraction;  // without zeros that say nothing
+
+  bool zero() const { return whole.empty() && fraction.empty(); }
+};
+
+std::optional<Number> number_of(std::string_view s) {
+  Number n;
+  n.negative = s.starts_with('-');
+  if (n.negative) s.remove_prefix(1);
+  n.whole = take_digits(s);
+  if (n.whole.empty()) return std::nullopt;
+  if (s.starts_with('.')) {
+    s.remove_prefix(1);
+    n.fraction = take_digits(s);
+    if (n.fraction.empty()) return std::nullopt;
+  }
+  if (!s.empty()) return std::nullopt;
+  n.padded = n.whole.front() == '0';
+  n.whole.remove_prefix(std::min(n.whole.find_first_not_of('0'), n.whole.size()));
+  n.fraction = n.fraction.substr(0, n.fraction.find_last_not_of('0') + 1);
+  if (n.zero()) n.negative = false;
+  return n;
+}
+
+std::strong_ordering compare(const Number& a, const Number& b) {
+  if (a.negative != b.negative)
+    return a.negative ? std::strong_ordering::less : std::strong_ordering::greater;
+  auto order = a.whole.size() <=> b.whole.size();
+  if (order == 0) order = a.whole <=> b.whole;
+  if (order == 0) order = a.fraction <=> b.fraction;
+  return a.negative ? 0 <=> order : order;
+}
+
+struct Date {
+  int year = 0, first = 0, second = 0;  // the other two as they stand
+  bool year_first = false, padded = false;
+
+  // Year, month and day as one number that grows with them; nullopt: it cannot be read so.
+  std::optional<int> read(bool day_first) const {
+    const int month = day_first ? second : first;
+    const int day = day_first ? first : second;
+    if (month < 1 || month > 12 || day < 1 || day > 31) return std::nullopt;
+    return (year * 100 + month) * 100 + day;
+  }
+};
+
+std::optional<Date> date_of(std::string_view s) {
+  std::array<std::string_view, 3> parts;
+  char separator = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0) {
+      if (s.empty() || (i == 2 && s.front() != separator)) return std::nullopt;
+      separator = s.front();
+      if (separator != '/' && separator != '.' && separator != '-') return std::nullopt;
+      s.remove_prefix(1);
+    }
+    parts.at(i) = take_digits(s);
+    if (parts.at(i).empty() || parts.at(i).size() > 4) return std::nullopt;
+  }
+  if (!s.empty() && s.front() != ' ' && s.front() != 'T' && s.front() != ',') return std::nullopt;
+  Date date;
+  date.year_first = parts[0].size() == 4;
+  const std::string_view year = date.year_first ? parts[0] : parts[2];
+  const std::string_view first = date.year_first ? parts[1] : parts[0];
+  const std::string_view second = date.year_first ? parts[2] : parts[1];
+  if (year.size() != 4 || first.size() > 2 || second.size() > 2) return std::nullopt;
+  const auto value = [](std::string_view digits) {
+    int v = 0;
+    for (const char c : digits) v = v * 10 + (c - '0');
+    return v;
+  };
+  date.year = value(year);
+  date.first = value(first);
+  date.second = value(second);
+  date.padded = first.size() == 2 && second.size() == 2;
+  if (!date.read(false) && (date.year_first || !date.read(true))) return std::nullopt;
+  return date;
+}
+
+// A number without zeros before it is followed out of order by a longer one; one with them is one
+// of a fixed width. A year that stands first, with two digits for month and day, sorts as text.
+bool sorts_as_text(const Number& n) { return n.padded && !n.negative; }
+bool sorts_as_text(const Date& d) { return d.year_first && d.padded; }
+
+bool comes_after(const Date& a, const Date& b) {
+  if (a.year_first != b.year_first) return false;
+  bool readable = false;
+  for (const bool day_first : {false, true}) {
+    if (day_first && a.year_first) continue;
+    const auto x = a.read(day_first);
+    const auto y = b.read(day_first);
+    if (!x || !y) continue;
+    if (*x <= *y) return false;
+    readable = true;
+  }
+  return readable;
+}
+
+// Cheap, and false for most text.
+bool may_hold(std::string_view s) {
+  return !s.empty() && (is_digit(s[0]) || (s[0] == '-' && s.size() > 1 && is_digit(s[1])));
+}
+
+}  // namespace
+
+bool may_be_followed_out_of_order(std::string_view bound) {
+  if (!may_hold(bound)) return false;
+  if (const auto n = number_of(bound)) return !sorts_as_text(*n);
+  const auto d = date_of(bound);
+  return d && !sorts_as_text(*d);
+}
+
+bool follows_out_of_order(std::string_view low, std::string_view high) {
+  if (!may_hold(low) || !may_hold(high)) return false;
+  if (const auto h = number_of(high)) {
+    const auto l = number_of(low);
+    return l && !sorts_as_text(*h) && compare(*l, *h) > 0;
+  }
+  const auto h = date_of(high);
+  if (!h || sorts_as_text(*h)) return false;
+  const auto l = date_of(low);
+  return l && comes_after(*l, *h);
+}
+
+Error text_order_error(std::string_view entity, std::string_view column, std::string_view low,
+                       std::string_view high) {
+  const bool number = number_of(high).has_value();
+  const auto shown = [](std::string_view text) { return escape_bytes(clip(text, kShown)); };
+  return data_error(fmt::format(
+      "entity \"{}\": the cursor \"{}\" is text that does not sort as the {} it holds: \"{}\" "
+      "comes "
+      "after \"{}\" and stands before it letter by letter, so incremental runs would leave rows "
+      "out. "
+      "{}, choose another cursor (--cursor, or `cursor` of the entity), or use the mode full",
+      entity, column, number ? "numbers" : "dates", shown(low), shown(high),
+      number ? "Give the column a type of numbers in the source (of files: `types` of the source's "
+               "configuration, such as integer or decimal(18,2))"
+             : "Have the source write dates as 2026-01-31"));
+}
+
+}  // namespace tidegate::engine

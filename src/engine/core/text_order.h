@@ -1,0 +1,28 @@
+#pragma once
+// Text that holds numbers or dates and does not sort as they do: "9" and then "10", "31.12.2025"
+// and then "01.01.2026". A cursor of such text grows, and its new values stand before the old ones,
+// where an incremental run does not look. Pure; any bytes are valid input.
+
+#include <string_view>
+
+#include "base/error.h"
+
+namespace tidegate::engine {
+
+// Numbers: digits with at most one '.' and a '-' before them. Dates: day, month and a year of four
+// digits, in either order of the first two, or a year, month and day; separated by '/', '.' or '-';
+// a time may follow, which is not looked at. ISO 8601 and numbers of one width sort as text.
+
+// There may be text that stands before `bound` letter by letter and comes after it by what it
+// holds.
+bool may_be_followed_out_of_order(std::string_view bound);
+
+// `low` is such text for `high`: of a date, in each order of day and month that both can be read
+// in. REQUIRES: low < high, letter by letter.
+bool follows_out_of_order(std::string_view low, std::string_view high);
+
+// What an incremental run says of such a pair; a retry cannot help.
+Error text_order_error(std::string_view entity, std::string_view column, std::string_view low,
+                       std::string_view high);
+
+}  // namespace tidegate::engine

@@ -1,0 +1,102 @@
+#include "engine/core/text_order.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "engine/core/context.h"
+
+namespace tidegate::engine {
+namespace {
+
+using namespace std::string_literals;
+
+// Symptom: `9`, then `10`; `9/30/2026`, then `10/1/2026`: no incremental run read the later rows.
+TEST(TextOrder, WhatHoldsNumbersOrDatesAndSortsOtherwiseIsFound) {
+  struct Row {
+    std::string low, high;
+    bool out_of_order;
+  };
+  const Row rows[] = {
+      {"10", "9", true},
+      {"100", "99", true},
+      {"10.5", "9.25", true},
+      {"-3", "-5", true},
+      {"-3", "5", false},
+      {"1.10", "1.5", false},
+      {"12345678901234567890123456789012345678901", "9", true},
+      {"010", "9", true},
+      {"1.0", "1.00", false},
+      {"10/1/2026", "9/30/2026", true},
+      {"01.01.2026", "31.12.2025", true},
+      {"01-01-2026", "31-12-2025", true},
+      {"1/1/2027 08:00", "12/31/2026 23:59", true},
+      {"1/2/2026, 9:00", "12/31/2025, 9:00", true},
+      // After in one reading only: 1 October and 2 September, or 10 January and 9 February.
+      {"10/1/2026", "9/2/2026", false},
+      {"01.02.2026", "02.01.2026", false},
+      {"2026-10-1", "2026-9-30", true},
+      // One of two.
+      {"10", "9/30/2026", false},
+      {"10", "9a", false},
+      {"31.12.2025", "9", false},
+      // What sorts as it grows.
+      {"2026-09-30", "2026-10-01", false},
+      {"2025-12-31T23:00:00Z", "2026-01-01T00:00:00Z", false},
+      {"00000009", "00000010", false},
+      {"09", "9", false},
+      {"01ARZ3NDEKTSV4RRFFQ69G5FAV", "01ARZ3NDEKTSV4RRFFQ69G5FAW", false},
+      {"0012345678", "9abcdef012", false},
+      {"1e5", "9e4", false},
+      {"1.10.0", "1.9.0", false},
+      {"10.0.0.1", "9.0.0.1", false},
+      {"10 apples", "9 apples", false},
+      // No dates.
+      {"99/99/2026", "99/99/2099", false},
+      {"10/1/26", "9/30/26", false},
+      {"10/1-2026", "9/30-2026", false},
+      {"10/1/20267", "9/30/20267", false},
+      {"00/10/2026", "9/30/2025", false},
+      // Whatever bytes.
+      {"", "9", false},
+      {"-", "9", false},
+      {"10.", "9.", false},
+      {"-.5", "9", false},
+      {"10\0"s, "9\0"s, false},
+      {"10", "\xff\xfe", false},
+      {"10/", "9/", false},
+      {"10/1/", "9/30/", false},
+  };
+  for (const Row& r : rows) {
+    EXPECT_EQ(follows_out_of_order(r.low, r.high), r.out_of_order) << r.low << " | " << r.high;
+    if (r.out_of_order) EXPECT_TRUE(may_be_followed_out_of_order(r.high)) << r.high;
+  }
+}
+
+TEST(TextOrder, BoundsThatNothingCanFollowOutOfOrderAreKnown) {
+  for (const char* bound : {"9", "99", "-5", "1.5", "9/30/2026", "31.12.2025", "01.01.2026",
+                            "2026-9-30", "1767225600000"}) {
+    EXPECT_TRUE(may_be_followed_out_of_order(bound)) << bound;
+  }
+  for (const char* bound :
+       {"", "abc", "2026-09-30", "2026-09-30T10:00:00Z", "2026-09-30 10:00:00.123", "0000000042",
+        "0", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "9fa3", "1.2.3", "v9", "-", "9/30", "9/31/99999"}) {
+    EXPECT_FALSE(may_be_followed_out_of_order(bound)) << bound;
+  }
+}
+
+TEST(TextOrder, TheErrorNamesAllAndIsNotRetried) {
+  const Error error = text_order_error("orders", "nr", "10", "9");
+  EXPECT_EQ(error_kind(error), "data");
+  for (const char* part : {"entity \"orders\"", "cursor \"nr\"", "\"10\"", "\"9\"", "numbers",
+                           "`types`", "--cursor", "mode full"}) {
+    EXPECT_NE(error.message.find(part), std::string::npos) << error.message;
+  }
+  EXPECT_NE(text_order_error("o", "d", "10/1/2026", "9/30/2026").message.find("2026-01-31"),
+            std::string::npos);
+  EXPECT_NE(text_order_error("o", "d", "1\xff", std::string(100, '9')).message.find("\\xff"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace tidegate::engine
