@@ -150,6 +150,7 @@ bj::object to_json(const EntityResult& r) {
                {"rowsDeleted", r.rows_deleted},
                {"rowsRejected", r.rows_rejected},
                {"rowsDeduplicated", r.rows_deduplicated},
+               {"rowsSuperseded", r.rows_superseded},
                {"bytes", r.bytes},
                {"durationMs", r.duration.count()},
                {"destinationTable", to_utf8(r.destination_table)}};
@@ -176,6 +177,7 @@ Result<EntityResult> entity_result_from_json(const bj::value& v) {
   f.get("rowsDeleted", r.rows_deleted);
   f.get("rowsRejected", r.rows_rejected);
   f.get("rowsDeduplicated", r.rows_deduplicated);
+  f.get("rowsSuperseded", r.rows_superseded);
   f.get("bytes", r.bytes);
   f.get("durationMs", ms);
   f.get("destinationTable", r.destination_table);

@@ -145,15 +145,15 @@ enum class EntityOutcome : std::uint8_t { Succeeded, Failed, Skipped, Cancelled 
 inline constexpr std::string_view kEntityOutcomeNames[] = {"succeeded", "failed", "skipped",
                                                            "cancelled"};
 
-// rows_read = rows_written + rows_rejected + rows_deduplicated, else the entity fails. rows_written
-// counts rows inserted or updated; rows_updated those of them that replaced a row;
-// rows_deduplicated rows read again at the cursor's bound, or replaced by a later row of the same
-// key in one run.
+// rows_read = rows_written + rows_rejected + rows_deduplicated + rows_superseded, else the entity
+// fails. rows_written counts rows inserted or updated; rows_updated those of them that replaced a
+// row; rows_deduplicated rows read again at the cursor's bound, which the destination has;
+// rows_superseded rows in whose place another row of the same key and run was kept.
 struct EntityResult {
   std::string entity;
   EntityOutcome outcome = EntityOutcome::Succeeded;
   std::int64_t rows_read = 0, rows_written = 0, rows_updated = 0, rows_deleted = 0,
-               rows_rejected = 0, rows_deduplicated = 0, bytes = 0;
+               rows_rejected = 0, rows_deduplicated = 0, rows_superseded = 0, bytes = 0;
   Millis duration{0};
   std::string destination_table;
   std::vector<std::string> schema_changes;  // sentences

@@ -148,6 +148,7 @@ TEST(EventCodec, EveryEventSurvivesTheRoundTrip) {
   entity.rows_deleted = 1;
   entity.rows_rejected = 2;
   entity.rows_deduplicated = 1;
+  entity.rows_superseded = 3;
   entity.bytes = 1234;
   entity.duration = Millis(56);
   entity.destination_table = "weather";

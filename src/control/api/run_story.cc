@@ -43,6 +43,7 @@ std::string counts(const EntityResult& e) {
   add(e.rows_deleted, "deleted");
   add(e.rows_rejected, "rejected");
   add(e.rows_deduplicated, "read again and left out");
+  add(e.rows_superseded, "left out for another row of their key");
   if (!e.destination_table.empty()) text += fmt::format(", into {}", e.destination_table);
   text += fmt::format(", in {}", format_duration(e.duration));
   if (e.error) text += ": " + *e.error;

@@ -65,10 +65,10 @@ struct LoadPlan {
 // rows that vanish there would be told by nobody.
 struct CommitReport {
   std::int64_t inserted = 0;
-  std::int64_t updated = 0;       // rows of a Merge that were there
-  std::int64_t deleted = 0;       // rows of a Replace that were there before
-  std::int64_t deduplicated = 0;  // rows written that another row of the same load replaced
-  std::int64_t rejected = 0;      // rows the destination itself refused
+  std::int64_t updated = 0;     // rows of a Merge that were there
+  std::int64_t deleted = 0;     // rows of a Replace that were there before
+  std::int64_t superseded = 0;  // rows written that another row of the same load replaced
+  std::int64_t rejected = 0;    // rows the destination itself refused
   // Those of them that write() had taken and that only their place in the table refused; one more
   // than LoadPlan::max_rejected is enough. The caller hands them to reject() before it commits.
   std::vector<RejectedRow> refused;

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/json.h"
 #include "engine/core/guarded.h"
@@ -15,6 +16,7 @@
 #include "engine/core/plan.h"
 #include "engine/core/rows.h"
 #include "engine/core/schema.h"
+#include "engine/core/shared_keys.h"
 #include "protocol/fields.h"
 
 namespace tidegate::engine {
@@ -72,7 +74,9 @@ class Look {
                                .max_rejected = run_.max_rejected}));
     changes_ = std::move(trial.changes);
     check_ = std::move(trial.rows);
+    if (request_.keyed() && destination_.has_keys()) keys_.emplace(request_.key);
     TG_CHECK(read());
+    count_keys();
     return verdict();
   }
 
@@ -115,10 +119,23 @@ class Look {
       TG_TRY(const auto refused, check_->check(*written));
       for (const RowCheck::Refused& r : refused) refuse(r.row, r.why);
     }
-    for (std::int64_t row = 0; row < batch->num_rows() && rows_.size() < kShownRows; ++row) {
-      if (keep[static_cast<std::size_t>(row)] != 0) rows_.push_back(row_json(*batch, row));
+    for (std::int64_t row = 0; row < batch->num_rows(); ++row) {
+      if (keep[static_cast<std::size_t>(row)] == 0) continue;
+      if (rows_.size() < kShownRows) rows_.push_back(row_json(*batch, row));
+      if (keys_) keys_->add(*batch, row);
     }
     return {};
+  }
+
+  void count_keys() {
+    if (!keys_) return;
+    result_.rows_superseded = keys_->superseded();
+    if (result_.rows_superseded > 0)
+      result_.warnings.push_back(superseded_words(result_.rows_superseded, request_.key));
+    if (keys_->complete()) return;
+    result_.warnings.push_back(
+        fmt::format("rows that share their key were looked for among the first {} rows only",
+                    SharedKeys::kMaxRows));
   }
 
   // With the load id, of whatever run.
@@ -184,6 +201,7 @@ class Look {
   EntityRequest request_;
   EntityDecision decision_;
   std::unique_ptr<RowCheck> check_;
+  std::optional<SharedKeys> keys_;  // none: rows have no key
   std::vector<std::string> changes_;
   bj::array rows_;
   std::string rejects_;  // the first, in words

@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "engine/core/guarded.h"
+#include "engine/core/outcome.h"
 #include "engine/core/rows.h"
 #include "engine/core/schema.h"
 
@@ -40,6 +41,8 @@ protocol::EntityResult EntityRun::execute() {
   result_.entity = info_.name;
   result_.warnings = info_.warnings;
   if (const Status status = guarded([&] { return run(); }); !status) fail_with(status.error());
+  if (result_.rows_superseded > 0)
+    result_.warnings.push_back(superseded_words(result_.rows_superseded, request_.key));
   progress(true);
   result_.duration = std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now() - start);
   return std::move(result_);
@@ -54,6 +57,7 @@ void EntityRun::fail_with(const Error& error) {
   result_.rows_updated = committed_.updated;
   result_.rows_deleted = committed_.deleted;
   result_.rows_deduplicated = committed_.deduplicated;
+  result_.rows_superseded = committed_.superseded;
   if (error.code == Code::Cancelled) *result_.error += "; " + what_stays();
 }
 
@@ -67,7 +71,8 @@ void EntityRun::keep_counts() {
   committed_ = {.written = result_.rows_written,
                 .updated = result_.rows_updated,
                 .deleted = result_.rows_deleted,
-                .deduplicated = result_.rows_deduplicated};
+                .deduplicated = result_.rows_deduplicated,
+                .superseded = result_.rows_superseded};
 }
 
 Status EntityRun::run() {
@@ -256,20 +261,20 @@ Status EntityRun::reject(std::vector<RejectedRow> rows, Writer& writer) {
 
 Status EntityRun::reconcile(const CommitReport& report) const {
   const std::int64_t settled =
-      report.inserted + report.updated + report.deduplicated + report.rejected;
+      report.inserted + report.updated + report.superseded + report.rejected;
   if (settled == handed_ - settled_) return {};
   return fail(Code::Internal,
               fmt::format("counts differ: {} rows were handed to the destination and {} arrived "
-                          "({} inserted, {} updated, {} deduplicated, {} rejected); {}",
+                          "({} inserted, {} updated, {} superseded, {} rejected); {}",
                           handed_ - settled_, settled, report.inserted, report.updated,
-                          report.deduplicated, report.rejected, what_stays()));
+                          report.superseded, report.rejected, what_stays()));
 }
 
 void EntityRun::add(const CommitReport& report) {
   result_.rows_updated += report.updated;
   result_.rows_deleted += report.deleted;
-  result_.rows_deduplicated += report.deduplicated;
-  result_.rows_written -= report.deduplicated;
+  result_.rows_superseded += report.superseded;
+  result_.rows_written -= report.superseded;
   settled_ = handed_;
 }
 

@@ -77,7 +77,7 @@ class EntityRun {
   bool ordered_ = false;
   // What the last commit had made visible: all that counts when the run fails behind it.
   struct Counts {
-    std::int64_t written = 0, updated = 0, deleted = 0, deduplicated = 0;
+    std::int64_t written = 0, updated = 0, deleted = 0, deduplicated = 0, superseded = 0;
   };
   Counts committed_;
 };

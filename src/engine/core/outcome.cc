@@ -2,6 +2,7 @@
 
 #include <arrow/type.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <iterator>
@@ -51,6 +52,15 @@ EntityResult without_columns(const EntityInfo& info) {
   r.warnings = info.warnings;
   r.warnings.emplace_back("it was skipped; a table that it had before is left as it is");
   return r;
+}
+
+std::string superseded_words(std::int64_t rows, const std::vector<std::string>& key) {
+  return fmt::format(
+      "{} row(s) share their key ({}) with another row of this run, and of each key only the last "
+      "row is kept (with a cursor, the one with its greatest value). If they are rows of their "
+      "own, "
+      "choose key columns that are unique together (--key, or `primaryKey` of the entity)",
+      rows, fmt::join(key, ", "));
 }
 
 void summarize(RunResult& r) {

@@ -2,8 +2,10 @@
 // What a run, or a look at one, came to: its parts and the whole.
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "engine/core/catalog.h"
@@ -24,6 +26,9 @@ protocol::EntityResult skipped_entity(const std::string& name, std::string why);
 // run that can do nothing is no success.)
 bool skipped_without_columns(const EntityInfo& info, std::size_t selected);
 protocol::EntityResult without_columns(const EntityInfo& info);
+
+// The warning about rows_superseded.
+std::string superseded_words(std::int64_t rows, const std::vector<std::string>& key);
 
 // The run's own error from those of its entities. What ends the run comes first; a mixture is worth
 // a retry when a part of it is (only the failed ones run again).

@@ -144,13 +144,14 @@ TEST_F(SqliteLostRows, RowsOfOneKeyAreStillToldFromThem) {
   request_.run.entities["u"].primary_key = {"id"};
   auto e = run(SyncMode::Incremental, 0);  // the first one replaces
   EXPECT_FALSE(e.error) << *e.error;
-  EXPECT_EQ(e.rows_deduplicated, 2);
+  EXPECT_EQ(e.rows_superseded, 2);
   EXPECT_EQ(e.rows_written, 2);
   EXPECT_EQ(stored(), (Texts{"1|b|30", "2|d|10"}));
   sql(in(), "INSERT INTO u VALUES (2, 'e', 50), (2, 'f', 40), (3, 'g', 40)");
   e = run(SyncMode::Incremental, 0);
   EXPECT_FALSE(e.error) << *e.error;
-  EXPECT_EQ(e.rows_deduplicated, 2);  // with the row at the bound
+  EXPECT_EQ(e.rows_superseded, 1);
+  EXPECT_EQ(e.rows_deduplicated, 1);  // the row at the bound
   EXPECT_EQ(e.rows_written, 2);
   EXPECT_EQ(e.rows_updated, 1);
   EXPECT_EQ(stored(), (Texts{"1|b|30", "2|e|50", "3|g|40"}));

@@ -279,7 +279,7 @@ Status SqliteWriter::insert(std::int64_t begin, std::int64_t end, const arrow::R
   TG_TRY(std::string why, put(insert_, end - begin));
   if (why.empty()) {
     inserted_ += end - begin - met_.rows;
-    deduplicated_ += met_.rows;
+    superseded_ += met_.rows;
     return {};
   }
   if (end - begin == 1) {
@@ -312,7 +312,7 @@ Result<CommitReport> SqliteWriter::flush() {
   CommitReport report;
   report.inserted = inserted_;
   report.deleted = deleted_;
-  report.deduplicated = deduplicated_;
+  report.superseded = superseded_;
   report.rejected = refused_;
   if (load_.kind == LoadKind::Replace && (triggers_ || !load_.key.empty())) {
     TG_TRY(const std::int64_t there,
@@ -410,7 +410,7 @@ Result<CommitReport> SqliteWriter::merge() {
       "place > 1)",
       kStage, names_of(load_.key),
       by_cursor ? fmt::format("{} {} DESC, ", quote(*load_.cursor), cursor_collation()) : ""))));
-  report.deduplicated = db_.changes();
+  report.superseded = db_.changes();
   TG_TRY(const std::int64_t last,
          db_.integer(fmt::format("SELECT max(_tidegate_seq) FROM {}", kStage)));
   TG_TRY(const std::int64_t staged, db_.integer(fmt::format("SELECT count(*) FROM {}", kStage)));
@@ -430,7 +430,7 @@ Status SqliteWriter::commit(const std::optional<NewState>& state) {
     ++state_.sequence;
   }
   stage_used_ = merging();
-  inserted_ = deleted_ = deduplicated_ = refused_ = 0;
+  inserted_ = deleted_ = superseded_ = refused_ = 0;
   return {};
 }
 

@@ -83,7 +83,7 @@ class SqliteWriter final : public Writer {
   bool triggers_ = false;
   const char* verb_ = "INSERT";
   Met met_;  // of one statement
-  std::int64_t inserted_ = 0, deleted_ = 0, deduplicated_ = 0,
+  std::int64_t inserted_ = 0, deleted_ = 0, superseded_ = 0,
                refused_ = 0;  // since the last commit
 };
 
