@@ -1,15 +1,14 @@
 #include "engine/connectors/sqlite/destination.h"
 
-#include <arrow/record_batch.h>
-#include <arrow/type.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/process.h"
-#include "engine/connectors/sqlite/encoder.h"
 #include "engine/connectors/sqlite/functions.h"
 #include "engine/connectors/sqlite/layout.h"
 #include "engine/connectors/sqlite/lock_holder.h"
+#include "engine/connectors/sqlite/row_check.h"
 #include "engine/connectors/sqlite/writer.h"
 #include "engine/core/older_session.h"
 
@@ -33,38 +32,6 @@ Status check_name(const std::string& table) {
                           "reserved; rename it in the source",
                           table));
 }
-
-class SqliteRowCheck final : public RowCheck {
- public:
-  // As SqliteWriter::begin().
-  static Result<std::unique_ptr<RowCheck>> make(const LoadPlan& load, const LayoutChange& change) {
-    auto check = std::make_unique<SqliteRowCheck>();
-    check->fields_ = change.fields;
-    for (std::size_t i = 0; i < change.fields.size(); ++i) {
-      const arrow::Field& field = *load.schema->field(change.fields[i]);
-      TG_TRY(Encoder e, Encoder::make(field, change.written[i].type));
-      check->encoders_.push_back(std::move(e));
-      check->names_.push_back(field.name());
-    }
-    return check;
-  }
-
-  Result<std::vector<Refused>> check(const arrow::RecordBatch& batch) override {
-    for (std::size_t i = 0; i < fields_.size(); ++i) {
-      TG_CHECK(encoders_[i].attach(batch.column(fields_[i])));
-    }
-    std::vector<Refused> out;
-    for (auto& [row, why] : unstorable(encoders_, names_, batch.num_rows())) {
-      out.push_back({row, std::move(why)});
-    }
-    return out;
-  }
-
- private:
-  std::vector<int> fields_;  // of the batch, per encoder
-  std::vector<Encoder> encoders_;
-  std::vector<std::string> names_;
-};
 
 }  // namespace
 
@@ -179,15 +146,22 @@ Result<WriterState> SqliteDestination::inspect(const WritePlan& plan) {
 
 Result<Destination::Trial> SqliteDestination::trial(const WritePlan& plan, const LoadPlan& load) {
   TG_TRY(const std::string real, context_.paths.resolve(config_.path, true));
-  TableLayout now;
-  if (access(real.c_str(), F_OK) == 0) {
-    TG_TRY(const auto db, look_into(real));
-    TG_TRY(now, read_layout(*db, plan.entity));
-    TG_CHECK(find_unused(*db, plan.entity, load, now));
+  Trial trial;
+  if (access(real.c_str(), F_OK) != 0) {
+    TG_TRY(LayoutChange change, plan_layout(plan.entity, {}, load));
+    TG_TRY(trial.rows, make_row_check(load, change, nullptr));
+    trial.changes = std::move(change.sentences);
+    return trial;
   }
+  TG_TRY(const auto db, look_into(real));
+  TG_TRY(TableLayout now, read_layout(*db, plan.entity));
+  TG_CHECK(find_unused(*db, plan.entity, load, now));
   TG_TRY(LayoutChange change, plan_layout(plan.entity, now, load));
-  Trial trial{.changes = std::move(change.sentences), .rows = {}};
-  TG_TRY(trial.rows, SqliteRowCheck::make(load, change));
+  TG_CHECK(check_layout(*db, plan.entity, change, load.kind != LoadKind::Replace));
+  TG_TRY(std::unique_ptr<TableTwin> twin,
+         TableTwin::make(*db, plan.entity, now, load, change, context_.stop));
+  TG_TRY(trial.rows, make_row_check(load, change, std::move(twin)));
+  trial.changes = std::move(change.sentences);
   return trial;
 }
 

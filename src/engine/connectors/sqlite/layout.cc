@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "engine/connectors/sqlite/cells.h"
 #include "engine/connectors/sqlite/table_sql.h"
 #include "engine/core/plan.h"
 #include "engine/core/selection.h"
@@ -62,7 +63,8 @@ Status keep_type(const std::string& table, const TableLayout& now, const LoadPla
   if (load.schema_change != SchemaChange::Evolve) {
     return refused(
         table, what,
-        fmt::format("declare it {} by hand, or set schemaChange to `evolve`", to_declared(type)));
+        fmt::format("declare it {} by hand, or set schemaChange (--schema-change) to `evolve`",
+                    to_declared(type)));
   }
   if (!now.plain) {
     return refused(table, what,
@@ -91,7 +93,7 @@ Status change_type(const std::string& table, const TableLayout& now, const LoadP
   if (wide && *wide == column.type) return keep_type(table, now, load, incoming, column, change);
   if (mode == SchemaChange::Fail) {
     return refused(table, what,
-                   "the job's schemaChange is `fail`: adapt the table, or set `evolve`");
+                   "schemaChange (--schema-change) is `fail`: adapt the table, or set `evolve`");
   }
   if (!wide) {
     return refused(table, what,
@@ -139,7 +141,7 @@ Status add_column(const std::string& table, SchemaChange mode, TableColumn colum
       fmt::format("column \"{}\" ({}) is new", column.name, words(column.type));
   if (mode == SchemaChange::Fail) {
     return refused(table, what,
-                   "the job's schemaChange is `fail`: add it by hand, or set `evolve`");
+                   "schemaChange (--schema-change) is `fail`: add it by hand, or set `evolve`");
   }
   skipped = mode == SchemaChange::Ignore && !needed;
   change.sentences.push_back(fmt::format("{}; {}", what, skipped ? "ignored" : "added"));
@@ -159,7 +161,7 @@ Status note_missing(const std::string& table, const TableLayout& now, const Load
     const std::string what = fmt::format("column \"{}\" is not in the source", c.name);
     if (load.schema_change == SchemaChange::Fail) {
       return refused(table, what,
-                     "the job's schemaChange is `fail`: drop it by hand, or set `evolve`");
+                     "schemaChange (--schema-change) is `fail`: drop it by hand, or set `evolve`");
     }
     change.sentences.push_back(what + "; kept, new rows hold NULL");
   }
@@ -203,7 +205,7 @@ Status check_exact(Db& db, const std::string& table, const TableColumn& from,
       table,
       fmt::format("column \"{}\" holds whole numbers that would lose digits as fractions",
                   from.name),
-      "make the column text by hand, or set schemaChange to `ignore`");
+      "make the column text by hand, or set schemaChange (--schema-change) to `ignore`");
 }
 
 // SQLite cannot change a column's type or key in place (https://www.sqlite.org/lang_altertable.html
@@ -228,7 +230,6 @@ Status rebuild(Db& db, const std::string& table, const LayoutChange& change) {
   std::string to;
   for (const TableColumn& c : old.columns) {
     const TableColumn* target = change.wanted.find(c.name);
-    TG_CHECK(check_exact(db, table, c, *target));
     from += (from.empty() ? "" : ", ") + cast(c, *target);
     to += (to.empty() ? "" : ", ") + quote(target->name);
   }
@@ -239,7 +240,7 @@ Status rebuild(Db& db, const std::string& table, const LayoutChange& change) {
     return refused(table,
                    fmt::format("the rows there do not go into the table with its new types ({})",
                                copied.error().message),
-                   "reset the job to load the table again");
+                   "reset the job (--reset, or `tidegate jobs reset`) to load the table again");
   }
   TG_CHECK(db.exec(fmt::format("DROP TABLE {}", quote(table))));
   TG_CHECK(db.exec(fmt::format("ALTER TABLE {} RENAME TO {}", quote(fresh), quote(table))));
@@ -266,6 +267,53 @@ Result<bool> has_unique_index(Db& db, const std::string& table,
     }
     if (same_columns(names, key)) return true;
   }
+}
+
+// The index of that name would be taken for the table, or be dropped for it.
+Status check_name_is_free(Db& db, const std::string& table, const std::string& index) {
+  TG_TRY(Stmt there, db.prepare("SELECT name, tbl_name FROM sqlite_schema WHERE type = 'index' AND "
+                                "name = ?1 COLLATE NOCASE AND tbl_name <> ?2 COLLATE NOCASE"));
+  there.bind(1, index).bind(2, table);
+  TG_TRY(const bool found, there.step());
+  if (!found) return {};
+  return refused(table,
+                 fmt::format("there is already an index named \"{}\", of the table \"{}\"",
+                             there.text(0), there.text(1)),
+                 "drop that index or make it again under another name, or choose another "
+                 "destination");
+}
+
+// NULLs are no equals to a unique index, and a column that is new has no other values.
+Status check_unique(Db& db, const std::string& table, const LayoutChange& change,
+                    const std::vector<std::string>& key) {
+  const bool has_new = std::ranges::any_of(change.added, [&](const TableColumn& c) {
+    return std::ranges::any_of(key, [&](const auto& name) { return same_name(name, c.name); });
+  });
+  if (key.empty() || has_new) return {};
+  std::string values;
+  for (const auto& name : key) values += fmt::format(" AND {} IS NOT NULL", quote(name));
+  TG_TRY(Stmt same,
+         db.prepare(fmt::format(
+             "SELECT count(*), {0} FROM {1} WHERE true{2} GROUP BY {0} HAVING count(*) > "
+             "1 LIMIT 1",
+             column_list(key), quote(table), values)));
+  TG_TRY(const bool found, same.step());
+  if (!found) return {};
+  std::string shown;
+  for (std::size_t i = 0; i < key.size(); ++i) {
+    shown += fmt::format("{}{} = {}", i == 0 ? "" : ", ", quote(key[i]),
+                         cell_words(same.raw(), static_cast<int>(i) + 1));
+  }
+  return refused(
+      table,
+      fmt::format("the rows there are not unique by {}: {} rows have {}", name_list(key),
+                  same.integer(0), shown),
+      "choose another key (--key, or `primaryKey` of the entity), or reset the job (--reset, or "
+      "`tidegate jobs reset`) to load the table again");
+}
+
+bool needs_index(const LayoutChange& change) {
+  return !change.key.empty() && !same_columns(change.wanted.primary_key, change.key);
 }
 
 }  // namespace
@@ -393,12 +441,32 @@ Result<LayoutChange> plan_layout(const std::string& table, const TableLayout& no
   if (change.rebuild && !now.plain) {
     return refused(
         table, change.sentences.empty() ? "its key must change" : change.sentences.back(),
-        fmt::format("{}: alter it by hand, or set schemaChange to `ignore`", kOwnDefinitions));
+        fmt::format("{}: alter it by hand, or set schemaChange (--schema-change) to `ignore`",
+                    kOwnDefinitions));
   }
   return change;
 }
 
+Status check_layout(Db& db, const std::string& table, const LayoutChange& change, bool rows_stay) {
+  if (change.create) return check_name_is_free(db, table, table);
+  const bool needed = needs_index(change);
+  if (needed) TG_CHECK(check_name_is_free(db, table, key_index(table)));
+  if (!rows_stay) return {};
+  if (change.rebuild) {
+    TG_TRY(const TableLayout old, read_layout(db, table));
+    for (const TableColumn& c : old.columns) {
+      TG_CHECK(check_exact(db, table, c, *change.wanted.find(c.name)));
+    }
+    if (!same_columns(old.primary_key, change.wanted.primary_key))
+      TG_CHECK(check_unique(db, table, change, change.wanted.primary_key));
+  }
+  if (!needed) return {};
+  TG_TRY(const bool unique, has_unique_index(db, table, change.key));
+  return unique ? Status() : check_unique(db, table, change, change.key);
+}
+
 Status apply_layout(Db& db, const std::string& table, const LayoutChange& change) {
+  TG_CHECK(check_layout(db, table, change, true));
   if (change.create) return db.exec(create_sql(table, change.wanted));
   if (change.rebuild) {
     // Columns that are new too come with the new table.
@@ -408,22 +476,13 @@ Status apply_layout(Db& db, const std::string& table, const LayoutChange& change
       TG_CHECK(db.exec(fmt::format("ALTER TABLE {} ADD COLUMN {}", quote(table), definition(c))));
     }
   }
-  const bool by_primary_key = same_columns(change.wanted.primary_key, change.key);
-  if (change.key.empty() || by_primary_key) {
-    return db.exec(fmt::format("DROP INDEX IF EXISTS {}", quote(key_index(table))));
-  }
+  const std::string index = key_index(table);
+  if (!needs_index(change)) return db.exec(fmt::format("DROP INDEX IF EXISTS {}", quote(index)));
   TG_TRY(const bool unique, has_unique_index(db, table, change.key));
   if (unique) return {};
-  TG_CHECK(db.exec(fmt::format("DROP INDEX IF EXISTS {}", quote(key_index(table)))));
-  if (auto made = db.exec(fmt::format("CREATE UNIQUE INDEX {} ON {} ({})", quote(key_index(table)),
-                                      quote(table), column_list(change.key)));
-      !made) {
-    return refused(table,
-                   fmt::format("the rows there are not unique by {} ({})", name_list(change.key),
-                               made.error().message),
-                   "choose another primary key, or reset the job to load the table again");
-  }
-  return {};
+  TG_CHECK(db.exec(fmt::format("DROP INDEX IF EXISTS {}", quote(index))));
+  return db.exec(fmt::format("CREATE UNIQUE INDEX {} ON {} ({})", quote(index), quote(table),
+                             column_list(change.key)));
 }
 
 }  // namespace tidegate::engine::sqlite

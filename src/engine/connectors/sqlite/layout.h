@@ -54,7 +54,12 @@ struct LayoutChange {
 Result<LayoutChange> plan_layout(const std::string& table, const TableLayout& now,
                                  const LoadPlan& load);
 
-// REQUIRES: a write transaction; PRAGMA legacy_alter_table=ON, so views are left alone.
+// What stands in the way of apply_layout() among the names and rows that are there; changes
+// nothing. `rows_stay`: the load does not replace them.
+Status check_layout(Db& db, const std::string& table, const LayoutChange& change, bool rows_stay);
+
+// After check_layout(). REQUIRES: a write transaction; PRAGMA legacy_alter_table=ON, so views are
+// left alone.
 Status apply_layout(Db& db, const std::string& table, const LayoutChange& change);
 
 // True: equal without regard to ASCII case.

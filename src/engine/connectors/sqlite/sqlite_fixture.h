@@ -63,7 +63,7 @@ class Sqlite : public testing::Test {
     if (!request_.source) request_.source = protocol::Endpoint{"sqlite", in_db(bench_.folder)};
     request_.destination = protocol::Endpoint{"sqlite", out_db(bench_.folder)};
     if (kind == protocol::RequestKind::Discover) request_.destination.reset();
-    request_.run.job = "j";
+    request_.run.job = job_;
     if (request_.run.run_id.empty()) request_.run.run_id = RunId("r");
     const PathPolicy paths(request_.path_roots, request_.forbidden_paths);
     const Context context{.clock = clock_, .rng = rng_, .paths = paths, .stop = {}};
@@ -74,6 +74,7 @@ class Sqlite : public testing::Test {
 
   contract::Bench bench_{sqlite_under_test()};
   protocol::Request request_;
+  std::string job_ = "j";
   SystemClock clock_;
   SystemRng rng_;
   contract::CollectingSink sink_;

@@ -82,6 +82,16 @@ std::string definition(const TableColumn& c) {
   return c.declared.empty() ? quote(c.name) : fmt::format("{} {}", quote(c.name), c.declared);
 }
 
+std::string assignments(const std::vector<TableColumn>& columns,
+                        const std::vector<std::string>& key) {
+  std::string out;
+  for (const auto& c : columns) {
+    if (std::ranges::any_of(key, [&](const auto& k) { return same_name(k, c.name); })) continue;
+    out += fmt::format("{}{} = excluded.{}", out.empty() ? "" : ", ", quote(c.name), quote(c.name));
+  }
+  return out;
+}
+
 std::string create_sql(const std::string& table, const TableLayout& layout) {
   return create_sql(table, layout, false);
 }

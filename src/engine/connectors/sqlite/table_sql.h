@@ -15,6 +15,10 @@ std::string column_list(const std::vector<std::string>& names);
 // `"name" TYPE`.
 std::string definition(const TableColumn& column);
 
+// `a = excluded.a, …` without the key's own columns; empty when the key is the whole row.
+std::string assignments(const std::vector<TableColumn>& columns,
+                        const std::vector<std::string>& key);
+
 // The one form in which we write CREATE TABLE.
 std::string create_sql(const std::string& table, const TableLayout& layout);
 

@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "engine/connectors/sqlite/cells.h"
+#include "engine/connectors/sqlite/table_sql.h"
 #include "engine/core/context.h"
 #include "engine/core/cursor.h"
 #include "engine/core/rows.h"
@@ -35,17 +36,6 @@ std::string names_of(const std::vector<std::string>& names, std::string_view pre
   std::string out;
   for (const auto& n : names)
     out += fmt::format("{}{}{}", out.empty() ? "" : ", ", prefix, quote(n));
-  return out;
-}
-
-// `SET a = excluded.a, …` without the key's own columns; empty when the key is the whole row.
-std::string assignments(const std::vector<TableColumn>& columns,
-                        const std::vector<std::string>& key) {
-  std::string out;
-  for (const auto& c : columns) {
-    if (std::ranges::any_of(key, [&](const auto& k) { return same_name(k, c.name); })) continue;
-    out += fmt::format("{}{} = excluded.{}", out.empty() ? "" : ", ", quote(c.name), quote(c.name));
-  }
   return out;
 }
 
