@@ -123,6 +123,17 @@ def test_a_disk_that_the_first_load_fills_keeps_no_log(bin_dir, tmp_path, small_
     assert rows_of(target) == list(range(1, 1001))
 
 
+def test_a_disk_without_space_is_said_at_once_and_keeps_no_empty_database(bin_dir, tmp_path, small_disk):
+    """Symptom: 30 seconds of silence, as if a full disk were a lock, and an empty file that stayed."""
+    source = tmp_path / "items.csv"
+    data.write_csv(source, 100)
+    fill(small_disk, 0)
+    result, said = sync(bin_dir, source, small_disk / "z.db", expect=1)
+    assert result["errorKind"] == "transient" and "the disk is full; free some space" in said
+    assert result["entities"][0]["durationMs"] < 30_000, "it waits for locks that long"
+    assert files_below(small_disk) == ["filler"]
+
+
 def test_a_full_disk_under_the_control_store_is_said_and_passes(make_server, small_disk):
     server = make_server(data_dir=small_disk / "data")
     data.write_csv(server.files / "items.csv", 10)

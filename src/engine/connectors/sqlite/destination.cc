@@ -48,6 +48,15 @@ std::optional<std::string> SqliteDestination::local_file(const std::string&) con
 Status SqliteDestination::connect(const WritePlan& plan) {
   if (db_) return {};
   TG_TRY(const std::string real, context_.paths.resolve(config_.path, true));
+  const bool there = access(real.c_str(), F_OK) == 0;
+  const Status status = connect_to(real, plan);
+  // A file that is empty is no database yet: nobody has anything in it.
+  struct stat st{};
+  if (!status && !there && stat(real.c_str(), &st) == 0 && st.st_size == 0) unlink(real.c_str());
+  return status;
+}
+
+Status SqliteDestination::connect_to(const std::string& real, const WritePlan& plan) {
   TG_TRY(auto db, Db::open(real, Open::Create, context_.stop,
                            [this, real, job = plan.job, fence = value(plan.fence)] {
                              end_older_attempt(real, job, fence, context_);

@@ -30,6 +30,7 @@ class SqliteDestination final : public Destination {
 
  private:
   Status connect(const WritePlan& plan);
+  Status connect_to(const std::string& real, const WritePlan& plan);
   Status begin_ledger(Db& db) const;
   Result<std::unique_ptr<Db>> look_into(const std::string& real) const;
   Result<WriterState> read_state(Db& db, const Claim& claim) const;

@@ -59,7 +59,9 @@ Status begin_write(Db& db, const Context& context) {
   const auto give_up = std::chrono::steady_clock::now() + kLockPatience;
   for (;;) {
     Status status = db.exec("BEGIN IMMEDIATE");
-    if (status || status.error().code != Code::Unavailable) return status;
+    // A disk that is full is no lock to wait for.
+    const int rc = sqlite3_errcode(db.raw()) & 0xFF;
+    if (status || (rc != SQLITE_BUSY && rc != SQLITE_LOCKED)) return status;
     if (context.stop.stop_requested()) return fail(Code::Cancelled, "the run was stopped");
     if (std::chrono::steady_clock::now() >= give_up) return status;
   }
