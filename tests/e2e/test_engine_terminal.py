@@ -159,6 +159,38 @@ def test_incremental_without_a_cursor_names_the_option_and_writes_nothing(bin_di
     assert not (tmp_path / "out.db").exists()
 
 
+def test_a_text_cursor_that_grows_otherwise_than_its_letters_fails_before_a_row_is_lost(bin_dir, tmp_path):
+    """Symptom: 10/1/2026 after 9/30/2026 was left out of every run, and nothing said so."""
+    (tmp_path / "a.csv").write_text("id,day\n1,9/29/2026\n2,9/30/2026\n")
+    args = ["a.csv", "out.db", "--incremental", "--cursor", "day", "--key", "id"]
+    done = sync(bin_dir, tmp_path, *args)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "a.csv").write_text("id,day\n1,9/29/2026\n2,9/30/2026\n3,10/1/2026\n")
+    for extra in (["--dry-run"], []):
+        done = sync(bin_dir, tmp_path, *args, *extra)
+        assert done.returncode == 1, done.stdout
+        for part in ('entity "a"', 'cursor "day"', '"10/1/2026" comes after "9/30/2026"', "mode full"):
+            assert part in done.stderr, done.stderr
+    with closing(sqlite3.connect(tmp_path / "out.db")) as db:
+        assert db.execute("select id from a").fetchall() == [(1,), (2,)]
+    done = sync(bin_dir, tmp_path, "a.csv", "full.db")
+    assert done.returncode == 0, done.stderr
+
+
+def test_rows_that_share_a_key_are_told(bin_dir, tmp_path):
+    """Symptom: dropped without a word, counted as read again, and no dry run knew of them."""
+    (tmp_path / "a.csv").write_text("id,v\n1,a\n2,b\n1,c\n")
+    for extra, state in ((["--dry-run"], "dry run"), ([], "succeeded")):
+        done = sync(bin_dir, tmp_path, "a.csv", "out.db", "--key", "id", *extra)
+        assert done.returncode == 0, done.stderr
+        entity = json.loads(done.stdout.splitlines()[-1])["entities"][0]
+        assert (entity["rowsRead"], entity["rowsSuperseded"], entity["rowsDeduplicated"]) == (3, 1, 0)
+        assert "1 row(s) share their key (id)" in entity["warnings"][0] and "--key" in entity["warnings"][0]
+        shown = sync(bin_dir, tmp_path, "a.csv", "table.db", "--key", "id", "-o", "table", *extra)
+        assert "SUPERSEDED" in shown.stdout and f"a       {state}" in shown.stdout, shown.stdout
+        assert "warning: a: 1 row(s) share their key" in shown.stderr
+
+
 def test_the_name_of_a_file_is_no_destination_and_a_source_is_not_its_own(bin_dir, tmp_path):
     (tmp_path / "a.csv").write_text("id\n1\n")
     done = sync(bin_dir, tmp_path, "a.csv", "out.csv")

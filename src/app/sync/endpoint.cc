@@ -10,6 +10,7 @@
 
 #include "app/sync/scrub.h"
 #include "base/json.h"
+#include "base/utf8.h"
 
 namespace tidegate::app {
 namespace {
@@ -125,6 +126,29 @@ Result<SyncEndpoint> from_path(std::string_view text, Role role, const EndpointP
                   text, kRoleNames[static_cast<std::size_t>(role)], path, no_name));
 }
 
+Result<SyncEndpoint> parse(std::string_view text, Role role, const EndpointParams& params) {
+  if (text.empty()) {
+    return fail(Code::Invalid,
+                fmt::format("the {} is empty", kRoleNames[static_cast<std::size_t>(role)]));
+  }
+  if (const auto* item = params.named.if_contains(text))
+    return from_file(text, *item, role, params);
+  for (const std::string_view type : {"sqlite", "file"}) {
+    if (text.starts_with(type) && text.substr(type.size()).starts_with(':')) {
+      return from_local_url(type, text.substr(type.size() + 1), params);
+    }
+  }
+  const std::size_t scheme = text.find("://");
+  if (scheme == std::string_view::npos) return from_path(text, role, params);
+  std::string type(text.substr(0, text.find_first_of("+:")));
+  if (type == "postgresql") type = "postgres";
+  SyncEndpoint e;
+  e.shown = shown_url(std::string(text));
+  e.identity = e.shown;
+  e.endpoint = {std::move(type), {{"url", text}}};
+  return e;
+}
+
 }  // namespace
 
 PathKind look_at(const std::string& path) {
@@ -152,25 +176,9 @@ std::optional<std::string> unquoted_pattern(std::string_view destination,
 
 Result<SyncEndpoint> parse_endpoint(std::string_view text, Role role,
                                     const EndpointParams& params) {
-  if (text.empty()) {
-    return fail(Code::Invalid,
-                fmt::format("the {} is empty", kRoleNames[static_cast<std::size_t>(role)]));
-  }
-  if (const auto* item = params.named.if_contains(text))
-    return from_file(text, *item, role, params);
-  for (const std::string_view type : {"sqlite", "file"}) {
-    if (text.starts_with(type) && text.substr(type.size()).starts_with(':')) {
-      return from_local_url(type, text.substr(type.size() + 1), params);
-    }
-  }
-  const std::size_t scheme = text.find("://");
-  if (scheme == std::string_view::npos) return from_path(text, role, params);
-  std::string type(text.substr(0, text.find_first_of("+:")));
-  if (type == "postgresql") type = "postgres";
-  SyncEndpoint e;
-  e.shown = shown_url(std::string(text));
-  e.identity = e.shown;
-  e.endpoint = {std::move(type), {{"url", text}}};
+  TG_TRY(SyncEndpoint e, parse(text, role, params));
+  // What is no UTF-8 stays, for the caller to refuse.
+  if (is_utf8(e.shown)) e.shown = escape_controls(e.shown);
   return e;
 }
 

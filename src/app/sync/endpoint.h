@@ -28,7 +28,8 @@ struct EndpointParams {
 
 struct SyncEndpoint {
   protocol::Endpoint endpoint;
-  std::string shown;  // for people: type and resolved path or URL, never a secret
+  // For people: type and resolved path or URL, control characters escaped, never a secret.
+  std::string shown;
   std::string
       identity;  // the same on every run, never with a secret: part of the default job's name
 };

@@ -7,10 +7,26 @@
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+#include <string_view>
 
+#include "base/utf8.h"
 #include "cli/output.h"
 
 namespace tidegate::app {
+namespace {
+
+// What a dry run shows of an entity takes the place of its outcome: "skipped" is one that it would
+// not copy.
+bool previewed(const protocol::RunResult& result, std::string_view entity) {
+  const auto* reply = result.reply.if_object();
+  const auto* entities = reply != nullptr ? reply->if_contains("entities") : nullptr;
+  return entities != nullptr &&
+         std::ranges::any_of(entities->get_array(), [&](const boost::json::value& e) {
+           return e.at("entity").get_string() == entity;
+         });
+}
+
+}  // namespace
 
 SyncReporter::SyncReporter(const cli::Io& io, bool json)
     : io_(io), json_(json), view_(io), start_(std::chrono::steady_clock::now()) {}
@@ -33,9 +49,10 @@ void SyncReporter::on_event(const protocol::Event& event) {
     row(p->entity).rows = p->rows_read;
   } else if (const auto* l = std::get_if<protocol::LogLine>(&event)) {
     if (!json_ && l->level >= LogLevel::Warn) {
-      view_.print_above(fmt::format("{}{}{}\n",
-                                    l->level == LogLevel::Warn ? "warning: " : "error: ",
-                                    l->entity.empty() ? "" : l->entity + ": ", l->message));
+      view_.print_above(escape_controls(fmt::format(
+                            "{}{}{}", l->level == LogLevel::Warn ? "warning: " : "error: ",
+                            l->entity.empty() ? "" : l->entity + ": ", l->message)) +
+                        "\n");
     }
   } else {
     return;  // started and committed states are between the engine and its parent
@@ -50,8 +67,9 @@ void SyncReporter::finish(const protocol::RunResult& result, int exit_code) {
   for (const protocol::EntityResult& e : result.entities) {
     cli::ProgressRow& r = row(e.entity);
     r.rows = e.rows_read;
-    r.outcome = protocol::kEntityOutcomeNames[static_cast<std::size_t>(e.outcome)];
     boost::json::object o = protocol::to_json(e);
+    if (previewed(result, e.entity)) o["outcome"] = "dry run";
+    r.outcome = std::string_view(o["outcome"].get_string());
     o["duration"] = format_duration(e.duration);
     table.push_back(std::move(o));
   }
@@ -63,9 +81,11 @@ void SyncReporter::finish(const protocol::RunResult& result, int exit_code) {
     io_.out(boost::json::serialize(line) + "\n");
     return;
   }
-  for (const std::string& w : result.warnings) io_.err("warning: " + w + "\n");
+  for (const std::string& w : result.warnings) io_.err("warning: " + escape_controls(w) + "\n");
   for (const protocol::EntityResult& e : result.entities) {
-    for (const std::string& w : e.warnings) io_.err(fmt::format("warning: {}: {}\n", e.entity, w));
+    for (const std::string& w : e.warnings) {
+      io_.err(escape_controls(fmt::format("warning: {}: {}", e.entity, w)) + "\n");
+    }
   }
   if (table.empty()) return;
   io_.out(cli::format_table(io_, table,
@@ -75,6 +95,7 @@ void SyncReporter::finish(const protocol::RunResult& result, int exit_code) {
                              {"WRITTEN", "rowsWritten"},
                              {"UPDATED", "rowsUpdated"},
                              {"REJECTED", "rowsRejected"},
+                             {"SUPERSEDED", "rowsSuperseded"},
                              {"TIME", "duration"},
                              {"TABLE", "destinationTable"},
                              {"ERROR", "error"}}));

@@ -53,6 +53,9 @@ TEST(Endpoint, NamesUrlsAndPaths) {
            {"sqlite:///abs/out.db", "sqlite", R"({"path":"/abs/out.db"})", "sqlite /abs/out.db"},
            {"file:blob", "file", R"({"path":"/work/dir/blob"})", "file /work/dir/blob"},
            {"file:///a b/c", "file", R"({"path":"/a b/c"})", "file /a b/c"},
+           // Seen here: a name wrote to the terminal.
+           {"x\x1b[2J/", "file", R"({"path":"/work/dir/x\u001B[2J/"})",
+            "file /work/dir/x\\x1b[2J/"},
            {"csv", "file", R"({"path":"/work/dir/in/*.csv","delimiter":";"})",
             "file /work/dir/in/*.csv (csv in tidegate.yaml)"},
            {"crm", "postgres", R"({"url":"u","password":"s3cret"})",
@@ -220,9 +223,36 @@ TEST_F(Reporter, ATerminalGetsBarsWarningsAndATable) {
   EXPECT_NE(err_.find("[....................] 0 of 10 rows"), std::string::npos) << err_;
   EXPECT_NE(err_.find("warning: weather: odd row\n"), std::string::npos) << err_;
   EXPECT_NE(err_.find("10 rows  succeeded"), std::string::npos) << err_;
-  EXPECT_EQ(out_,
-            "ENTITY   STATE      READ  WRITTEN  UPDATED  REJECTED  TIME     TABLE    ERROR\n"
-            "weather  succeeded  10    9        0        1         1s500ms  weather  -\n");
+  EXPECT_EQ(
+      out_,
+      "ENTITY   STATE      READ  WRITTEN  UPDATED  REJECTED  SUPERSEDED  TIME     TABLE    "
+      "ERROR\n"
+      "weather  succeeded  10    9        0        1         0           1s500ms  weather  -\n");
+}
+
+// Symptom: names and values of the data wrote to the terminal.
+TEST_F(Reporter, WarningsShowNoControlCharacters) {
+  SyncReporter reporter(io_, false);
+  reporter.on_event(
+      protocol::LogLine{.level = LogLevel::Warn, .message = "a\x1b[2J\nb", .entity = "e\x07"});
+  protocol::RunResult r = result();
+  r.warnings = {"c\x1b[0m"};
+  r.entities[0].warnings = {"d\r"};
+  reporter.finish(r, 0);
+  EXPECT_NE(err_.find("warning: e\\x07: a\\x1b[2J\\x0ab\n"), std::string::npos) << err_;
+  EXPECT_NE(err_.find("warning: c\\x1b[0m\nwarning: weather: d\\x0d\n"), std::string::npos) << err_;
+}
+
+// Symptom: what a dry run would copy was "skipped".
+TEST_F(Reporter, ADryRunIsNamedSo) {
+  SyncReporter reporter(io_, false);
+  protocol::RunResult r = result();
+  r.entities.push_back({.entity = "empty"});
+  for (auto& e : r.entities) e.outcome = protocol::EntityOutcome::Skipped;
+  r.reply = boost::json::parse(R"({"entities": [{"entity": "weather"}]})");
+  reporter.finish(r, 0);
+  EXPECT_NE(out_.find("weather  dry run  10"), std::string::npos) << out_;
+  EXPECT_NE(out_.find("empty    skipped  0"), std::string::npos) << out_;
 }
 
 // Symptom: the bar ran backwards when keys were deduplicated, and ended behind where it had been.

@@ -154,7 +154,8 @@ Status check_state(const EntityRequest& r, const EntityState& stored) {
       return fail(
           Code::Conflict,
           fmt::format("entity \"{}\": its table holds the loads of full_append, which {} would "
-                      "replace. Reset the job to do so, or use another table",
+                      "replace. Reset the job (--reset, or `tidegate jobs reset`) to do so, or use "
+                      "another table",
                       r.entity, mode_name(r.mode)),
           "reset_needed");
     }
@@ -164,19 +165,22 @@ Status check_state(const EntityRequest& r, const EntityState& stored) {
     return fail(
         Code::Conflict,
         fmt::format("entity \"{}\": the job changed since the last run: {}. What was synced so "
-                    "far does not fit it; reset the job to read everything again, or undo the "
+                    "far does not fit it; reset the job (--reset, or `tidegate jobs reset`) to "
+                    "read everything again, or undo the "
                     "change",
                     r.entity, diff),
         "reset_needed");
   }
   if (stored.cursor && r.kind && stored.cursor->kind() != *r.kind) {
-    return fail(Code::Conflict,
-                fmt::format("entity \"{}\": the cursor \"{}\" was {} and is {} now, which compares "
-                            "differently; reset the job to read everything again",
-                            r.entity, *r.cursor,
-                            kCursorKindNames[static_cast<std::size_t>(stored.cursor->kind())],
-                            kCursorKindNames[static_cast<std::size_t>(*r.kind)]),
-                "reset_needed");
+    return fail(
+        Code::Conflict,
+        fmt::format("entity \"{}\": the cursor \"{}\" was {} and is {} now, which compares "
+                    "differently; reset the job (--reset, or `tidegate jobs reset`) to read "
+                    "everything again",
+                    r.entity, *r.cursor,
+                    kCursorKindNames[static_cast<std::size_t>(stored.cursor->kind())],
+                    kCursorKindNames[static_cast<std::size_t>(*r.kind)]),
+        "reset_needed");
   }
   // A state of before this was recorded has no row at its bound then.
   const bool dropped = stored.seen_dropped || (stored.cursor && stored.seen_at_bound.empty());
@@ -185,7 +189,8 @@ Status check_state(const EntityRequest& r, const EntityState& stored) {
         Code::Conflict,
         fmt::format("entity \"{}\": not every row at the cursor's bound is remembered, which "
                     "incremental does not need, so incremental_append would write some of them "
-                    "twice. Reset the job to read everything again, or go on with incremental",
+                    "twice. Reset the job (--reset, or `tidegate jobs reset`) to read "
+                    "everything again, or go on with incremental",
                     r.entity),
         "reset_needed");
   }
@@ -199,8 +204,8 @@ Result<EntityState> read_state(const std::string& entity, const std::string& tex
   if (e.code == Code::Unsupported) return fail(std::move(e));  // a newer Tidegate's
   return fail(Code::Conflict,
               fmt::format("entity \"{}\": what the destination remembers of earlier runs cannot be "
-                          "read ({}). Reset the job to read everything again (`tidegate sync "
-                          "--reset`; of a server's job, `tidegate jobs reset`)",
+                          "read ({}). Reset the job (--reset, or `tidegate jobs reset`) to "
+                          "read everything again",
                           entity, e.message),
               "bad_state");
 }

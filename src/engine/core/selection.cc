@@ -119,6 +119,14 @@ void refuse_shared_names(std::vector<Selected>& selected) {
   }
 }
 
+// A source knows more of it: which file.
+std::string no_columns(const EntityInfo& entity) {
+  return entity.warnings.empty()
+             ? "there is no column: an empty file has not even a header, and rows "
+               "that cannot be read have none"
+             : entity.warnings.front();
+}
+
 }  // namespace
 
 Wanted wanted_by(const protocol::RunSpec& run) {
@@ -195,12 +203,9 @@ Result<std::vector<std::string>> select_columns(const EntityInfo& entity,
     columns.push_back(name);
   }
   if (columns.empty() && errors.empty()) {
-    errors.push_back(
-        {fmt::format("entities[\"{}\"].columns", entity.name),
-         all.empty() ? "there is no column: an empty file has not even a header, and rows that "
-                       "cannot be read have none"
-                     : "no column is left; include at least one",
-         {}});
+    errors.push_back({fmt::format("entities[\"{}\"].columns", entity.name),
+                      all.empty() ? no_columns(entity) : "no column is left; include at least one",
+                      {}});
   }
   if (!errors.empty()) {
     std::string message = fmt::format("entity \"{}\": {}", entity.name, errors.front().message);

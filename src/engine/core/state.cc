@@ -79,11 +79,12 @@ Result<std::optional<CursorValue>> cursor(json::Reader& r) {
 }
 
 std::unexpected<Error> changed(std::string_view entity, std::string_view how) {
-  return fail(Code::Conflict,
-              fmt::format("destination changed: {} (entity \"{}\"). Restore the destination, or "
-                          "reset the job to read everything again",
-                          how, entity),
-              "destination_changed");
+  return fail(
+      Code::Conflict,
+      fmt::format("destination changed: {} (entity \"{}\"). Restore the destination, or "
+                  "reset the job (--reset, or `tidegate jobs reset`) to read everything again",
+                  how, entity),
+      "destination_changed");
 }
 
 }  // namespace

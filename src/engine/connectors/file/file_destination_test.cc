@@ -263,7 +263,11 @@ TEST_F(FileDestinationTest, AnEmptyFileIsSkippedWithAWarning) {
     EXPECT_NE(r.entities[i].warnings.at(0).find("empty"), std::string::npos);
   }
   EXPECT_EQ(text("out/good.csv"), "id\n1\n");
-  EXPECT_EQ(run("in/none.csv", "out").code, ExitCode::Configuration) << "nothing but an empty file";
+  // Symptom: its error named no file.
+  const auto none = run("in/none.csv", "out");
+  EXPECT_EQ(none.code, ExitCode::Configuration) << "nothing but an empty file";
+  EXPECT_NE(none.error.value_or("").find("in/none.csv\" has no columns"), std::string::npos)
+      << none.error.value_or("");
 }
 
 }  // namespace

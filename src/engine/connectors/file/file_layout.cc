@@ -61,12 +61,11 @@ Result<FileLayout> plan_layout(const FileNow& now, const WritePlan& plan, const 
       change = fmt::format("the column \"{}\" was {} and is {} now", field.name(), it->type, type);
     }
     if (!change.empty() && load.schema_change == SchemaChange::Fail) {
-      return fail(
-          Code::Invalid,
-          fmt::format("the source changed: {}, and schemaChange is `fail`; set it to `evolve` "
-                      "or `ignore`, or exclude the column",
-                      change),
-          "schema_changed");
+      return fail(Code::Invalid,
+                  fmt::format("the source changed: {}, and schemaChange (--schema-change) is "
+                              "`fail`; set it to `evolve` or `ignore`, or exclude the column",
+                              change),
+                  "schema_changed");
     }
     const bool follow = fresh || load.schema_change == SchemaChange::Evolve;
     if (it != columns.end()) {

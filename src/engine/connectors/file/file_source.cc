@@ -13,6 +13,7 @@
 #include "engine/connectors/file/last_line.h"
 #include "engine/connectors/file/roles.h"
 #include "engine/connectors/file/table.h"
+#include "engine/core/selection.h"
 
 namespace tidegate::engine::file {
 namespace {
@@ -21,6 +22,7 @@ namespace {
 constexpr std::size_t kSampledEntities = 200;
 constexpr std::size_t kSampledFiles = 3;  // of one entity
 constexpr std::int64_t kSampledBytes = 1 << 20;
+constexpr std::size_t kShownFiles = 3;
 
 class FileSource final : public Source {
  public:
@@ -214,7 +216,9 @@ class FileSource final : public Source {
     }
     if (info.schema->num_fields() == 0) {
       info.warnings.push_back(
-          "it has no columns: it is empty, without even a header, or none of its rows can be read");
+          fmt::format("{} has no columns: it is empty, without even a header, or none of its rows "
+                      "can be read; give it a header, or leave it out",
+                      name_list(entity.files, kShownFiles)));
     }
     if (auto warning = wrong_delimiter(entity, *info.schema)) {
       info.warnings.push_back(std::move(*warning));
@@ -230,8 +234,8 @@ class FileSource final : public Source {
     const auto at = name.find_first_of(";|\t");
     if (at == std::string::npos) return {};
     return fmt::format(
-        "it has one column, \"{}\"; when its fields are separated by \"{}\", set `delimiter` to "
-        "that",
+        "it has one column, \"{}\"; when its fields are separated by \"{}\", set `delimiter` of "
+        "the source's configuration to that (of `tidegate sync`: a source in the file of --config)",
         name, name[at] == '\t' ? "\\t" : name.substr(at, 1));
   }
 

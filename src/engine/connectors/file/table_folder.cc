@@ -190,7 +190,7 @@ Result<std::optional<TableFolder::Version>> TableFolder::current() const {
   return fail(
       Code::Internal,
       fmt::format("'{}/current' leads to nothing; restore the folder from a backup, or remove "
-                  "it and reset the job",
+                  "it and reset the job (--reset, or `tidegate jobs reset`)",
                   path()));
 }
 

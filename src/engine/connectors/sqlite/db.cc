@@ -261,7 +261,7 @@ Error Db::error(int rc) const {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return make(Code::Unavailable,
-                  "is locked by another program; it is tried again later, or end that program");
+                  "is locked by another program; let that program finish and run again, or end it");
     case SQLITE_CORRUPT:
       return make(Code::Invalid,
                   "is damaged; restore it from a backup or recover it with "

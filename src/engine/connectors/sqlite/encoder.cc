@@ -340,7 +340,10 @@ std::string Encoder::why_not(std::int64_t row) const {
   };
   const Kind kind = target.kind;
   if (const auto v = real(row)) {
-    if (std::isnan(*v)) return "is not a number, which SQLite would store as NULL";
+    if (std::isnan(*v)) {
+      return "is not a number (NaN), which SQLite would store as NULL; write NULL in the source, "
+             "or leave the column out (--exclude-columns, or `columns` of the entity)";
+    }
     if (kind == Kind::Real || kind == Kind::Any || kind == Kind::Text) return "";
     const bool fits =
         kind == Kind::Int && *v == std::floor(*v) && std::abs(*v) <= double(kExactInt);

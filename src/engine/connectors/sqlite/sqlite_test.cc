@@ -268,8 +268,12 @@ TEST_F(Sqlite, ADryRunChecksRowsAndChangesAgainstTheTable) {
       out.push_back(fmt::format("{} {}", r.row, r.why));
     return out;
   };
-  EXPECT_EQ(refused(),
-            Texts{"1 column \"v\": nan is not a number, which SQLite would store as NULL"});
+  const Texts nan = refused();
+  ASSERT_EQ(nan.size(), 1U);
+  for (const char* part : {"1 column \"v\": nan is not a number (NaN)",
+                           "would store as NULL; write", "--exclude-columns"}) {
+    EXPECT_NE(nan[0].find(part), std::string::npos) << nan[0];
+  }
   bench_.entity() = {.schema = schema, .batches = {batch}};
   const auto seen = bench_.look();
   EXPECT_EQ(seen.error_kind, "data");
