@@ -175,6 +175,8 @@ TEST_F(RunsTest, TheLogOfARunWithoutLinesTellsItsCourse) {
   good.rows_read = 12;
   good.rows_written = 10;
   good.rows_rejected = 2;
+  good.rows_deduplicated = 3;
+  good.rows_superseded = 4;
   auto bad = entity("bad", protocol::EntityOutcome::Failed);
   bad.error = "column id is gone";
   finish(c, model::RunState::Failed, {good, bad});
@@ -183,7 +185,9 @@ TEST_F(RunsTest, TheLogOfARunWithoutLinesTellsItsCourse) {
   ASSERT_THAT(lines, SizeIs(4));
   EXPECT_EQ(lines[1].at("entity").as_string(), "good");
   EXPECT_THAT(lines[1].at("message").as_string(),
-              ::testing::AllOf(HasSubstr("12 rows read, 10 written"), HasSubstr("2 rejected")));
+              ::testing::AllOf(HasSubstr("12 rows read, 10 written"), HasSubstr("2 rejected"),
+                               HasSubstr("3 read again and left out, 4 left out for another row "
+                                         "of their key")));
   EXPECT_EQ(lines[2].at("level").as_string(), "error");
   EXPECT_THAT(lines[2].at("message").as_string(), HasSubstr("column id is gone"));
   EXPECT_THAT(lines[3].at("message").as_string(), HasSubstr("failed after"));

@@ -1,8 +1,10 @@
 #include "engine/core/text_order.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "engine/core/context.h"
 
@@ -70,6 +72,31 @@ TEST(TextOrder, WhatHoldsNumbersOrDatesAndSortsOtherwiseIsFound) {
   for (const Row& r : rows) {
     EXPECT_EQ(follows_out_of_order(r.low, r.high), r.out_of_order) << r.low << " | " << r.high;
     if (r.out_of_order) EXPECT_TRUE(may_be_followed_out_of_order(r.high)) << r.high;
+  }
+}
+
+TEST(TextOrder, AgreesWithTheNumbersAndDaysThemselves) {
+  for (int a = -120; a <= 120; ++a) {
+    for (int b = -120; b <= 120; ++b) {
+      const std::string low = std::to_string(a), high = std::to_string(b);
+      if (low < high) EXPECT_EQ(follows_out_of_order(low, high), a > b) << low << " | " << high;
+      const std::string padded_low = fmt::format("{:04}", a + 120),
+                        padded_high = fmt::format("{:04}", b + 120);
+      EXPECT_FALSE(follows_out_of_order(padded_low, padded_high)) << padded_low;
+    }
+  }
+  // The days of two years from the 13th on: no month can be meant by them.
+  std::vector<std::string> days;
+  for (int year = 2025; year <= 2026; ++year) {
+    for (int month = 1; month <= 12; ++month) {
+      for (int day = 13; day <= 28; ++day)
+        days.push_back(fmt::format("{}/{}/{}", month, day, year));
+    }
+  }
+  for (std::size_t a = 0; a < days.size(); ++a) {
+    for (std::size_t b = 0; b < days.size(); ++b) {
+      if (days[a] < days[b]) EXPECT_EQ(follows_out_of_order(days[a], days[b]), a > b) << days[a];
+    }
   }
 }
 
