@@ -123,7 +123,7 @@ void RecordingStore::begin(const store::ClaimedRun& claimed, const store::ClaimP
                           value(fences_[run.job])));
   }
   fences_[run.job] = std::max(fences_[run.job], run.fence);
-  const bool allows = claimed.job.spec.overlap == model::Overlap::Allow;
+  const bool allows = claimed.spec->overlap == model::Overlap::Allow;
   for (const auto& [id, other] : running_) {
     const bool same_job = other.job == run.job && !(allows && other.allows_overlap);
     const bool same_key = !run.exclusive_key.empty() && other.key == run.exclusive_key;

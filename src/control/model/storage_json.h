@@ -41,6 +41,9 @@ boost::json::object to_stored(const RunLogLine& line);
 Result<RunLogLine> log_line_from_stored(const boost::json::value& v);
 
 // Parts that a store may keep in a column of their own.
+// Of a run what is no single value: what is left to do, entities, progress, attempts, warnings.
+// run_from_stored reads it, too.
+boost::json::object run_detail_to_stored(const Run& run);
 boost::json::object to_stored(const std::map<std::string, protocol::KnownState>& states);
 Result<std::map<std::string, protocol::KnownState>> known_state_from_stored(
     const boost::json::value& v);

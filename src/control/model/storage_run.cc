@@ -41,6 +41,19 @@ bool read_attempt(const value& v, Attempt& a) {
   return s.ok();
 }
 
+void put_detail(object& o, const Run& r) {
+  put(o, "only", r.only_entities);
+  if (r.take_over) o["takeOver"] = true;
+  boost::json::array entities;
+  for (const auto& e : r.entities) entities.push_back(protocol::to_json(e));
+  if (!entities.empty()) o["entities"] = std::move(entities);
+  if (!r.progress.empty()) o["progress"] = to_stored(r.progress);
+  boost::json::array attempts;
+  for (const auto& a : r.attempts) attempts.push_back(stored_attempt(a));
+  if (!attempts.empty()) o["attempts"] = std::move(attempts);
+  put(o, "warnings", r.warnings);
+}
+
 bool read_progress(const value& v, EntityProgress& p) {
   Stored s(v);
   s.number("read", p.rows_read);
@@ -51,6 +64,12 @@ bool read_progress(const value& v, EntityProgress& p) {
 }
 
 }  // namespace
+
+object run_detail_to_stored(const Run& r) {
+  object o;
+  put_detail(o, r);
+  return o;
+}
 
 object to_stored(const Run& r) {
   object o{{"id", r.id.str()}, {"workspace", r.workspace.str()}, {"job", r.job.str()}};
@@ -72,16 +91,7 @@ object to_stored(const Run& r) {
   if (r.cancel_requested) o["cancel"] = true;
   put(o, "errorKind", r.error_kind);
   put(o, "error", r.error);
-  put(o, "only", r.only_entities);
-  if (r.take_over) o["takeOver"] = true;
-  boost::json::array entities;
-  for (const auto& e : r.entities) entities.push_back(protocol::to_json(e));
-  if (!entities.empty()) o["entities"] = std::move(entities);
-  if (!r.progress.empty()) o["progress"] = to_stored(r.progress);
-  boost::json::array attempts;
-  for (const auto& a : r.attempts) attempts.push_back(stored_attempt(a));
-  if (!attempts.empty()) o["attempts"] = std::move(attempts);
-  put(o, "warnings", r.warnings);
+  put_detail(o, r);
   put(o, "exclusiveKey", r.exclusive_key);
   return o;
 }

@@ -4,6 +4,7 @@
 // Time is the store's: a lease ends by the store's clock (SQLite: CLOCK_BOOTTIME of one boot id).
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -66,10 +67,11 @@ struct ClaimParams {
 };
 struct ClaimedRun {
   model::Run run;  // state running; owner, fence, attempt and exclusive_key set
-  // Of it id, workspace, reset_epoch and known_state, and the spec of run.job_revision; a store
-  // need not tell the rest.
-  model::SyncJob job;
-  model::Connection source, destination;
+  // What many runs have in common is shared by them; never null.
+  std::shared_ptr<const model::JobSpec> spec;  // of run.job_revision
+  std::shared_ptr<const model::Connection> source, destination;
+  std::int64_t reset_epoch = 0;
+  std::map<std::string, protocol::KnownState> known_state;
 };
 
 struct HeldRun {

@@ -12,18 +12,17 @@ using States = std::map<std::string, protocol::KnownState>;
 
 // Those of the entities that are named; a glob may mean any.
 States chosen_states(const store::ClaimedRun& claimed) {
-  const std::vector<std::string>& names = claimed.run.only_entities.empty()
-                                              ? claimed.job.spec.entity_filter
-                                              : claimed.run.only_entities;
+  const std::vector<std::string>& names =
+      claimed.run.only_entities.empty() ? claimed.spec->entity_filter : claimed.run.only_entities;
   const bool globs =
       claimed.run.only_entities.empty() && std::ranges::any_of(names, [](const std::string& name) {
         return name.find_first_of("*?[") != std::string::npos;
       });
-  if (names.empty() || globs) return claimed.job.known_state;
+  if (names.empty() || globs) return claimed.known_state;
   States chosen;
   for (const std::string& name : names) {
-    const auto at = claimed.job.known_state.find(name);
-    if (at != claimed.job.known_state.end()) chosen.insert(*at);
+    const auto at = claimed.known_state.find(name);
+    if (at != claimed.known_state.end()) chosen.insert(*at);
   }
   return chosen;
 }
@@ -51,17 +50,17 @@ Result<protocol::Request> run_request(const store::ClaimedRun& claimed, BootInst
                                       const EndpointResolver& resolve, const WorkerOptions& options,
                                       secrets::Masker& masker) {
   protocol::Request request;
-  TG_TRY(request.source, resolve(claimed.source));
-  TG_TRY(request.destination, resolve(claimed.destination));
-  masker.add(claimed.source.config, request.source->config);
-  masker.add(claimed.destination.config, request.destination->config);
+  TG_TRY(request.source, resolve(*claimed.source));
+  TG_TRY(request.destination, resolve(*claimed.destination));
+  masker.add(claimed.source->config, request.source->config);
+  masker.add(claimed.destination->config, request.destination->config);
   request.kind = protocol::RequestKind::Run;
   request.path_roots = options.path_roots;
   request.forbidden_paths = options.forbidden_paths;
 
-  const model::JobSpec& spec = claimed.job.spec;
+  const model::JobSpec& spec = *claimed.spec;
   protocol::RunSpec& run = request.run;
-  run.job = claimed.job.id.str();
+  run.job = claimed.run.job.str();
   run.run_id = claimed.run.id;
   run.attempt = claimed.run.attempt;
   run.fence = claimed.run.fence;
@@ -73,7 +72,7 @@ Result<protocol::Request> run_request(const store::ClaimedRun& claimed, BootInst
   run.schema_change = spec.schema_change;
   run.max_rejected = spec.max_rejected;
   run.known_state = chosen_states(claimed);
-  run.reset_epoch = claimed.job.reset_epoch;
+  run.reset_epoch = claimed.reset_epoch;
   run.lease_until = lease_until;
   run.patience = options.patience;
   TG_CHECK(check_size(request));

@@ -13,7 +13,9 @@ using ::testing::HasSubstr;
 class RunRequest : public ::testing::Test {
  protected:
   RunRequest() {
-    for (const char* name : {"a", "b", "c"}) claimed_.job.known_state[name].state = "s";
+    claimed_.spec = spec_;
+    claimed_.source = claimed_.destination = std::make_shared<const model::Connection>();
+    for (const char* name : {"a", "b", "c"}) claimed_.known_state[name].state = "s";
   }
   Result<protocol::Request> make() {
     const EndpointResolver resolve = [](const model::Connection&) -> Result<protocol::Endpoint> {
@@ -27,13 +29,14 @@ class RunRequest : public ::testing::Test {
     return names;
   }
 
+  const std::shared_ptr<model::JobSpec> spec_ = std::make_shared<model::JobSpec>();
   store::ClaimedRun claimed_;
   WorkerOptions options_;
   secrets::Masker masker_;
 };
 
 TEST_F(RunRequest, CarriesTheStatesOfTheEntitiesThatAreNamed) {
-  auto& filter = claimed_.job.spec.entity_filter;
+  auto& filter = spec_->entity_filter;
   EXPECT_EQ(states(), "abc");
   filter = {"b", "unknown"};
   EXPECT_EQ(states(), "b");
@@ -45,7 +48,7 @@ TEST_F(RunRequest, CarriesTheStatesOfTheEntitiesThatAreNamed) {
 
 // The engine refused the line with words about JSON.
 TEST_F(RunRequest, StatesBeyondTheLineAreAnErrorThatSaysWhatToDo) {
-  claimed_.job.known_state["a"].state = std::string(protocol::kMaxLine, 'x');
+  claimed_.known_state["a"].state = std::string(protocol::kMaxLine, 'x');
   const auto refused = make();
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::Invalid);

@@ -113,7 +113,7 @@ void RunSupervisor::on_exit(ActiveRun& run, const launch::Exit& exit) {
       (exit.signal != 0 || exit.code == static_cast<int>(protocol::ExitCode::Cancelled))) {
     facts.stop = plan::StopReason::Drained;
   }
-  run.end = plan::on_attempt_end(run.claimed.run, run.claimed.job.spec, facts, rng_);
+  run.end = plan::on_attempt_end(run.claimed.run, *run.claimed.spec, facts, rng_);
   run.end->held = run.held();
   run.end->took = clock_.boot_now() - run.started_at;
   mask_end(run.masker, *run.end);
@@ -136,14 +136,14 @@ void RunSupervisor::drop_lost_runs() {
 }
 
 std::optional<BootInstant> RunSupervisor::timeout_at(const ActiveRun& run) const {
-  const auto& timeout = run.claimed.job.spec.timeout;
+  const auto& timeout = run.claimed.spec->timeout;
   if (!timeout) return std::nullopt;
   return run.started_at + std::max(Millis(0), *timeout - model::run_time(run.claimed.run));
 }
 
 Millis RunSupervisor::check_deadlines(ActiveRun& run, BootInstant now) {
   if (run.end) return options_.reread;
-  const Millis stall = run.claimed.job.spec.stall_timeout;
+  const Millis stall = run.claimed.spec->stall_timeout;
   const auto timeout = timeout_at(run);
   if (run.stop == plan::StopReason::None) {
     if (run.claimed.run.cancel_requested) {

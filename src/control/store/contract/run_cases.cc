@@ -25,10 +25,10 @@ TEST_P(StoreContract, AClaimGivesAllThatTheRunNeeds) {
   EXPECT_EQ(c.run.started_at, now());
   ASSERT_THAT(c.run.attempts, SizeIs(1));
   EXPECT_EQ(c.run.attempts[0].fence, c.run.fence);
-  EXPECT_EQ(c.job.spec, job("j1").spec);
-  EXPECT_EQ(c.source.id, ConnectionId("src"));
-  EXPECT_EQ(c.source.config, connection("src", model::ConnectionKind::Source).config);
-  EXPECT_EQ(c.destination.kind, model::ConnectionKind::Destination);
+  EXPECT_EQ(*c.spec, job("j1").spec);
+  EXPECT_EQ(c.source->id, ConnectionId("src"));
+  EXPECT_EQ(c.source->config, connection("src", model::ConnectionKind::Source).config);
+  EXPECT_EQ(c.destination->kind, model::ConnectionKind::Destination);
   EXPECT_EQ(reread(id).last_run_at, now());
   EXPECT_THAT(must(other().claim_runs({.owner = OwnerId("w2"), .max = 10})).runs, IsEmpty());
 }
@@ -101,8 +101,8 @@ TEST_P(StoreContract, ARunPinnedToASpecThatForbidsOverlapRunsAlone) {
   clock().advance(1min);
   const auto alone = claim("w1");
   ASSERT_THAT(alone, SizeIs(1));
-  EXPECT_EQ(alone[0].job.spec.overlap, model::Overlap::Skip);
-  EXPECT_EQ(alone[0].job.revision, 1);
+  EXPECT_EQ(alone[0].spec->overlap, model::Overlap::Skip);
+  EXPECT_EQ(alone[0].run.job_revision, 1);
   EXPECT_TRUE(finish(alone[0], RunState::Succeeded));
   EXPECT_THAT(claim("w1"), SizeIs(2));
 }

@@ -192,12 +192,16 @@ bool MemoryStore::may_start(const Run& run) const {
 
 ClaimedRun MemoryStore::claimed(const Run& run) const {
   const JobRow& row = jobs_.at(run.job);
-  ClaimedRun out{.run = run, .job = row.job, .source = {}, .destination = {}};
-  out.job.spec = row.revisions.at(run.job_revision);
-  out.job.revision = run.job_revision;
-  out.source = connections_.at(out.job.spec.source_id);
-  out.destination = connections_.at(out.job.spec.destination_id);
-  return out;
+  const model::JobSpec& spec = row.revisions.at(run.job_revision);
+  const auto connection = [&](const ConnectionId& id) {
+    return std::make_shared<const model::Connection>(connections_.at(id));
+  };
+  return {.run = run,
+          .spec = std::make_shared<const model::JobSpec>(spec),
+          .source = connection(spec.source_id),
+          .destination = connection(spec.destination_id),
+          .reset_epoch = row.job.reset_epoch,
+          .known_state = row.job.known_state};
 }
 
 Result<QueueStore::Claim> MemoryStore::claim_runs(const ClaimParams& params) {

@@ -353,7 +353,7 @@ TEST_P(MongoFaults, AnUnreadableRunOrJobIsLeftOut) {
   damage(coll::kJobs, "even worse");
   const auto claim = must(p[0].claim_runs({.owner = OwnerId("w"), .max = 5}));
   ASSERT_THAT(claim.runs, SizeIs(1));
-  EXPECT_EQ(claim.runs[0].job.id, good);
+  EXPECT_EQ(claim.runs[0].run.job, good);
   const auto due = must(p[0].due_jobs(p.clock().now(), 1)).jobs;
   ASSERT_THAT(due, SizeIs(1)) << "one that cannot be judged takes no place of others";
   EXPECT_EQ(due[0].job.id, good);

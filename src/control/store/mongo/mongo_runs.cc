@@ -180,9 +180,10 @@ Result<std::optional<Instant>> next_start(Conn& db, Instant now) {
   return next ? std::min(*next, start) : start;
 }
 
-Result<model::Connection> connection_of(Conn& db, ConnectionKind kind, const ConnectionId& id) {
+Result<std::shared_ptr<const model::Connection>> connection_of(Conn& db, ConnectionKind kind,
+                                                               const ConnectionId& id) {
   TG_TRY(auto found, find_connection(db, kind, id));
-  if (found) return std::move(*found);
+  if (found) return std::make_shared<const model::Connection>(std::move(*found));
   return fail(Code::Internal, "a run refers to the connection '" + id.str() +
                                   "', which the store does not hold; this is a defect");
 }
@@ -192,9 +193,11 @@ Result<ClaimedRun> load(Conn& db, const JobRow& row, const RunRow& run) {
   if (!run.spec) {
     return fail(Code::Internal, "the run '" + run.run.id.str() + "' has no spec; this is a defect");
   }
-  ClaimedRun out{.run = run.run, .job = row.job, .source = {}, .destination = {}};
-  out.job.spec = *run.spec;
-  out.job.revision = run.run.job_revision;
+  ClaimedRun out;
+  out.run = run.run;
+  out.spec = std::make_shared<const model::JobSpec>(*run.spec);
+  out.reset_epoch = row.job.reset_epoch;
+  out.known_state = row.job.known_state;
   TG_TRY(out.source, connection_of(db, ConnectionKind::Source, run.spec->source_id));
   TG_TRY(out.destination, connection_of(db, ConnectionKind::Destination, run.spec->destination_id));
   return out;
@@ -229,7 +232,7 @@ Result<std::optional<ClaimedRun>> MongoStore::start(const ClaimParams& params, c
     const model::SyncJob& job = row.job;
     if (rules::is_held(job.spec.enabled, job.pause, run->run.trigger, tx.now)) return Answer();
     TG_TRY(ClaimedRun out, load(tx.db, row, *run));
-    TG_TRY(const bool blocked, is_blocked(tx.db, *run, out.destination.exclusive_key));
+    TG_TRY(const bool blocked, is_blocked(tx.db, *run, out.destination->exclusive_key));
     if (blocked) return Answer();
     row.fence = rules::next_fence(row.fence, tx.now);
     TG_TRY(const auto matched,
@@ -241,7 +244,7 @@ Result<std::optional<ClaimedRun>> MongoStore::start(const ClaimParams& params, c
       tx.db.lost_race();
       return lost_race();
     }
-    rules::begin_attempt(run->run, params.owner, row.fence, out.destination.exclusive_key, tx.now);
+    rules::begin_attempt(run->run, params.owner, row.fence, out.destination->exclusive_key, tx.now);
     run->lease_until = tx.now + params.lease_ttl;
     if (Status saved = save_run(tx, *run); !saved) {
       // Another run took the lane or the exclusive key.
@@ -249,7 +252,6 @@ Result<std::optional<ClaimedRun>> MongoStore::start(const ClaimParams& params, c
       return fail(saved.error());
     }
     out.run = run->run;
-    out.job.last_run_at = tx.now;
     return out;
   });
 }

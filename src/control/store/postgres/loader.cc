@@ -14,6 +14,11 @@ std::unexpected<Error> missing(const RunId& run, std::string_view what) {
                                   " that the store does not hold; this is a defect");
 }
 
+Result<std::shared_ptr<const model::Connection>> shared(Result<model::Connection> connection) {
+  if (!connection) return fail(std::move(connection.error()));
+  return std::make_shared<const model::Connection>(std::move(*connection));
+}
+
 }  // namespace
 
 Query load_expired(std::size_t limit) {
@@ -28,12 +33,12 @@ Query load_expired(std::size_t limit) {
 }
 
 Status RunLoader::learn(Session& db, const Rows& rows) {
-  std::set<ConnectionId> connections;
+  std::set<std::string, std::less<>> connections;
   std::set<SpecCache::Key> specs;
   for (const Row row : rows) {
     for (const int at : {kSourceId, kDestinationId}) {
-      ConnectionId id(row.text(at));
-      if (!connections_.contains(id)) connections.insert(std::move(id));
+      const auto id = row.view(at);
+      if (!connections_.contains(id) && !connections.contains(id)) connections.emplace(id);
     }
     SpecCache::Key key{JobId(row.text(2)), row.integer(3)};
     if (specs_.contains(key)) continue;
@@ -55,7 +60,7 @@ Status RunLoader::learn(Session& db, const Rows& rows) {
   }
   TG_TRY(const auto found, db.run(queries));
   for (const Row row : found[0]) {
-    connections_.emplace(ConnectionId(row.text(0)), sql::connection_from(row));
+    connections_.emplace(row.text(0), shared(sql::connection_from(row)));
   }
   if (specs.empty()) return {};
   for (const Row row : found[1]) {
@@ -75,24 +80,21 @@ Status RunLoader::learn(Session& db, const Rows& rows) {
 Result<ClaimedRun> RunLoader::load(const Row& row) const {
   ClaimedRun out;
   TG_TRY(out.run, live_run_from(row));
-  out.job.id = out.run.job;
-  out.job.workspace = out.run.workspace;
-  out.job.revision = out.run.job_revision;
-  out.job.reset_epoch = row.integer(kResetEpoch);
-  TG_TRY(out.job.success_durations, sql::durations_from(row.view(kDurations)));
+  out.reset_epoch = row.integer(kResetEpoch);
+  TG_CHECK(sql::durations_from(row.view(kDurations)));
   const auto spec = specs_.find({out.run.job, out.run.job_revision});
   if (spec == specs_.end()) return missing(out.run.id, "spec");
   if (!spec->second) return fail(spec->second.error());
-  out.job.spec = **spec->second;
+  out.spec = *spec->second;
   if (!row.null(kStates)) {
-    TG_TRY(out.job.known_state, sql::states_from(row.view(kStates)));
+    TG_TRY(out.known_state, sql::states_from(row.view(kStates)));
   }
-  TG_TRY(out.source, connection(ConnectionId(row.text(kSourceId)), out.run.id));
-  TG_TRY(out.destination, connection(ConnectionId(row.text(kDestinationId)), out.run.id));
+  TG_TRY(out.source, connection(row.view(kSourceId), out.run.id));
+  TG_TRY(out.destination, connection(row.view(kDestinationId), out.run.id));
   return out;
 }
 
-Result<model::Connection> RunLoader::connection(const ConnectionId& id, const RunId& run) const {
+Result<RunLoader::Connection> RunLoader::connection(std::string_view id, const RunId& run) const {
   const auto known = connections_.find(id);
   if (known == connections_.end()) return missing(run, "connection");
   return known->second;

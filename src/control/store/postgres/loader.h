@@ -1,8 +1,11 @@
 #pragma once
 // Runs with all that executing them needs.
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "control/store/postgres/rows.h"
@@ -28,10 +31,11 @@ class RunLoader {
   Result<ClaimedRun> load(const Row& row) const;
 
  private:
-  Result<model::Connection> connection(const ConnectionId& id, const RunId& run) const;
+  using Connection = std::shared_ptr<const model::Connection>;
+  Result<Connection> connection(std::string_view id, const RunId& run) const;
 
   SpecCache& cache_;
-  std::map<ConnectionId, Result<model::Connection>> connections_;
+  std::map<std::string, Result<Connection>, std::less<>> connections_;
   std::map<SpecCache::Key, Result<SpecCache::Spec>> specs_;
 };
 

@@ -1,6 +1,10 @@
 #include "control/store/postgres/params.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <cstring>
 
 #include "protocol/fields.h"
 
@@ -14,9 +18,8 @@ constexpr std::int64_t kLeastMs = -210'866'803'200'000, kMostMs = 9'224'318'015'
 }  // namespace
 
 void put_int(std::string& out, std::int64_t v, int bytes) {
-  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) {
-    out.push_back(static_cast<char>(static_cast<std::uint64_t>(v) >> shift & 0xFF));
-  }
+  const auto big = std::bit_cast<std::array<char, 8>>(std::byteswap(v));
+  out.append(big.end() - bytes, big.end());
 }
 
 void put_text(std::string& out, std::string_view text) {
@@ -70,9 +73,8 @@ void Params::begin_array(unsigned element, std::size_t size) {
 }
 
 void Params::set_length(std::size_t at) {
-  std::string length;
-  put_int(length, static_cast<std::int64_t>(bytes_.size() - at - 4), 4);
-  bytes_.replace(at, 4, length);
+  const auto length = std::byteswap(static_cast<std::uint32_t>(bytes_.size() - at - 4));
+  std::memcpy(bytes_.data() + at, &length, sizeof length);
 }
 
 }  // namespace tidegate::store::postgres

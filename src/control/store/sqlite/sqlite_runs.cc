@@ -98,29 +98,30 @@ class ClaimLoader {
                                       "', which the store does not hold; this is a defect");
     }
     loaded.fence = head->fence;
-    out.job = std::move(head->job);
-    TG_TRY(out.job.spec, load_spec(db_, run.job, run.job_revision));
-    TG_TRY(out.job.known_state, load_states(db_, run.job));
-    out.job.revision = run.job_revision;
-    TG_TRY(out.source, connection(out.job.spec.source_id));
-    TG_TRY(out.destination, connection(out.job.spec.destination_id));
+    out.reset_epoch = head->job.reset_epoch;
+    TG_TRY(auto spec, load_spec(db_, run.job, run.job_revision));
+    TG_TRY(out.known_state, load_states(db_, run.job));
+    TG_TRY(out.source, connection(spec.source_id));
+    TG_TRY(out.destination, connection(spec.destination_id));
+    out.spec = std::make_shared<const model::JobSpec>(std::move(spec));
     out.run = std::move(run);
     return loaded;
   }
 
  private:
-  Result<model::Connection> connection(const ConnectionId& id) {
+  using Connection = std::shared_ptr<const model::Connection>;
+  Result<Connection> connection(const ConnectionId& id) {
     if (const auto it = known_.find(id); it != known_.end()) return it->second;
-    TG_TRY(const auto found, find_connection(db_, id));
+    TG_TRY(auto found, find_connection(db_, id));
     if (!found) {
       return fail(Code::Internal, "a run refers to the connection '" + id.str() +
                                       "', which the store does not hold; this is a defect");
     }
-    return known_.emplace(id, *found).first->second;
+    return known_[id] = std::make_shared<const model::Connection>(std::move(*found));
   }
 
   Db& db_;
-  std::map<ConnectionId, model::Connection> known_;
+  std::map<ConnectionId, Connection> known_;
 };
 
 struct Chosen {
@@ -225,7 +226,6 @@ Result<QueueStore::Claim> SqliteStore::claim_runs(const ClaimParams& params) {
       Run& run = loaded.run.run;
       Fence& fence = fences.try_emplace(run.job, loaded.fence).first->second;
       fence = rules::next_fence(fence, tx.now);
-      loaded.run.job.last_run_at = tx.now;
       std::string key = run.exclusive_key;
       rules::begin_attempt(run, params.owner, fence, std::move(key), tx.now);
       TG_CHECK(tx.db.exec(
