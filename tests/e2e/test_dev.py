@@ -68,6 +68,25 @@ def test_two_steps_of_one_checkout_come_one_after_the_other(dev):
     assert waiting.returncode == 0 and "done in" in said and (dev.checkout / "ran").exists()
 
 
+def test_building_the_benchmarks_waits_for_a_step_of_the_checkout(tmp_path):
+    """Seen here: they were configured and built over each other."""
+    executable(tmp_path / "bench/run", (ROOT / "bench/run").read_text())
+    executable(tmp_path / "bench/one/run", "#!/bin/sh\necho measured\n")
+    for tool in ("cmake", "ninja"):
+        executable(tmp_path / "bin" / tool, f'#!/bin/sh\necho "{tool} $*" >>{tmp_path}/asked\n')
+    (tmp_path / "build/log").mkdir(parents=True)
+    with open(tmp_path / "build/log/lock", "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        env = {k: v for k, v in os.environ.items() if not k.startswith("TIDEGATE_")}
+        waiting = subprocess.Popen([tmp_path / "bench/run", "--dry", "one"], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env=env | {"PATH": f"{tmp_path}/bin:{env['PATH']}"})
+        assert "waits for another ./dev" in waiting.stderr.readline()
+        assert not (tmp_path / "asked").exists()
+    said, _ = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0 and said == "measured\n\n"
+    assert (tmp_path / "asked").read_text().splitlines() == ["cmake --preset bench", "ninja -C build/bench all cron_oracle"]
+
+
 def test_what_a_step_leaves_running_holds_up_no_other(dev):
     done = dev("body() { sleep 60 >/dev/null 2>&1 & echo $! >left; }\nstep One one body\nstep Two two body\nkill $(cat left)")
     assert done.returncode == 0 and "waits for another" not in done.stdout

@@ -19,10 +19,11 @@ run_package() {
   echo "      in build/package/"
 }
 
-# The simulation without sanitizers: many times as many lives in the same time.
-run_build_simulation() {
+# What tools/soak runs beside the servers. The simulation without sanitizers: many times as many lives in the same time.
+run_build_soak() {
   step "Configure the optimized simulation" configure-bench configure bench
   step "Build the optimized simulation" build-sim compile bench sim_test
+  step "Build the cron oracle" build-oracle compile release cron_oracle
 }
 
 run_demo() {
