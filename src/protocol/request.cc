@@ -1,7 +1,6 @@
 // Codec of the parent's lines: Request and Control.
 
 #include <fmt/format.h>
-#include <fnmatch.h>
 
 #include "base/json.h"
 #include "protocol/fields.h"
@@ -251,10 +250,6 @@ Result<std::optional<Control>> parse_control(std::string_view line) {
   TG_CHECK(f.status());
   if (type == "lease_renewed") return LeaseRenewed{BootInstant(Millis(until))};
   return std::nullopt;
-}
-
-bool matches(const std::string& pattern, const std::string& name) {
-  return pattern == name || fnmatch(pattern.c_str(), name.c_str(), FNM_NOESCAPE) == 0;
 }
 
 }  // namespace tidegate::protocol
