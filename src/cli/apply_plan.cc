@@ -9,6 +9,7 @@
 #include "base/secret.h"
 #include "cli/api_client.h"
 #include "cli/output.h"
+#include "control/model/connector_facts.h"
 #include "control/model/job_json.h"
 
 namespace tidegate::cli {
@@ -114,11 +115,22 @@ class FileReader {
       }
       return;
     }
+    check_mode(spec->mode, text_at(item, "destination"), path);
     object canonical = model::to_json(*spec);
     for (const char* id : {"name", "dataSourceId", "destinationDatabaseId"}) canonical.erase(id);
     canonical["source"] = text_at(item, "source");
     canonical["destination"] = text_at(item, "destination");
     out_.items[static_cast<std::size_t>(Section::Job)][std::string(name)] = std::move(canonical);
+  }
+
+  // Of a destination that the file declares: the server knows only what it has.
+  void check_mode(protocol::SyncMode mode, const std::string& destination,
+                  const std::string& path) {
+    const auto& declared = out_.items[static_cast<std::size_t>(Section::Destination)];
+    const auto it = declared.find(destination);
+    if (it == declared.end()) return;
+    std::string why = model::mode_problem(mode, destination, text_at(it->second, "type"));
+    if (!why.empty()) errors_.push_back({path + ".syncMode", std::move(why), {}});
   }
 
   std::string unknown_name(std::size_t section, std::string_view ref) const {

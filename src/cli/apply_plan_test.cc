@@ -165,6 +165,18 @@ jobs:
   }
 }
 
+// The server cannot judge a job by a destination that it does not have yet.
+TEST(ApplyPlan, AModeThatANewDestinationDoesNotHaveIsRefused) {
+  const std::string file = R"(
+destinations: {folder: {type: file, config: {path: /out}}}
+jobs: {x: {source: files, destination: folder, syncMode: )";
+  const auto refused = read_declared(yaml(file + "incremental}}"), applied());
+  ASSERT_FALSE(refused);
+  ASSERT_EQ(refused.error().details.size(), 1U);
+  EXPECT_EQ(refused.error().details[0].field, "jobs[\"x\"].syncMode");
+  EXPECT_TRUE(read_declared(yaml(file + "incremental_append}}"), applied()));
+}
+
 TEST(ApplyPlan, ExportIsWhatApplyReads) {
   const boost::json::object file = export_file(applied());
   EXPECT_EQ(boost::json::serialize(file.at("destinations")),

@@ -11,6 +11,7 @@
 #include "control/api/path_guard.h"
 #include "control/api/route.h"
 #include "control/model/connection_json.h"
+#include "control/model/connector_facts.h"
 #include "control/model/text_field.h"
 #include "control/secrets/config_seal.h"
 #include "control/secrets/masker.h"
@@ -27,11 +28,6 @@ using model::ConnectionKind;
 constexpr std::string_view kReadOnly[] = {"id", "revision", "createdBy", "createdAt", "updatedAt"};
 constexpr std::string_view kConfig = "config";
 
-// Connectors that write one local file which no two runs may hold at once.
-bool one_writer(std::string_view type) {
-  return type == "sqlite" || type == "duckdb" || type == "file";
-}
-
 Status invalid(std::vector<FieldError> errors) {
   return refuse(std::move(errors), "the connection is not valid; see details",
                 "invalid_connection");
@@ -42,7 +38,7 @@ void check_path(const Call& call, const object& plain, Connection& c,
                 std::vector<FieldError>& errors) {
   c.exclusive_key.clear();
   const auto* path = plain.if_contains("path");
-  if (path == nullptr || !path->is_string() || !one_writer(c.type)) return;
+  if (path == nullptr || !path->is_string() || !model::has_local_path(c.type)) return;
   const PathGuard guard(call.services.options.path_roots, call.services.options.forbidden_paths);
   auto resolved = guard.resolve(path->get_string());
   if (!resolved) {

@@ -2,6 +2,7 @@
 #include "control/api/answer.h"
 #include "control/api/input.h"
 #include "control/api/job_bodies.h"
+#include "control/api/job_check.h"
 #include "control/api/job_io.h"
 #include "control/api/merge_patch.h"
 #include "control/api/route.h"
@@ -59,7 +60,10 @@ Result<Response> create_job(const Call& call) {
   TG_TRY(const Instant now, call.store().now());
   // The time of a repeated one may have passed since the first.
   TG_TRY(const bool replayed, is_replay(call, once));
-  if (!replayed) TG_CHECK(check_still_to_come(job.spec, now));
+  if (!replayed) {
+    TG_CHECK(check_still_to_come(job.spec, now));
+    TG_CHECK(check_endpoints(call, job.spec));
+  }
   job.workspace = call.workspace;
   job.created_by = call.principal.name;
   job.created_at = job.updated_at = now;
@@ -134,6 +138,13 @@ SyncJob shown(SyncJob job, Instant now) {
 
 namespace {
 
+// A connection may have been changed since. Whoever leaves the three alone can still describe,
+// disable or reschedule the job.
+bool moves_endpoints(const JobSpec& from, const JobSpec& to) {
+  return from.source_id != to.source_id || from.destination_id != to.destination_id ||
+         from.mode != to.mode;
+}
+
 // What the store would make of it.
 SyncJob as_changed(SyncJob job, const store::JobStore::UpdateJob& update) {
   job.spec = update.spec;
@@ -158,6 +169,7 @@ Result<SyncJob> change_job(const Call& call, const std::optional<store::Idempote
     update.if_revision = revision.value_or(job.revision);
     TG_TRY(update.spec, change(job));
     TG_TRY(update.at, call.store().now());
+    if (moves_endpoints(job.spec, update.spec)) TG_CHECK(check_endpoints(call, update.spec));
     // The time of a job that stays as it was may have passed.
     if (plan::needs_reschedule(job, update.spec)) {
       TG_CHECK(check_still_to_come(update.spec, update.at));
