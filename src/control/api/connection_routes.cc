@@ -171,8 +171,13 @@ struct Connections {
 
   Result<Response> remove(const Call& call) const {
     TG_TRY(const auto revision, if_match(call.request));
-    TG_CHECK(
-        call.store().delete_connection(call.workspace, kind, ConnectionId(call.id()), revision));
+    if (call.dry_run) {
+      TG_TRY(const Connection c, find(call));
+      TG_CHECK(check_revision(revision, c.revision));
+    } else {
+      TG_CHECK(
+          call.store().delete_connection(call.workspace, kind, ConnectionId(call.id()), revision));
+    }
     return answer(object{{"id", call.id()}});
   }
 
@@ -212,7 +217,7 @@ void add_routes(std::vector<ApiRoute>& routes, ConnectionKind kind, std::string_
   add(Method::Get, one, Access::Viewer, [c](const Call& call) { return c.get(call); });
   add_write(Method::Put, one, [c](const Call& call) { return c.write(call, false); });
   add_write(Method::Patch, one, [c](const Call& call) { return c.write(call, true); });
-  add(Method::Delete, one, Access::Admin, [c](const Call& call) { return c.remove(call); });
+  add_write(Method::Delete, one, [c](const Call& call) { return c.remove(call); });
   add(Method::Post, check, Access::Operator, [c](const Call& call) { return c.ask(call, true); });
   add(Method::Post, discover, Access::Operator,
       [c](const Call& call) { return c.ask(call, false); });

@@ -79,7 +79,10 @@ boost::json::value without_id(const Answer& a) {
 
 TEST_F(DryRunTest, JudgesAsTheWriteAndWritesNothing) {
   const auto all = trials();
-  EXPECT_EQ(std::ranges::count_if(all_routes(), &ApiRoute::has_dry_run), std::ssize(all));
+  const auto has_body = [](const ApiRoute& r) {
+    return r.has_dry_run && r.method != Method::Delete;
+  };
+  EXPECT_EQ(std::ranges::count_if(all_routes(), has_body), std::ssize(all));
   for (const Trial& t : all) {
     SCOPED_TRACE(std::string(http::method_name(t.method)) + " " + t.path);
     const std::string before = state();
@@ -114,9 +117,35 @@ TEST_F(DryRunTest, RolesRevisionsAndParametersAreThoseOfTheWrite) {
   }
   // Whoever takes it for a dry run must not act.
   const std::string job = jobs_ + "/" + make_job("kept");
-  EXPECT_THAT(call(Method::Delete, job + "?dryRun=true").fields(), ElementsAre("dryRun"));
   EXPECT_THAT(post(job + "/run?dryRun=true").fields(), ElementsAre("dryRun"));
   EXPECT_EQ(get(job).status, 200);
+}
+
+TEST_F(DryRunTest, ADeletionIsTriedToo) {
+  const std::string job = jobs_ + "/" + make_job("j");
+  const std::string viewer = make_token(model::Role::Viewer);
+  std::vector<std::string> all = {job};
+  for (const std::string& list : {sources_, destinations_}) {
+    all.push_back(list + "/" + std::string(get(list).data().as_array()[0].at("id").as_string()));
+  }
+  EXPECT_EQ(std::ranges::count_if(
+                all_routes(),
+                [](const ApiRoute& r) { return r.has_dry_run && r.method == Method::Delete; }),
+            std::ssize(all));
+  const std::string before = state();
+  for (const std::string& one : all) {
+    const auto dry = [&](std::vector<http::Header> headers = {}) {
+      return call(Method::Delete, one + std::string(kDryRun), "", std::move(headers));
+    };
+    const Answer accepted = dry({{"If-Match", "\"1\""}});
+    EXPECT_EQ(accepted.status, 200) << accepted.text;  // one that is in use, too
+    EXPECT_EQ(accepted.at("id"), one.substr(one.rfind('/') + 1));
+    EXPECT_EQ(dry({{"If-Match", "\"9\""}}).code(), "revision_mismatch");
+    EXPECT_EQ(call(Method::Delete, one + std::string(kDryRun), "", {}, viewer).status, 403);
+    EXPECT_EQ(call(Method::Delete, one + "x" + std::string(kDryRun)).status, 404);
+  }
+  EXPECT_EQ(state(), before);
+  for (const std::string& one : all) EXPECT_EQ(call(Method::Delete, one).status, 200);
 }
 
 // A file's jobs name connections that the same file creates.

@@ -116,7 +116,13 @@ Result<Response> patch_job(const Call& call) {
 
 Result<Response> delete_job(const Call& call) {
   TG_TRY(const auto revision, if_match(call.request));
-  TG_CHECK(call.store().delete_job(call.workspace, JobId(call.id()), revision));
+  const JobId id(call.id());
+  if (call.dry_run) {
+    TG_TRY(const SyncJob job, call.store().get_job(call.workspace, id));
+    TG_CHECK(check_revision(revision, job.revision));
+  } else {
+    TG_CHECK(call.store().delete_job(call.workspace, id, revision));
+  }
   return answer(boost::json::object{{"id", call.id()}});
 }
 
@@ -199,7 +205,8 @@ std::vector<ApiRoute> job_routes() {
       {Method::Get, kJob, Access::Viewer, Scope::Workspace, get_job, RunOn::StoreRead},
       {Method::Put, kJob, Access::Operator, Scope::Workspace, replace_job, RunOn::Pool, kHasDryRun},
       {Method::Patch, kJob, Access::Operator, Scope::Workspace, patch_job, RunOn::Pool, kHasDryRun},
-      {Method::Delete, kJob, Access::Operator, Scope::Workspace, delete_job},
+      {Method::Delete, kJob, Access::Operator, Scope::Workspace, delete_job, RunOn::Pool,
+       kHasDryRun},
   };
 }
 
