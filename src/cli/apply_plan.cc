@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/json/value_from.hpp>
 
 #include "base/json.h"
 #include "base/secret.h"
@@ -308,6 +309,14 @@ std::string format_plan(const ApplyPlan& plan) {
   for (const std::string& note : plan.notes) out += "note: " + note + "\n";
   return out + fmt::format("{} to create, {} to change, {} to delete, {} unchanged\n", counts[0],
                            counts[1], counts[2], plan.unchanged);
+}
+
+object change_json(const Change& change) {
+  constexpr std::string_view kActions[] = {"create", "update", "delete"};
+  return {{"action", kActions[static_cast<std::size_t>(change.kind)]},
+          {"kind", kSectionNames[static_cast<std::size_t>(change.section)]},
+          {"name", change.name},
+          {"diff", boost::json::value_from(change.diff)}};
 }
 
 object api_body(const Change& change, const std::map<std::string, std::string>& source_ids,

@@ -52,6 +52,9 @@ ApplyPlan plan_apply(const Declared& declared, const Existing& existing, bool pr
 // `+ source x`, `~ job y` with the diff below it, `- …`, and the sum.
 std::string format_plan(const ApplyPlan& plan);
 
+// {action: create | update | delete, kind: source | destination | job, name, diff}.
+boost::json::object change_json(const Change& change);
+
 // A body for POST or PUT: names of connections replaced by `ids` (name → id).
 boost::json::object api_body(const Change& change,
                              const std::map<std::string, std::string>& source_ids,

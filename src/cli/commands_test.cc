@@ -230,6 +230,110 @@ TEST_F(Commands, ApplyFindsWhatTheServerRefusesBeforeTheFirstChange) {
   EXPECT_TRUE(err_.starts_with("the server is older than this program")) << err_;
 }
 
+// Seen here: a job that will probably fail was applied without a word, which `jobs create` has.
+TEST_F(Commands, ApplyShowsTheWarningsOfEachChangeOnce) {
+  const std::string path = testing::TempDir() + "/warn" + std::to_string(::getpid()) + ".yaml";
+  std::ofstream(path) << "jobs:\n  copy: {source: files, destination: out}\n";
+  server_.list(kWs + "/destinations", R"([{"id":"d1","name":"out"}])");
+  server_.on("POST", kWs + "/sync-jobs", 201,
+             R"({"data":{"id":"j2","warnings":["mind the\ncursor\u001b"]}})");
+  const std::string warning = "warning: job \"copy\": mind the cursor\\x1b\n";
+  EXPECT_EQ(run({"apply", "-f", path}), 0);
+  EXPECT_EQ(err_, warning);
+  for (const bool dry_run : {true, false}) {
+    std::vector<std::string> words = {"apply", "-f", path, "-o", "json"};
+    if (dry_run) words.emplace_back("--dry-run");
+    EXPECT_EQ(run(words), 0);
+    EXPECT_EQ(err_, warning);
+    EXPECT_EQ(boost::json::parse(out_),
+              boost::json::parse(R"({"changes":[{"action":"create","kind":"job","name":"copy",
+                  "diff":[],"warnings":["mind the\ncursor\u001b"],"made":)" +
+                                 std::string(dry_run ? "false" : "true") +
+                                 R"(}],"notes":[],"unchanged":0})"));
+  }
+  ::unlink(path.c_str());
+}
+
+// Seen here: a token that may delete no connection was found out when the jobs were gone.
+TEST_F(Commands, ApplyTriesDeletionsBeforeTheFirstChange) {
+  const std::string path = testing::TempDir() + "/prune" + std::to_string(::getpid()) + ".yaml";
+  std::ofstream(path) << "sources: {}\n";
+  server_.on("DELETE", kWs + "/sync-jobs/j1", 200, R"({"data":{"id":"j1"}})");
+  server_.on("DELETE", kWs + "/data-sources/s1", 403, R"({"error":"this needs admin"})");
+  EXPECT_EQ(run({"apply", "-f", path, "--prune"}), 1);
+  EXPECT_EQ(server_.writes(), (std::vector{"DELETE " + kWs + "/sync-jobs/j1?dryRun=true",
+                                           "DELETE " + kWs + "/data-sources/s1?dryRun=true"}));
+  EXPECT_EQ(err_, path +
+                      ": the server refuses it; nothing was changed\n"
+                      "  sources[\"files\"]: this needs admin");
+  ::unlink(path.c_str());
+}
+
+// A job would be judged by what its destination was before the same file changed it.
+TEST_F(Commands, ApplyTriesAJobWithoutTheConnectionsThatTheFileChanges) {
+  const std::string path = testing::TempDir() + "/both" + std::to_string(::getpid()) + ".yaml";
+  std::ofstream(path) << "destinations:\n  out: {type: sqlite, config: {path: /b}}\n"
+                         "jobs:\n  copy: {source: files, destination: out}\n";
+  server_.list(kWs + "/destinations",
+               R"([{"id":"d1","name":"out","type":"file","config":{"path":"/a"}}])");
+  server_.on("PUT", kWs + "/destinations/d1", 200, R"({"data":{"id":"d1"}})");
+  std::vector<std::string> destinations;
+  server_.on("POST", kWs + "/sync-jobs", [&](const httpclient::Request& r) {
+    destinations.push_back(text_at(boost::json::parse(r.body), "destinationDatabaseId"));
+    return httpclient::Response{201, {}, R"({"data":{"id":"j2"}})"};
+  });
+  EXPECT_EQ(run({"apply", "-f", path}), 0) << err_;
+  EXPECT_EQ(destinations, (std::vector<std::string>{"out", "d1"}));
+  ::unlink(path.c_str());
+}
+
+// Seen here: "-, line 1".
+TEST_F(Commands, AFileFromStandardInputIsCalledSo) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"apply", "-f", "-"},
+           {"jobs", "create", "-f", "-"},
+           {"sources", "add", "x", "--type", "file", "-f", "-"}}) {
+    for (const auto& [text, said] :
+         {std::pair{"a: [1", "standard input, line "},
+          {"[]", words[0] == "apply" ? "standard input: the file must"
+                                     : "standard input must be a map"}}) {
+      context_.io.read_line = [line = std::optional<std::string>(text)]() mutable {
+        return std::exchange(line, std::nullopt);
+      };
+      EXPECT_EQ(run(words), 2);
+      EXPECT_NE(err_.find(said), std::string::npos) << err_;
+    }
+  }
+}
+
+// Seen here: nothing was said for the minutes between two attempts.
+TEST_F(Commands, WaitingInAPipeTellsEachChangeOfTheState) {
+  server_.on("POST", kWs + "/sync-jobs/j1/run", 202, R"({"data":{"runId":"r1"}})");
+  const auto answers = [&] {
+    server_.on("GET", kWs + "/runs/r1", [n = 0](const httpclient::Request&) mutable {
+      constexpr const char* kStates[] = {
+          R"("state":"queued","attempt":0)",
+          R"("state":"running","attempt":1)",
+          R"("state":"running","attempt":1)",
+          R"("state":"queued","attempt":1,"notBefore":"T","error":"away\n\u001b")",
+          R"("state":"running","attempt":2)",
+          R"("state":"failed","attempt":2,"error":"gone")"};
+      const std::string state = kStates[n++];
+      return httpclient::Response{200, {}, R"({"data":{"id":"r1",)" + state + "}}"};
+    });
+  };
+  answers();
+  EXPECT_EQ(run({"jobs", "run", "nightly", "--wait"}), 1);
+  EXPECT_EQ(err_,
+            "run r1 of nightly\nqueued\nrunning, attempt 1\n"
+            "attempt 1 failed, the next one is not before T: away \\x1b\n"
+            "running, attempt 2\nfailed\n");
+  answers();
+  context_.io.err_is_terminal = true;
+  EXPECT_EQ(run({"jobs", "run", "nightly", "--wait"}), 1);
+  EXPECT_EQ(err_, "run r1 of nightly\n") << "bars are drawn there";
+}
+
 // Seen here: errors told users to reset the job, and no command did.
 TEST_F(Commands, WhatTheApiCanDoTheCommandsCan) {
   const std::string job = kWs + "/sync-jobs/j1";
@@ -343,7 +447,7 @@ TEST_F(Commands, LogsFollowUntilTheEnd) {
   EXPECT_EQ(run({"runs", "logs", "r1"}), 0) << err_;
   EXPECT_EQ(out_, "T warn  e: m\n");
   EXPECT_EQ(run({"runs", "logs", "r1", "-f"}), 0) << err_;
-  EXPECT_EQ(out_, "T info  hi [2J\n");
+  EXPECT_EQ(out_, "T info  hi\\x1b[2J\n");
 }
 
 TEST(CommandTable, EveryCommandHasASummaryAndAnAction) {

@@ -47,10 +47,10 @@ Result<object> config_from(Context& context, const Args& args) {
   object config;
   if (const auto path = args.get("file")) {
     TG_TRY(const std::string text, read_file(context.io, *path));
-    TG_TRY(value document, read_yaml(text, *path));
+    TG_TRY(value document, read_yaml(text, origin_of(*path)));
     TG_TRY(document, expand_env(std::move(document), context.io.env));
     if (!document.is_object())
-      return fail(Code::Malformed, fmt::format("{} must be a map of settings", *path));
+      return fail(Code::Malformed, fmt::format("{} must be a map of settings", origin_of(*path)));
     config = document.get_object();
   }
   for (const std::string& assignment : args.all("config")) {

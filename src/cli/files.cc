@@ -53,6 +53,8 @@ Result<std::string> read_file(const Io& io, const std::string& path, std::size_t
   return path == "-" ? read_stdin(io) : read_text_file(path, max);
 }
 
+std::string origin_of(const std::string& path) { return path == "-" ? "standard input" : path; }
+
 Result<std::string> read_text_file(const std::string& path, std::size_t max) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return file_error("read", path, errno);

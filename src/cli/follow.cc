@@ -44,20 +44,43 @@ void print_line(const Io& io, const boost::json::value& line) {
   const std::string entity = text_at(line, "entity");
   const std::string level = text_at(line, "level");
   const Color color = level == "error" ? Color::Red : level == "warn" ? Color::Yellow : Color::Dim;
-  std::string message = text_at(line, "message");
-  for (char& c : message) {
-    if (static_cast<unsigned char>(c) < 0x20 && c != '\t') c = ' ';
-  }
-  io.out(fmt::format("{} {} {}{}\n", text_at(line, "at"),
-                     paint(io, color, fmt::format("{:5}", level)),
-                     entity.empty() ? "" : entity + ": ", message));
+  io.out(fmt::format("{} {} {}{}\n", one_line(text_at(line, "at")),
+                     paint(io, color, fmt::format("{:5}", one_line(level))),
+                     entity.empty() ? "" : one_line(entity) + ": ",
+                     one_line(text_at(line, "message"))));
 }
+
+// One line for each change of the run's state, where no bars are drawn: a run may wait for hours
+// between two attempts.
+class StateLines {
+ public:
+  explicit StateLines(const Io& io) : io_(io) {}
+
+  void see(const boost::json::value& run) {
+    if (io_.err_is_terminal) return;
+    std::string line = text_at(run, "state");
+    const std::int64_t attempt = number_at(run, "attempt");
+    if (line == "running") line += fmt::format(", attempt {}", attempt);
+    if (line == "queued" && attempt > 0) {
+      line = fmt::format("attempt {} failed, the next one is not before {}: {}", attempt,
+                         text_at(run, "notBefore"), text_at(run, "error"));
+    }
+    if (line == last_) return;
+    io_.err(one_line(line) + "\n");
+    last_ = std::move(line);
+  }
+
+ private:
+  const Io& io_;
+  std::string last_;
+};
 
 }  // namespace
 
 Result<boost::json::object> wait_for_run(ApiClient& api, const std::string& run_id) {
   api.context().catch_interrupts();
   ProgressView view(api.context().io);
+  StateLines lines(api.context().io);
   const auto start = std::chrono::steady_clock::now();
   while (true) {
     // A server that is busy for a while is worth waiting for: so is the run.
@@ -75,6 +98,7 @@ Result<boost::json::object> wait_for_run(ApiClient& api, const std::string& run_
     if (!run->is_object()) return fail(Code::Internal, "the server answered no run");
     const auto elapsed = std::chrono::steady_clock::now() - start;
     view.draw(rows_of(*run), std::chrono::duration_cast<std::chrono::milliseconds>(elapsed));
+    lines.see(*run);
     if (ended(text_at(*run, "state"))) return std::move(run->get_object());
     std::this_thread::sleep_for(std::chrono::milliseconds(200));  // ends early on a signal
   }

@@ -7,7 +7,8 @@
 
 namespace tidegate::cli {
 
-// Polls until the run has ended, with progress bars on a terminal; the run. Cancelled on Ctrl-C,
+// Polls until the run has ended, with progress bars on a terminal, else with a line on stderr for
+// each change of its state; the run. Cancelled on Ctrl-C,
 // after saying that the run goes on.
 Result<boost::json::object> wait_for_run(ApiClient& api, const std::string& run_id);
 

@@ -115,7 +115,7 @@ Result<int> create(Context& context, const Args& args) {
   for (const auto& warning : at_path(job, "warnings").is_array()
                                  ? at_path(job, "warnings").get_array()
                                  : boost::json::array()) {
-    context.io.err("warning: " + cell_text(warning) + "\n");
+    context.io.err("warning: " + one_line(cell_text(warning)) + "\n");
   }
   return print_job(api, args, job);
 }

@@ -54,10 +54,11 @@ Status resolve(ApiClient& api, object& job, const char* name_field, const char* 
 Status apply_file(ApiClient& api, const std::string& path, object& job) {
   const Io& io = api.context().io;
   TG_TRY(const std::string text, read_file(io, path));
-  TG_TRY(value document, read_yaml(text, path));
+  TG_TRY(value document, read_yaml(text, origin_of(path)));
   TG_TRY(document, expand_env(std::move(document), io.env));
   if (!document.is_object())
-    return fail(Code::Malformed, fmt::format("{} must be a map of a job's fields", path));
+    return fail(Code::Malformed,
+                fmt::format("{} must be a map of a job's fields", origin_of(path)));
   for (const auto& [key, v] : document.get_object()) job[key] = v;
   return {};
 }

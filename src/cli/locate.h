@@ -47,5 +47,7 @@ Status write_private_file(const std::string& path, std::string_view text);
 Result<std::string> read_text_file(const std::string& path, std::size_t max = 16 << 20);
 // The same; `-` is stdin.
 Result<std::string> read_file(const Io& io, const std::string& path, std::size_t max = 16 << 20);
+// What a message calls such a path.
+std::string origin_of(const std::string& path);
 
 }  // namespace tidegate::cli

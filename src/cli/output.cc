@@ -7,6 +7,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "base/utf8.h"
 #include "cli/yaml.h"
 
 namespace tidegate::cli {
@@ -16,11 +17,8 @@ namespace json = boost::json;
 const json::value kNull;
 
 std::string text_of(const json::value& row, const Column& column) {
-  std::string text = column.render ? column.render(row) : cell_text(at_path(row, column.field));
-  // One row is one line, and a terminal must not be told anything by data.
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
-  }
+  const std::string text =
+      one_line(column.render ? column.render(row) : cell_text(at_path(row, column.field)));
   return text.empty() ? "-" : text;
 }
 
@@ -105,6 +103,11 @@ const json::value& at_path(const json::value& row, std::string_view path) {
     path = dot == std::string_view::npos ? "" : path.substr(dot + 1);
   }
   return *at;
+}
+
+std::string one_line(std::string text) {
+  std::ranges::replace_if(text, [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');
+  return escape_controls(text);
 }
 
 std::string cell_text(const json::value& v) {

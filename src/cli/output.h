@@ -30,5 +30,8 @@ std::string format_json(const boost::json::value& data);  // two spaces a level,
 // The value at `a.b`, or null.
 const boost::json::value& at_path(const boost::json::value& row, std::string_view path);
 std::string cell_text(const boost::json::value& v);
+// For one line of a terminal, which must not be told anything by data: line ends and tabs become
+// blanks, other control characters are escaped (base/utf8.h).
+std::string one_line(std::string text);
 
 }  // namespace tidegate::cli

@@ -16,10 +16,11 @@ boost::json::value rows() {
 
 TEST(Output, TableAlignsByColumnsAndShowsWhatIsMissing) {
   EXPECT_EQ(format_table(Io{}, rows(), kColumns),
-            "NAME    STATE   N\n"
-            "a       failed  1\n"
-            "日本    -       1, x\n"
-            "x  [2J  -       yes\n");
+            "NAME        STATE   N\n"
+            "a           failed  1\n"
+            "日本        -       1, x\n"
+            R"(x \x1b[2J  -       yes)"
+            "\n");
 }
 
 TEST(Output, ATerminalGetsColorAndNoLongLines) {

@@ -143,8 +143,22 @@ std::string unknown_command(Tree& tree) {
   return extra.front();
 }
 
+// An option that takes one value and was given more than once; "": there is none.
+std::string given_twice(const Bound* bound) {
+  if (bound == nullptr) return "";
+  for (const auto& [option, parsed] : bound->options) {
+    if (option->arity == Arity::One && parsed->results().size() > 1) return option->name;
+  }
+  return "";
+}
+
 std::unexpected<Error> explain(Tree& tree, const CLI::ParseError& e) {
   CLI::App& app = tree.deepest();
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&e)) {
+    if (const std::string name = given_twice(tree.bound(app)); !name.empty()) {
+      return usage_error(fmt::format("{} is given more than once; give it once", name), app);
+    }
+  }
   if (dynamic_cast<const CLI::ExtrasError*>(&e)) {
     if (const std::string word = unknown_command(tree); !word.empty()) return no_command(app, word);
     const std::vector<std::string> extra = tree.root().remaining(true);

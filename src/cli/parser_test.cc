@@ -85,6 +85,9 @@ TEST(Parser, WrongUseSaysWhatAndSuggests) {
            {{"jobs", "run", "x", "y"}, "unexpected value \"y\""},
            {{"jobs", "run"}, "JOB is required"},
            {{"jobs", "list", "--output", "xml"}, "must be table, json or yaml, not \"xml\""},
+           // Seen here: "--output: At Most 1 required but received 2".
+           {{"jobs", "list", "-o", "json", "--output", "yaml"},
+            "-o,--output is given more than once; give it once (see `tidegate jobs list --help`)"},
            {{"jobs", "list", "--limit"}, "--limit"}}) {
     const auto r = parse_words(commands, c.words);
     ASSERT_FALSE(r) << c.expected;

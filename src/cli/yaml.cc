@@ -100,6 +100,7 @@ class Expander {
     }
   }
   std::vector<FieldError> errors;
+  bool malformed = false;
 
  private:
   std::string expand(std::string_view text, const std::string& path) {
@@ -114,7 +115,9 @@ class Expander {
       }
       const std::size_t close = text.find('}', at);
       if (close == std::string_view::npos) {
-        errors.push_back({path, "a ${ without its }; write $${ for a literal ${", {}});
+        errors.push_back(
+            {path, "has a ${ without its }; add it, or write $${ for a literal ${", {}});
+        malformed = true;
         return out;
       }
       out.append(text.substr(0, at)).append(variable(text.substr(at + 2, close - at - 2), path));
@@ -235,8 +238,11 @@ Result<boost::json::value> expand_env(boost::json::value document, const EnvLook
   Expander expander(env);
   expander.walk(document, "");
   if (!expander.errors.empty()) {
-    return fail(Error{Code::Invalid, "environment variables are missing", "env_not_set",
-                      std::move(expander.errors)});
+    return expander.malformed
+               ? fail(Error{Code::Malformed, "a reference to an environment variable is not valid",
+                            "env_malformed", std::move(expander.errors)})
+               : fail(Error{Code::Invalid, "environment variables are missing", "env_not_set",
+                            std::move(expander.errors)});
   }
   return document;
 }

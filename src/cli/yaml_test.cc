@@ -97,11 +97,20 @@ TEST(Yaml, ExpandsVariables) {
   EXPECT_EQ(boost::json::serialize(*v), R"({"x":"va/d","y":["${A} $A","","e"],"${A}":1})");
 
   const auto missing =
-      expand_env(boost::json::parse(R"({"sources":{"s":{"p":["${NOPE}"]}},"q":"${A"})"), env);
+      expand_env(boost::json::parse(R"({"sources":{"s":{"p":["${NOPE}"]}}})"), env);
   ASSERT_FALSE(missing);
-  ASSERT_EQ(missing.error().details.size(), 2U);
+  EXPECT_EQ(missing.error().message, "environment variables are missing");
+  ASSERT_EQ(missing.error().details.size(), 1U);
   EXPECT_EQ(missing.error().details[0].field, "sources.s.p[0]");
   EXPECT_NE(missing.error().details[0].message.find("NOPE"), std::string::npos);
+
+  // Seen here: it was called missing, and A is set.
+  const auto open = expand_env(boost::json::parse(R"({"p":"${NOPE}","q":"x${A"})"), env);
+  ASSERT_FALSE(open);
+  EXPECT_EQ(open.error().message, "a reference to an environment variable is not valid");
+  ASSERT_EQ(open.error().details.size(), 2U);
+  EXPECT_EQ(open.error().details[1].message,
+            "has a ${ without its }; add it, or write $${ for a literal ${");
 }
 
 }  // namespace

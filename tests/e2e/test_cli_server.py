@@ -111,6 +111,41 @@ def test_apply_with_a_token_that_may_not_do_all_of_it_changes_nothing(cli, serve
     assert server.api("GET", "/sync-jobs")[0]["enabled"] is True
 
 
+def test_jobs_that_can_never_run_are_refused(cli, server, tmp_path):
+    """Seen here: they were taken, and each of their runs failed."""
+    (server.files / "csv").mkdir()
+    (server.files / "csv/a.csv").write_text("id\n1\n")
+    sqlite3.connect(server.files / "one.db").close()
+    for kind in ("sources", "destinations"):
+        cli(kind, "add", "folder", "--type", "file", "-c", f"path={server.files}/csv")
+        cli(kind, "add", "db", "--type", "sqlite", "-c", f"path={server.files}/one.db")
+    refused = {("folder", "folder", "full"): "destinationDatabaseId (--destination)",
+               ("db", "db", "full"): "destinationDatabaseId (--destination)",
+               ("db", "folder", "incremental"): "syncMode (--mode)"}
+    for (source, destination, mode), field in refused.items():
+        done = cli("jobs", "create", "--name", "j", "--source", source, "--destination", destination, "--mode", mode, expect=2)
+        assert f"{field}: " in done.stderr, done.stderr
+        path = tmp_path / "jobs.yaml"
+        path.write_text(f"jobs:\n  j: {{source: {source}, destination: {destination}, syncMode: {mode}}}\n")
+        done = cli("apply", "-f", path, expect=2)
+        assert f'the server refuses it; nothing was changed\n  jobs["j"].{field.split()[0]}: ' in done.stderr, done.stderr
+    assert server.api("GET", "/sync-jobs") == []
+    path.write_text("jobs:\n  j: {source: db, destination: folder, syncMode: incremental_append}\n")
+    done = cli("apply", "-f", path, "-o", "json")
+    assert 'warning: job "j": no cursor is known' in done.stderr
+    change, = json.loads(done.stdout)["changes"]
+    assert change["made"] is True and "no cursor is known" in change["warnings"][0], change
+
+
+def test_waiting_in_a_pipe_tells_the_states(cli, server):
+    """Seen here: nothing was said between two attempts."""
+    (server.files / "a.csv").write_text("id\n1\n")
+    server.create_job("copy", server.csv_to_sqlite())
+    said = cli("jobs", "run", "copy", "--wait").stderr.splitlines()
+    assert said[0].startswith("run ") and said[-1] == "succeeded", said
+    assert set(said[1:]) <= {"queued", "running, attempt 1", "succeeded"}, said
+
+
 def test_a_job_from_the_command_line_runs(cli, server):
     (server.files / "a.csv").write_text("id,name\n1,x\n2,y\n")
     cli("sources", "add", "files", "--type", "file", "-c", f"path={server.files}/*.csv")

@@ -47,7 +47,7 @@ Status check_still_to_come(const JobSpec& spec, Instant now) {
                     "invalid_job",
                     {{"schedule.at",
                       "is in the past; give a later time, or leave the schedule out and start the "
-                      "job with POST …/run",
+                      "job by hand",
                       std::nullopt}}});
 }
 

@@ -288,7 +288,9 @@ TEST_F(JobsTest, OnlyReadingTakesQueryParameters) {
 // Seen here: 200, and it never ran; an export with such a job could not be applied anywhere.
 TEST_F(JobsTest, AJobWhoseOnlyTimeHasPassedCanBeKeptButNotEnabled) {
   const std::string past = R"("schedule":{"at":"2001-01-01T00:00:00Z"})";
-  EXPECT_THAT(post(jobs_, job_body("on", past)).fields(), ElementsAre("schedule.at"));
+  const Answer refused = post(jobs_, job_body("on", past));
+  EXPECT_THAT(refused.fields(), ElementsAre("schedule.at"));
+  EXPECT_THAT(refused.text, HasSubstr("start the job by hand")) << "no route: the CLI shows it";
   const std::string id = make_job("off", past + R"(,"enabled":false)");
   EXPECT_THAT(post(one(id, "toggle"), R"({"enabled":true})").fields(), ElementsAre("schedule.at"));
   EXPECT_EQ(get(one(id)).at("enabled"), "false");

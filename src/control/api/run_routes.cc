@@ -80,7 +80,7 @@ Result<Response> retry_run(const Call& call) {
   }
   if (run.state == RunState::Succeeded) {
     return fail(Code::Conflict,
-                "the run succeeded: there is nothing to retry; POST …/run starts a new one",
+                "the run succeeded: there is nothing to retry; start its job for a new one",
                 "run_succeeded");
   }
   store::TriggerRun trigger;
