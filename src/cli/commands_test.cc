@@ -380,6 +380,17 @@ TEST_F(Commands, TablesShowNamesAndJsonIds) {
   EXPECT_EQ(run({"runs", "list"}), 0) << err_;
   EXPECT_NE(out_.find("r1   nightly"), std::string::npos) << out_;
   EXPECT_NE(out_.find("r2   deleted job gone"), std::string::npos) << out_;
+  server_.on("GET", kWs + "/sync-jobs", [](const httpclient::Request& r) {
+    const bool deleted = r.url.contains("deleted=true");
+    return httpclient::Response{200,
+                                {},
+                                R"({"data":[)" +
+                                    std::string(deleted ? R"({"id":"gone","name":"weekly"})"
+                                                        : R"({"id":"j1","name":"nightly"})") +
+                                    "]}"};
+  });
+  EXPECT_EQ(run({"runs", "list"}), 0) << err_;
+  EXPECT_NE(out_.find("r2   weekly (deleted)"), std::string::npos) << out_;
   server_.on("GET", kWs + "/sync-jobs/gone", 403, R"({"error":"not yours","code":"forbidden"})");
   EXPECT_EQ(run({"runs", "list"}), 0) << err_;
   EXPECT_NE(out_.find("r2   gone"), std::string::npos) << "it may exist: " << out_;
@@ -405,7 +416,7 @@ TEST_F(Commands, ADeletedJobAmongManyIsCalledSo) {
   EXPECT_EQ(run({"runs", "list"}), 0) << err_;
   EXPECT_NE(out_.find("r    nightly"), std::string::npos) << out_;
   EXPECT_NE(out_.find("r    deleted job gone29"), std::string::npos) << out_;
-  EXPECT_EQ(server_.requests.size(), 2U);
+  EXPECT_EQ(server_.requests.size(), 3U);
 }
 
 // Seen here: "dataSourceId: is missing" to somebody who types --source.

@@ -17,6 +17,18 @@ void collect(const boost::json::value& ids, std::set<std::string>& out) {
   }
 }
 
+// Jobs are kept for as long as their runs are; a server that is too old to list them refuses.
+void add_deleted(ApiClient& api, const std::string& path, std::string_view what,
+                 const std::set<std::string>& ids, Names& names) {
+  for (const std::string& id : ids) names[id] = fmt::format("deleted {} {}", what, id);
+  if (ids.empty() || path != "/sync-jobs") return;
+  const auto deleted = api.list(path, {{"deleted", "true"}});
+  for (const auto& job : deleted ? *deleted : boost::json::array()) {
+    const std::string id = text_at(job, "id");
+    if (ids.contains(id)) names[id] = text_at(job, "name") + " (deleted)";
+  }
+}
+
 }  // namespace
 
 Names names_for(ApiClient& api, const Args& args, const std::string& path, std::string_view what,
@@ -28,23 +40,26 @@ Names names_for(ApiClient& api, const Args& args, const std::string& path, std::
   } else {
     collect(at_path(rows, field), ids);
   }
-  Names names;
-  const auto gone = [&](const std::string& id) { return fmt::format("deleted {} {}", what, id); };
   if (ids.size() > kAskEach) {
     const auto all = api.list(path);
-    if (!all) return names;
-    for (const std::string& id : ids) names[id] = gone(id);
+    if (!all) return {};
+    Names names;
     for (const auto& item : *all) names[text_at(item, "id")] = text_at(item, "name");
+    std::erase_if(ids, [&](const std::string& id) { return names.contains(id); });
+    add_deleted(api, path, what, ids, names);
     return names;
   }
+  Names names;
+  std::set<std::string> gone;
   for (const std::string& id : ids) {
     const auto item = api.call({.path = path + "/" + httpclient::escape(id), .body = nullptr});
     if (item) {
       names[id] = text_at(*item, "name");
     } else if (item.error().code == Code::NotFound) {
-      names[id] = gone(id);
+      gone.insert(id);
     }
   }
+  add_deleted(api, path, what, gone, names);
   return names;
 }
 

@@ -178,7 +178,7 @@ def test_a_job_from_the_command_line_runs(cli, server):
     assert "in use" in cli("sources", "delete", "files", expect=1).stderr
     cli("jobs", "delete", "copy")
     listed = cli("runs", "list").stdout
-    assert run["id"] in listed and f"deleted job {run['jobId']}" in listed
+    assert run["id"] in listed and "copy (deleted)" in listed
     cli("sources", "delete", "files")
     assert 'did you mean "warehouse"?' in cli("destinations", "check", "warehuose", expect=2).stderr
 

@@ -28,13 +28,21 @@ Result<Response> list_jobs(const Call& call) {
   q.name_contains = query.text("name");
   q.enabled = query.boolean("enabled");
   if (auto id = query.text("connectionId")) q.connection = ConnectionId(std::move(*id));
+  q.deleted = query.boolean("deleted").value_or(false);
   query.fields();
   TG_CHECK(query.finish());
   TG_TRY(auto list, call.store().list_jobs(q));
   boost::json::array items;
   items.reserve(list.items.size());
   TG_TRY(const Instant now, call.services.time.now());
-  for (SyncJob& job : list.items) items.push_back(model::to_json(shown(std::move(job), now)));
+  for (SyncJob& job : list.items) {
+    auto item = model::to_json(shown(std::move(job), now));
+    if (q.deleted) {
+      item["status"] = "deleted";
+      item["nextRunAt"] = nullptr;
+    }
+    items.push_back(std::move(item));
+  }
   return answer_list(std::move(items), query.wanted(), list.next_cursor, list.total);
 }
 

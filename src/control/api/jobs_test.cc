@@ -57,6 +57,12 @@ TEST_F(JobsTest, TheDocumentedSession) {
   EXPECT_EQ(call(Method::Delete, one(id)).status, 200);
   EXPECT_EQ(get(one(id)).code(), "job_not_found");
   EXPECT_EQ(get(kDefault + "/runs/" + run.at("runId")).at("jobId"), id) << "the history stays";
+  EXPECT_THAT(get(jobs_).data().as_array(), SizeIs(0));
+  const auto deleted = get(jobs_ + "?deleted=true").data().as_array();
+  ASSERT_THAT(deleted, SizeIs(1));
+  EXPECT_EQ(deleted[0].at("name"), "Hourly Stripe Sync");
+  EXPECT_EQ(deleted[0].at("status"), "deleted");
+  EXPECT_TRUE(deleted[0].at("nextRunAt").is_null());
   EXPECT_THAT(get(one(id, "history")).data().as_array(), SizeIs(1));
   EXPECT_EQ(get(one(id, "slots")).status, 200);
   EXPECT_EQ(get(one("nope", "history")).code(), "job_not_found");

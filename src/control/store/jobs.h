@@ -16,6 +16,7 @@ struct JobQuery {
   std::optional<std::string> name_contains;
   std::optional<bool> enabled;
   std::optional<ConnectionId> connection;  // as source or destination
+  bool deleted = false;                    // instead those deleted whose runs are still kept
   Page page;                               // sorted by name
 };
 

@@ -242,6 +242,11 @@ TEST_P(StoreContract, DeleteCancelsWhatIsQueuedAndAsksWhatRunsToStop) {
 
   EXPECT_EQ(code_of(store().get_job(ws_, id)), Code::NotFound);
   EXPECT_THAT(must(store().list_jobs({.workspace = ws_})).items, IsEmpty());
+  const auto deleted = must(other().list_jobs({.workspace = ws_, .deleted = true}));
+  EXPECT_EQ(deleted.total, 1);
+  ASSERT_THAT(deleted.items, SizeIs(1));
+  EXPECT_EQ(deleted.items[0].id, id);
+  EXPECT_EQ(deleted.items[0].spec.name, j.spec.name) << "its runs still say whose they are";
   EXPECT_EQ(code_of(store().delete_job(ws_, id, {})), Code::NotFound);
   EXPECT_THAT(must(store().due_jobs(now(), 10)).jobs, IsEmpty());
   EXPECT_EQ(run(RunId("r2")).state, RunState::Cancelled);
@@ -282,6 +287,7 @@ TEST_P(StoreContract, JobsAreListedByNameInPages) {
   EXPECT_EQ(must(store().list_jobs({.workspace = ws_, .name_contains = "CHAR"})).total, 1);
   EXPECT_EQ(must(store().list_jobs({.workspace = ws_, .name_contains = "%"})).total, 0);
   EXPECT_EQ(must(store().list_jobs({.workspace = ws_, .enabled = false})).total, 1);
+  EXPECT_EQ(must(store().list_jobs({.workspace = ws_, .deleted = true})).total, 0);
   EXPECT_EQ(must(store().list_jobs({.workspace = ws_, .connection = ConnectionId("dst")})).total,
             5);
   EXPECT_EQ(must(store().list_jobs({.workspace = WorkspaceId("nope")})).total, 0);

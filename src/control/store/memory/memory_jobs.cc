@@ -112,7 +112,7 @@ Result<Listing<SyncJob>> MemoryStore::list_jobs(const JobQuery& query) {
   std::map<std::pair<std::string, std::string>, const SyncJob*> found;
   for (const auto& [id, row] : jobs_) {
     const SyncJob& job = row.job;
-    const bool fits = !row.deleted &&
+    const bool fits = row.deleted == query.deleted &&
                       (query.workspace.empty() || job.workspace == query.workspace) &&
                       (!query.name_contains ||
                        rules::contains_ignoring_case(job.spec.name, *query.name_contains)) &&

@@ -67,7 +67,7 @@ Result<SyncJob> MongoStore::get_job(const WorkspaceId& ws, const JobId& id) {
 }
 
 Result<Listing<SyncJob>> MongoStore::list_jobs(const JobQuery& query) {
-  bj::object filter{{"live", true}};
+  bj::object filter{{"live", !query.deleted}};
   if (!query.workspace.empty()) filter["workspaceId"] = query.workspace.str();
   if (query.name_contains) filter["name"] = containing(*query.name_contains);
   if (query.enabled) filter["spec.enabled"] = *query.enabled;

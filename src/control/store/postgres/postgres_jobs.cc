@@ -89,7 +89,8 @@ Result<SyncJob> PostgresStore::get_job(const WorkspaceId& ws, const JobId& id) {
 Result<Listing<SyncJob>> PostgresStore::list_jobs(const JobQuery& q) {
   TG_TRY(const auto cursor, rules::decode_cursor(q.page, "jobs", 2));
   // Only the conditions that the query has: a general one would keep an index from being used.
-  Where where{.sql = "WHERE deleted_at IS NULL", .params = {}};
+  Where where{.sql = q.deleted ? "WHERE deleted_at IS NOT NULL" : "WHERE deleted_at IS NULL",
+              .params = {}};
   if (!q.workspace.empty()) where.add(" AND workspace_id = ${}", q.workspace);
   if (q.name_contains) where.add(" AND strpos(lower(name), lower(${})) > 0", *q.name_contains);
   if (q.enabled) where.add(" AND enabled = ${}", *q.enabled);

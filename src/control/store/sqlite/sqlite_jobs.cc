@@ -91,7 +91,8 @@ namespace {
 
 // Only the conditions that the query has: a general one would keep SQLite from using an index.
 std::string job_conditions(const JobQuery& q) {
-  std::string where = " FROM sync_jobs WHERE deleted_at IS NULL";
+  std::string where =
+      fmt::format(" FROM sync_jobs WHERE deleted_at IS {}NULL", q.deleted ? "NOT " : "");
   if (!q.workspace.empty()) where += " AND workspace_id = ?1";
   if (q.name_contains) where += " AND instr(lower(name), lower(?2)) > 0";
   if (q.enabled) where += " AND enabled = ?3";
