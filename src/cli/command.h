@@ -28,16 +28,24 @@ struct Option {
   std::vector<std::string> choices;  // non-empty: one of these
 };
 
+// `a, b` → a and b. What has a comma, or a blank at an end, is put in double quotes, with "" for
+// one in it, as in CSV; list_item() does that where it is needed. Empty items are left out.
+std::vector<std::string> split_list(std::string_view text);
+std::string list_item(std::string_view name);
+
 // The parsed options of one command, by name without dashes (`limit`, `JOB`).
 class Args {
  public:
   void set(std::string name, std::vector<std::string> values) {
     values_[std::move(name)] = std::move(values);
   }
+  void erase(std::string_view name) {
+    if (const auto it = values_.find(name); it != values_.end()) values_.erase(it);
+  }
   bool has(std::string_view name) const { return values_.contains(name); }
   std::optional<std::string> get(std::string_view name) const;  // the last one given
   std::string get_or(std::string_view name, std::string_view fallback) const;
-  // All values; with `split`, each is cut at commas too.
+  // All values; with `split`, each is a list (split_list()).
   std::vector<std::string> all(std::string_view name, bool split = false) const;
   // Invalid naming the option: not a whole number in [min, max].
   Result<std::optional<std::int64_t>> integer(std::string_view name, std::int64_t min,

@@ -260,7 +260,7 @@ TEST_F(Commands, ApplyTriesDeletionsBeforeTheFirstChange) {
   std::ofstream(path) << "sources: {}\n";
   server_.on("DELETE", kWs + "/sync-jobs/j1", 200, R"({"data":{"id":"j1"}})");
   server_.on("DELETE", kWs + "/data-sources/s1", 403, R"({"error":"this needs admin"})");
-  EXPECT_EQ(run({"apply", "-f", path, "--prune"}), 1);
+  EXPECT_EQ(run({"apply", "-f", path, "--prune"}), 2);
   EXPECT_EQ(server_.writes(), (std::vector{"DELETE " + kWs + "/sync-jobs/j1?dryRun=true",
                                            "DELETE " + kWs + "/data-sources/s1?dryRun=true"}));
   EXPECT_EQ(err_, path +

@@ -16,9 +16,9 @@ boost::json::value rows() {
 
 TEST(Output, TableAlignsByColumnsAndShowsWhatIsMissing) {
   EXPECT_EQ(format_table(Io{}, rows(), kColumns),
-            "NAME        STATE   N\n"
-            "a           failed  1\n"
-            "日本        -       1, x\n"
+            "NAME       STATE   N\n"
+            "a          failed  1\n"
+            "日本       -       1, x\n"
             R"(x \x1b[2J  -       yes)"
             "\n");
 }

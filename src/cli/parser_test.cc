@@ -96,6 +96,31 @@ TEST(Parser, WrongUseSaysWhatAndSuggests) {
   }
 }
 
+TEST(Lists, ACommaInAnItemStandsInQuotes) {
+  using Texts = std::vector<std::string>;
+  for (const auto& [text, items] :
+       std::initializer_list<std::pair<const char*, Texts>>{{"a", {"a"}},
+                                                            {"a,b", {"a", "b"}},
+                                                            {" a , b ", {"a", "b"}},
+                                                            {",a,,b,", {"a", "b"}},
+                                                            {"", {}},
+                                                            {R"("a,b",c)", {"a,b", "c"}},
+                                                            {R"(c , "a,b" )", {"c", "a,b"}},
+                                                            {R"(" a ")", {" a "}},
+                                                            {R"("say ""hi""")", {R"(say "hi")"}},
+                                                            {R"("")", {}},
+                                                            // Not CSV: taken as it is.
+                                                            {R"(5" disk,b)", {R"(5" disk)", "b"}},
+                                                            {R"("a,b)", {R"("a)", "b"}},
+                                                            {R"("a"b,c)", {R"("a"b)", "c"}}}) {
+    EXPECT_EQ(split_list(text), items) << text;
+  }
+  for (const char* name : {"a", "a,b", " a", "\"a\"", "a\"b", "a, \"b\""}) {
+    EXPECT_EQ(split_list(list_item(name)), Texts{name});
+  }
+  EXPECT_EQ(list_item("a b"), "a b") << "no quotes where none are needed";
+}
+
 TEST(Parser, IntegersAreChecked) {
   Args args;
   args.set("limit", {"12"});

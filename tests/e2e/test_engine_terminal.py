@@ -129,6 +129,28 @@ def test_interactive_shows_the_columns_and_asks_again_after_a_wrong_answer(bin_d
     assert json.loads(done.stdout.splitlines()[-1])["entities"][0]["rowsDeduplicated"] == 1, done.stdout
 
 
+def test_interactive_asks_again_where_only_another_answer_shows_what_is_wrong(bin_dir, tmp_path):
+    """Seen here: -i gave up with all answers; a path in quotes was a file of that name."""
+    with closing(sqlite3.connect(tmp_path / "in.db")) as db:
+        db.execute("create table t (id integer primary key, at text)")
+        db.execute("insert into t values (1, '2026-01-01')")
+        db.commit()
+    terminal = Terminal([bin_dir / "tidegate", "sync", "-i"], tmp_path)
+    os.write(terminal.master, b"'in.db'\nin.db\n\"out dir/\"\nincremental\nincremental_append\nat\n")
+    code = terminal.end()
+    text = terminal.seen.decode()
+    assert code == 0, text
+    for part in ("would write into what the data source", "use full, full_append or incremental_append",
+                 "text, as a cursor compared letter by letter"):
+        assert part in text, f"{part}\n{text}"
+    assert (tmp_path / "out dir/t.csv").read_text().splitlines() == ["id,at", "1,2026-01-01"]
+    terminal = Terminal([bin_dir / "tidegate", "sync", "-i", "in.db", "new.db", "nope", "--incremental"], tmp_path)
+    os.write(terminal.master, b"t\nat\n\n")
+    code = terminal.end()
+    text = terminal.seen.decode()
+    assert code == 0 and "give another SOURCE or ENTITY" in text and "There are:\r\n  t\r\n" in text, text
+
+
 @pytest.mark.parametrize("key", [b"\x03", b"\x04"])
 def test_ctrl_c_and_the_end_of_the_input_end_the_questions(bin_dir, tmp_path, key):
     (tmp_path / "a.csv").write_text("id\n1\n")

@@ -16,6 +16,8 @@
 #include "cli/api_client.h"
 #include "cli/locate.h"
 #include "cli/yaml.h"
+#include "control/api/job_check.h"
+#include "control/model/connector_facts.h"
 #include "control/secrets/tokens.h"
 
 namespace tidegate::app {
@@ -229,6 +231,28 @@ Result<boost::json::object> reply_of(cli::Context& context, const std::string& e
               result.error.value_or("the engine gave no answer"));
 }
 
+// What no run could do from the one to the other; "": there is nothing, or what the command itself
+// names is wrong, which the run says.
+std::string clash_of(const cli::Context& context, const cli::Args& args, Role role,
+                     const SyncEndpoint& answer) {
+  const bool source = role == Role::Source;
+  const auto other = args.get(source ? "DESTINATION" : "SOURCE");
+  const auto mode = mode_of(args);
+  if (!other || !mode) return "";
+  const auto named = endpoint_of(context, args, source ? Role::Destination : Role::Source, *other);
+  if (!named) return "";
+  const auto connection = [](const SyncEndpoint& e) {
+    model::Connection c;
+    c.name = e.shown;
+    c.type = e.endpoint.type;
+    c.config = e.endpoint.config;
+    return c;
+  };
+  const auto problems = api::endpoint_problems(connection(source ? answer : *named),
+                                               connection(source ? *named : answer), *mode, {});
+  return problems.empty() ? "" : problems.front().message;
+}
+
 Status ask_what_is_missing(cli::Context& context, cli::Args& args, const std::string& engine) {
   if (!context.io.in_is_terminal) {
     return fail(Code::Invalid,
@@ -238,10 +262,22 @@ Status ask_what_is_missing(cli::Context& context, cli::Args& args, const std::st
   PromptParams params;
   params.check = [&](Role role, const std::string& text) -> Status {
     TG_TRY(SyncEndpoint endpoint, endpoint_of(context, args, role, text));
+    if (std::string why = clash_of(context, args, role, endpoint); !why.empty()) {
+      return fail(Code::Invalid, std::move(why));
+    }
     protocol::Request request{.kind = protocol::RequestKind::Check};
     (role == Role::Source ? request.source : request.destination) = std::move(endpoint.endpoint);
     TG_CHECK(reply_of(context, engine, request));
     return {};
+  };
+  params.check_mode = [&](const std::string& name) -> Status {
+    cli::Args with = args;
+    with.set("mode", {name});
+    TG_TRY(const protocol::SyncMode mode, mode_of(with));
+    TG_TRY(const SyncEndpoint destination,
+           endpoint_of(context, args, Role::Destination, args.get_or("DESTINATION", "")));
+    std::string why = model::mode_problem(mode, destination.shown, destination.endpoint.type);
+    return why.empty() ? Status{} : fail(Code::Invalid, std::move(why));
   };
   params.discover = [&]() -> Result<boost::json::array> {
     TG_TRY(SyncEndpoint source,
@@ -345,7 +381,8 @@ cli::Command sync_command() {
         {"full", "full_append", "incremental", "incremental_append"}},
        {"--incremental", "Short for --mode incremental", Flag},
        {"--cursor", "Column that grows with every change", One, false, "COL"},
-       {"--key", "Primary key, columns separated by commas", Many, false, "COL,COL"},
+       {"--key", "Primary key, columns separated by commas; one that has a comma in double quotes",
+        Many, false, "COL,COL"},
        {"--where", "Only rows that match, in the source's language; never advances state", One,
         false, "COND"},
        {"--limit", "At most so many rows of each entity; never advances state", One, false, "N"},

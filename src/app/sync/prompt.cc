@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/json/value.hpp>
+#include <iterator>
 #include <optional>
 #include <ranges>
 #include <span>
@@ -30,6 +31,10 @@ constexpr std::size_t kShownEntities = 5, kShownColumns = 100;
 constexpr std::string_view kUsualCursors[] = {"updated_at",  "updatedat",    "modified_at",
                                               "modifiedat",  "updated",      "modified",
                                               "last_update", "last_updated", "last_modified"};
+
+// Of numbers and most dates written as text, the greatest is not the newest.
+constexpr std::string_view kTextCursor =
+    ", as a cursor compared letter by letter (fits ISO dates, not 9 before 10)";
 
 struct Column {
   std::string name, type;
@@ -122,6 +127,13 @@ std::string obvious(const Names& candidates, std::span<const std::string_view> u
 
 std::string list_of(const Names& names) { return fmt::format("{}", fmt::join(names, ", ")); }
 
+// The same, as an answer.
+std::string answer_of(const Names& names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + cli::list_item(name);
+  return out;
+}
+
 // The first ones, indented.
 std::string lines_of(const Names& names) {
   std::string out;
@@ -130,17 +142,6 @@ std::string lines_of(const Names& names) {
   }
   if (names.size() > kShownEntities) {
     out += fmt::format("  … and {} more\n", names.size() - kShownEntities);
-  }
-  return out;
-}
-
-Names split(std::string_view text) {
-  Names out;
-  while (!text.empty()) {
-    const std::size_t comma = std::min(text.find(','), text.size());
-    if (const std::string_view name = trim(text.substr(0, comma)); !name.empty())
-      out.emplace_back(name);
-    text.remove_prefix(std::min(comma + 1, text.size()));
   }
   return out;
 }
@@ -180,7 +181,7 @@ Status check_cursor(const std::vector<Entity>& entities, const std::string& name
 }
 
 Status check_key(const std::vector<Entity>& entities, const std::string& text) {
-  const Names names = split(text);
+  const Names names = cli::split_list(text);
   if (names.empty()) return fail(Code::Invalid, "give at least one column");
   for (const std::string& name : names) TG_CHECK(check_column(entities, name));
   return {};
@@ -194,8 +195,11 @@ Status check_mode(const std::string& name) {
                                          json::list_of(protocol::kSyncModeNames), name));
 }
 
-// No shell has put the home folder in the place of `~`.
-std::string at_home(const cli::Io& io, std::string path) {
+// What a shell would have made of it: no quotes around it, the home folder in the place of `~`.
+std::string as_in_shell(const cli::Io& io, std::string path) {
+  const bool quoted = path.size() > 1 && path.front() == path.back() &&
+                      (path.front() == '"' || path.front() == '\'');
+  if (quoted) path = path.substr(1, path.size() - 2);
   if (path != "~" && !path.starts_with("~/")) return path;
   const auto home = io.env("HOME");
   return home ? *home + path.substr(1) : path;
@@ -207,17 +211,15 @@ class Interview {
       : context_(context), args_(args), params_(params) {}
 
   Status run() {
-    for (const auto& [role, name, text] :
-         {std::tuple{Role::Source, "SOURCE", "Copy from (path, URL or name)"},
-          {Role::Destination, "DESTINATION", "Copy to (path, URL or name)"}}) {
-      TG_CHECK(question(name, text, "", [&](std::string& answer) {
-        answer = at_home(context_.io, std::move(answer));
-        return params_.check(role, answer);
-      }));
-    }
+    asked_source_ = !args_.has("SOURCE");
+    TG_CHECK(place(Role::Source));
+    TG_CHECK(place(Role::Destination));
     if (!args_.has("incremental")) {
       TG_CHECK(question("mode", "Mode (full, full_append, incremental, incremental_append)", "full",
-                        check_mode));
+                        [&](const std::string& answer) -> Status {
+                          TG_CHECK(check_mode(answer));
+                          return params_.check_mode(answer);
+                        }));
     }
     const std::string mode = args_.get_or("mode", "incremental");
     if (!mode.starts_with("incremental")) return {};
@@ -230,26 +232,63 @@ class Interview {
   // What is wrong with an answer, which it may complete.
   using Check = std::function<Status(std::string&)>;
 
+  Status place(Role role) {
+    const bool source = role == Role::Source;
+    return question(source ? "SOURCE" : "DESTINATION",
+                    source ? "Copy from (path, URL or name)" : "Copy to (path, URL or name)", "",
+                    [&](std::string& answer) {
+                      answer = as_in_shell(context_.io, std::move(answer));
+                      return params_.check(role, answer);
+                    });
+  }
+
   Status columns(bool keyed) {
-    TG_TRY(const boost::json::array found, params_.discover());
-    const Found source = look_up(found, args_.all("ENTITY"));
+    TG_TRY(const Found source, entities_to_copy());
     const std::vector<Entity>& entities = source.entities;
-    if (entities.empty() && source.unseen.empty()) {
-      if (!source.faults.empty()) {
-        return fail(Code::Invalid,
-                    fmt::format("nothing can be read:\n{}", trim_end(lines_of(source.faults))));
-      }
-      return fail(
-          Code::Invalid,
-          "the source has no such table or file with columns; give another SOURCE or ENTITY",
-          "usage");
-    }
     show(source);
-    TG_CHECK(check_shared(entities));
     TG_CHECK(question("cursor", "Cursor, a column that grows with every change",
                       obvious(common(entities, &Entity::cursors), kUsualCursors),
                       [&](const std::string& answer) { return check_cursor(entities, answer); }));
     return keyed ? key(entities) : Status{};
+  }
+
+  // A choice that nothing can be made of is asked for: the entities where there are some, else the
+  // source, unless the command names it.
+  Result<Found> entities_to_copy() {
+    for (;;) {
+      TG_TRY(const boost::json::array found, params_.discover());
+      const Found all = look_up(found, {});
+      Names names;
+      for (const Entity& e : all.entities) names.push_back(e.name);
+      std::ranges::copy(all.unseen, std::back_inserter(names));
+      const auto check = [&](const Names& chosen) { return check_choice(look_up(found, chosen)); };
+      const Status right = check(args_.all("ENTITY"));
+      if (right) return look_up(found, args_.all("ENTITY"));
+      if (names.empty() && !asked_source_) return std::unexpected(right.error());
+      tell(right.error());
+      if (names.empty()) {
+        args_.erase("SOURCE");
+        TG_CHECK(place(Role::Source));
+        continue;
+      }
+      context_.io.err("There are:\n" + lines_of(names));
+      args_.erase("ENTITY");
+      TG_CHECK(question("ENTITY", "Copy which of them (names or globs, separated by commas)", "",
+                        [&](const std::string& answer) { return check(cli::split_list(answer)); }));
+      args_.set("ENTITY", cli::split_list(args_.get_or("ENTITY", "")));
+      return look_up(found, args_.all("ENTITY"));
+    }
+  }
+
+  static Status check_choice(const Found& source) {
+    if (!source.entities.empty() || !source.unseen.empty()) return check_shared(source.entities);
+    if (!source.faults.empty()) {
+      return fail(Code::Invalid,
+                  fmt::format("nothing can be read:\n{}", trim_end(lines_of(source.faults))));
+    }
+    return fail(Code::Invalid,
+                "the source has no such table or file with columns; give another SOURCE or ENTITY",
+                "usage");
   }
 
   Status key(const std::vector<Entity>& entities) {
@@ -262,15 +301,18 @@ class Interview {
     // One key for all takes the place of those that some have: only a person can want that.
     std::string fallback;
     if (own) {
-      fallback = one ? list_of(entities.front().key) : "the source's own";
+      fallback = one ? answer_of(entities.front().key) : "the source's own";
     } else if (keyed == 0) {
-      fallback = obvious(common(entities, &Entity::keys), kUsual);
+      const std::string name = obvious(common(entities, &Entity::keys), kUsual);
+      if (!name.empty()) fallback = cli::list_item(name);
+    }
+    // A candidate of a file only has the name of a key.
+    if (!own) {
+      context_.io.err("Rows that share their primary key become one: it must be unique.\n");
     }
     TG_CHECK(question(
         "key", "Primary key, columns separated by commas", fallback,
         [&](const std::string& answer) { return check_key(entities, answer); }, own));
-    if (args_.has("key"))
-      args_.set("key", split(fmt::format("{}", fmt::join(args_.all("key"), ","))));
     return {};
   }
 
@@ -283,7 +325,7 @@ class Interview {
     if (entities.empty() || std::ranges::any_of(entities.front().columns, shared)) return {};
     return fail(Code::Invalid,
                 fmt::format("no column is in all of them, and the cursor is one for all; name the "
-                            "entity to copy behind the destination, such as {}",
+                            "entity to copy, such as {}",
                             entities.front().name),
                 "usage");
   }
@@ -312,9 +354,10 @@ class Interview {
     for (std::size_t c = 0; c < names.size(); ++c) {
       const Column& column = e.columns[c];
       const bool key = std::ranges::find(e.key, column.name) != e.key.end();
-      text +=
-          fmt::format("  {}{}  {}{}\n", names[c], std::string(width - cli::columns(names[c]), ' '),
-                      escape_controls(column.type), key ? ", primary key" : "");
+      text += fmt::format("  {}{}  {}{}{}\n", names[c],
+                          std::string(width - cli::columns(names[c]), ' '),
+                          escape_controls(column.type), key ? ", primary key" : "",
+                          column.type == "text" && column.may_be_cursor ? kTextCursor : "");
     }
     if (e.columns.size() > kShownColumns) {
       text += fmt::format("  … and {} more\n", e.columns.size() - kShownColumns);
@@ -342,11 +385,13 @@ class Interview {
       const Status right = check(answer);
       if (right) args_.set(name, {answer});
       if (!right && right.error().code == Code::Cancelled) return ended();
-      if (!right) {
-        context_.io.err(fmt::format("  {}\n", escape_controls(describe(right.error()), "\n\t")));
-      }
+      if (!right) tell(right.error());
     }
     return {};
+  }
+
+  void tell(const Error& error) {
+    context_.io.err(fmt::format("  {}\n", escape_controls(describe(error), "\n\t")));
   }
 
   std::unexpected<Error> ended() {
@@ -357,6 +402,7 @@ class Interview {
   cli::Context& context_;
   cli::Args& args_;
   const PromptParams& params_;
+  bool asked_source_ = false;  // and not named by the command
 };
 
 }  // namespace

@@ -52,6 +52,10 @@ class Prompt : public testing::Test {
       if (text != "wrong") return {};
       return fail(Code::Invalid, fmt::format("no such {}", kRoleNames[static_cast<int>(role)]));
     };
+    params_.check_mode = [](const std::string& mode) -> Status {
+      if (mode != "full_append") return {};
+      return fail(Code::Invalid, "not into this destination");
+    };
     params_.discover = [this]() -> Result<boost::json::array> {
       ++discovered_;
       return boost::json::parse(source_).as_array();
@@ -73,25 +77,37 @@ class Prompt : public testing::Test {
   int discovered_ = 0;
 };
 
-// Seen here: a folder named ~ was made.
-TEST_F(Prompt, TheHomeFolderIsMeantAsInAShell) {
+// Seen here: a folder named ~ was made, and a path in quotes was looked for with them.
+TEST_F(Prompt, APathIsMeantAsInAShell) {
   context_.io.env = [](const std::string& name) -> std::optional<std::string> {
     return name == "HOME" ? std::optional<std::string>("/people/ann") : std::nullopt;
   };
   ASSERT_TRUE(ask({"~/in.db", "~", "full"}));
   EXPECT_EQ(args_.get("SOURCE"), "/people/ann/in.db");
   EXPECT_EQ(args_.get("DESTINATION"), "/people/ann");
+  for (const auto& [typed, path] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"'my file.csv'", "my file.csv"},
+           {"\"my file.csv\"", "my file.csv"},
+           {"\"~/a b\"", "/people/ann/a b"},
+           {"''a''", "'a'"},
+           {"'a\"", "'a\""},
+           {"'", "'"}}) {
+    args_ = {};
+    ASSERT_TRUE(ask({typed, "out.db", "full"}));
+    EXPECT_EQ(args_.get("SOURCE"), path);
+  }
 }
 
 TEST_F(Prompt, AWrongAnswerIsToldWhatIsWrongAndAskedForAgain) {
-  ASSERT_TRUE(ask({"", "wrong", " in.db ", "wrong", "out.db", "ful", ""}));
+  ASSERT_TRUE(ask({"", "wrong", " in.db ", "wrong", "out.db", "ful", "full_append", ""}));
   EXPECT_EQ(args_.get("SOURCE"), "in.db");
   EXPECT_EQ(args_.get("DESTINATION"), "out.db");
   EXPECT_EQ(args_.get("mode"), "full");
   EXPECT_EQ(discovered_, 0) << "nobody asks for columns";
-  for (const char* text : {"an answer is needed", "no such source", "no such destination",
-                           "the mode must be full, full_append, incremental or incremental_append, "
-                           "not \"ful\""}) {
+  for (const char* text :
+       {"an answer is needed", "not into this destination", "no such source", "no such destination",
+        "the mode must be full, full_append, incremental or incremental_append, "
+        "not \"ful\""}) {
     EXPECT_THAT(err_, HasSubstr(text));
   }
 }
@@ -184,31 +200,95 @@ TEST_F(Prompt, ColumnsAreShownAndTheObviousOnesOffered) {
     const Status asked = ask(c.typed);
     ASSERT_TRUE(asked) << asked.error().message << err_;
     EXPECT_EQ(args_.get("cursor"), c.cursor) << err_;
-    EXPECT_EQ(args_.all("key"), c.key) << err_;
+    EXPECT_EQ(args_.all("key", true), c.key) << err_;
     EXPECT_TRUE(typed_.empty()) << err_;
     for (const auto& text : c.said) EXPECT_THAT(err_, HasSubstr(text));
   }
 }
 
-TEST_F(Prompt, WhatHasNoRightAnswerEndsWithWhatToDo) {
-  args_.set("SOURCE", {"in.db"});
-  args_.set("DESTINATION", {"out.db"});
-  args_.set("incremental", {});
+// Seen here: all answers were given up.
+TEST_F(Prompt, EntitiesThatNothingCanBeMadeOfAreAskedFor) {
   for (const auto& [entities, text] : std::initializer_list<std::pair<Texts, const char*>>{
            {{}, "no column is in all of them"},
            {{"nope"}, "give another SOURCE or ENTITY"},
            {{"empty"}, "give another SOURCE or ENTITY"},
            {{"bad", "empty"}, "bad: unreadable"}}) {
+    args_ = {};
+    args_.set("SOURCE", {"in.db"});
+    args_.set("DESTINATION", {"out.db"});
+    args_.set("incremental", {});
     args_.set("ENTITY", entities);
-    const Status none = ask({"x"});
-    ASSERT_FALSE(none);
-    EXPECT_EQ(none.error().code, Code::Invalid);
-    EXPECT_THAT(none.error().message, HasSubstr(text));
+    ASSERT_TRUE(ask({"", "nop", "items, ord*", "", ""})) << err_;
+    EXPECT_EQ(args_.all("ENTITY"), (Texts{"items", "ord*"}));
+    EXPECT_EQ(args_.get("cursor"), "updated_at");
+    EXPECT_THAT(err_, HasSubstr(text));
+    EXPECT_THAT(err_, HasSubstr("There are:\n  orders\n  items\n"));
+    EXPECT_EQ(discovered_, 1);
+    discovered_ = 0;
   }
+}
+
+TEST_F(Prompt, ASourceWithNothingInItIsAskedForUnlessTheCommandNamesIt) {
+  const std::string shop = std::exchange(source_, R"([{"name": "bad", "error": "unreadable"}])");
+  params_.check = [&](Role, const std::string& text) -> Status {
+    if (text == "better.db") source_ = shop;
+    return {};
+  };
+  args_.set("ENTITY", {"orders"});
+  ASSERT_TRUE(ask({"in.db", "out.db", "incremental", "better.db", "", ""})) << err_;
+  EXPECT_EQ(args_.get("SOURCE"), "better.db");
+  EXPECT_EQ(args_.get("DESTINATION"), "out.db");
+  EXPECT_THAT(err_, HasSubstr("give another SOURCE or ENTITY"));
+  args_ = {};
+  source_ = R"([{"name": "bad", "error": "unreadable"}])";
+  args_.set("SOURCE", {"in.db"});
+  const Status none = ask({"out.db", "incremental", "x"});
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, Code::Invalid);
+  EXPECT_THAT(none.error().message, HasSubstr("bad: unreadable"));
+  args_.set("incremental", {});
   params_.discover = []() -> Result<boost::json::array> {
     return fail(Code::Unavailable, "locked");
   };
   EXPECT_THAT(ask({}).error().message, HasSubstr("locked"));
+}
+
+// Seen here: such a key could not be given, and the offered one was taken for two columns.
+TEST_F(Prompt, AColumnMayHaveACommaInItsName) {
+  for (const char* typed : {"", R"("a, b")", R"( "a, b" , c)"}) {
+    source_ = R"([{"name": "t", "primaryKey": [], "keyCandidates": ["a, b"],
+      "cursorCandidates": [], "columns": [{"name": "a, b", "title": "text", "cursor": true},
+                                          {"name": "c", "title": "date", "cursor": true}]}])";
+    args_ = {};
+    args_.set("SOURCE", {"in.db"});
+    args_.set("DESTINATION", {"out.db"});
+    args_.set("incremental", {});
+    ASSERT_TRUE(ask({"a, b", typed})) << err_;
+    EXPECT_EQ(args_.get("cursor"), "a, b");
+    EXPECT_EQ(args_.all("key", true), typed[0] == ' ' ? (Texts{"a, b", "c"}) : Texts{"a, b"});
+    EXPECT_THAT(err_, HasSubstr(R"(["a, b"]: )"));
+  }
+}
+
+// Seen here: `id` of a CSV file was offered as a key though its values are not unique, and text as
+// a cursor though 9 comes after 10.
+TEST_F(Prompt, WhatNobodyHasCheckedIsSaid) {
+  args_.set("SOURCE", {"in.csv"});
+  args_.set("DESTINATION", {"out.db"});
+  args_.set("incremental", {});
+  args_.set("ENTITY", {"files"});
+  ASSERT_TRUE(ask({"sku", ""}));
+  EXPECT_THAT(err_, HasSubstr("  sku  text, as a cursor compared letter by letter (fits ISO dates, "
+                              "not 9 before 10)\n  id   whole number (int64)\n"));
+  EXPECT_THAT(err_, HasSubstr("Rows that share their primary key become one: it must be unique.\n"
+                              "Primary key, columns separated by commas [id]: "));
+  args_ = {};
+  args_.set("SOURCE", {"in.csv"});
+  args_.set("DESTINATION", {"out.db"});
+  args_.set("incremental", {});
+  args_.set("ENTITY", {"orders"});
+  ASSERT_TRUE(ask({"", ""}));
+  EXPECT_THAT(err_, testing::Not(HasSubstr("must be unique"))) << "the source declares its key";
 }
 
 // Seen here: the header of a CSV file set the title of the terminal's window.
@@ -224,7 +304,7 @@ TEST_F(Prompt, ATerminalIsToldNothingByNames) {
   args_.set("incremental", {});
   ASSERT_TRUE(ask({"k\x1b]0;x\x07", "\x1b[2J", "", ""})) << err_;
   EXPECT_EQ(args_.get("cursor"), "c\u009b2J");
-  EXPECT_EQ(args_.all("key"), Texts{"k\x1b]0;x\x07"});
+  EXPECT_EQ(args_.all("key", true), Texts{"k\x1b]0;x\x07"});
   for (const char* control : {"\x1b", "\x07", "\x7f", "\u009b"}) {
     EXPECT_THAT(err_, testing::Not(HasSubstr(control)));
   }
