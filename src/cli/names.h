@@ -12,8 +12,9 @@ namespace tidegate::cli {
 using Names = std::map<std::string, std::string>;  // by id
 
 // Of the items at `path` (`/sync-jobs`), each a `what`, whose ids stand in `field` (one id or a
-// list) of `rows`. Empty when no table is printed. One that is gone is "NAME (deleted)", or "deleted
-// job ID" where its name is gone too; one out of reach has no name: a table is worth more than that.
+// list) of `rows`. Empty when no table is printed. One that is gone is "NAME (deleted)", or
+// "deleted job ID" where its name is gone too; one out of reach has no name: a table is worth more
+// than that.
 Names names_for(ApiClient& api, const Args& args, const std::string& path, std::string_view what,
                 const boost::json::value& rows, std::string_view field);
 
