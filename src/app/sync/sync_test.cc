@@ -54,7 +54,7 @@ TEST(Endpoint, NamesUrlsAndPaths) {
            {"file:blob", "file", R"({"path":"/work/dir/blob"})", "file /work/dir/blob"},
            {"file:///a b/c", "file", R"({"path":"/a b/c"})", "file /a b/c"},
            // Seen here: a name wrote to the terminal.
-           {"x\x1b[2J/", "file", R"({"path":"/work/dir/x\u001B[2J/"})",
+           {"x\x1b[2J/", "file", R"({"path":"/work/dir/x\u001b[2J/"})",
             "file /work/dir/x\\x1b[2J/"},
            {"csv", "file", R"({"path":"/work/dir/in/*.csv","delimiter":";"})",
             "file /work/dir/in/*.csv (csv in tidegate.yaml)"},
