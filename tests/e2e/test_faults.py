@@ -115,7 +115,8 @@ def test_a_disk_that_the_first_load_fills_keeps_no_log(bin_dir, tmp_path, small_
     fill(small_disk, free)
     result, said = sync(bin_dir, source, target, "--mode", *mode, expect=1)
     assert result["errorKind"] == "transient" and "free some space and run again" in said
-    assert files_below(small_disk) == ["filler", "full.db"], said
+    # Where not even the claim's tables have a place, no database is left.
+    assert files_below(small_disk) == (["filler", "full.db"] if free > 100_000 else ["filler"]), said
     assert os.statvfs(small_disk).f_bavail * 4096 > free - 200_000, "its space is free again"
     (small_disk / "filler").unlink()
     data.write_csv(source, 1000)
