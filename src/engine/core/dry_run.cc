@@ -119,11 +119,10 @@ class Look {
       TG_TRY(const auto refused, check_->check(*written));
       for (const RowCheck::Refused& r : refused) refuse(r.row, r.why);
     }
-    for (std::int64_t row = 0; row < batch->num_rows(); ++row) {
-      if (keep[static_cast<std::size_t>(row)] == 0) continue;
-      if (rows_.size() < kShownRows) rows_.push_back(row_json(*batch, row));
-      if (keys_) keys_->add(*batch, row);
+    for (std::int64_t row = 0; row < batch->num_rows() && rows_.size() < kShownRows; ++row) {
+      if (keep[static_cast<std::size_t>(row)] != 0) rows_.push_back(row_json(*batch, row));
     }
+    if (keys_) keys_->add(*batch, keep);
     return {};
   }
 

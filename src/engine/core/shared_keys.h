@@ -19,7 +19,8 @@ class SharedKeys {
   explicit SharedKeys(std::vector<std::string> key, std::size_t max_rows = kMaxRows)
       : key_(std::move(key)), max_rows_(max_rows) {}
 
-  void add(const arrow::RecordBatch& batch, std::int64_t row);
+  // The rows with keep[row] != 0. REQUIRES: one flag per row.
+  void add(const arrow::RecordBatch& batch, const std::vector<std::uint8_t>& keep);
   // Rows so far less the keys among them: by a hash of 64 bits, so that of 16 million rows one is
   // wrong once in 100,000 times.
   std::int64_t superseded();
