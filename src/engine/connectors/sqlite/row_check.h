@@ -15,7 +15,8 @@ namespace tidegate::engine::sqlite {
 
 // A table in memory with the user's own definition of one (NOT NULL, CHECK, unique indexes), into
 // which a batch is written and undone. So what compares a row with rows that are there, or with
-// those of another batch, is not known, and triggers do not run.
+// those of another batch, is not known, and triggers do not run. A row that a later one of its key
+// replaces is judged, too.
 class TableTwin {
  public:
   // nullptr: the table has no rules of its own, or some that hold only in its database (a function
