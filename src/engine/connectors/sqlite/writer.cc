@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "base/json.h"
 #include "engine/connectors/sqlite/cells.h"
@@ -57,13 +58,16 @@ constexpr const char* kLeftOut =
 
 Status begin_write(Db& db, const Context& context) {
   const auto give_up = std::chrono::steady_clock::now() + kLockPatience;
-  for (;;) {
+  for (bool told = false;;) {
     Status status = db.exec("BEGIN IMMEDIATE");
     // A disk that is full is no lock to wait for.
     const int rc = sqlite3_errcode(db.raw()) & 0xFF;
     if (status || (rc != SQLITE_BUSY && rc != SQLITE_LOCKED)) return status;
     if (context.stop.stop_requested()) return fail(Code::Cancelled, "the run was stopped");
     if (std::chrono::steady_clock::now() >= give_up) return status;
+    if (std::exchange(told, true)) continue;
+    context.log(LogLevel::Warn, fmt::format("'{}' is locked by another program; waiting up to {} s",
+                                            db.path(), kLockPatience.count()));
   }
 }
 
