@@ -124,13 +124,20 @@ class FileReader {
     out_.items[static_cast<std::size_t>(Section::Job)][std::string(name)] = std::move(canonical);
   }
 
-  // Of a destination that the file declares: the server knows only what it has.
+  // The server cannot try a job one of whose connections is new.
   void check_mode(protocol::SyncMode mode, const std::string& destination,
                   const std::string& path) {
-    const auto& declared = out_.items[static_cast<std::size_t>(Section::Destination)];
-    const auto it = declared.find(destination);
-    if (it == declared.end()) return;
-    std::string why = model::mode_problem(mode, destination, text_at(it->second, "type"));
+    constexpr auto kSection = static_cast<std::size_t>(Section::Destination);
+    const auto& declared = out_.items[kSection];
+    std::string type;
+    if (const auto it = declared.find(destination); it != declared.end()) {
+      type = text_at(it->second, "type");
+    } else {
+      for (const value& item : existing_.items[kSection]) {
+        if (text_at(item, "name") == destination) type = text_at(item, "type");
+      }
+    }
+    std::string why = model::mode_problem(mode, destination, type);
     if (!why.empty()) errors_.push_back({path + ".syncMode", std::move(why), {}});
   }
 

@@ -165,8 +165,8 @@ jobs:
   }
 }
 
-// The server cannot judge a job by a destination that it does not have yet.
-TEST(ApplyPlan, AModeThatANewDestinationDoesNotHaveIsRefused) {
+// The server cannot try a job one of whose connections is new.
+TEST(ApplyPlan, AModeThatTheDestinationDoesNotHaveIsRefused) {
   const std::string file = R"(
 destinations: {folder: {type: file, config: {path: /out}}}
 jobs: {x: {source: files, destination: folder, syncMode: )";
@@ -175,6 +175,16 @@ jobs: {x: {source: files, destination: folder, syncMode: )";
   ASSERT_EQ(refused.error().details.size(), 1U);
   EXPECT_EQ(refused.error().details[0].field, "jobs[\"x\"].syncMode");
   EXPECT_TRUE(read_declared(yaml(file + "incremental_append}}"), applied()));
+
+  Existing existing = applied();
+  existing.items[1].push_back(boost::json::object{{"id", "d2"}, {"name", "old"}, {"type", "file"}});
+  const std::string with_new_source = R"(
+sources: {new: {type: file, config: {path: /in}}}
+jobs: {x: {source: new, destination: old, syncMode: )";
+  const auto of_old = read_declared(yaml(with_new_source + "incremental}}"), existing);
+  ASSERT_FALSE(of_old);
+  EXPECT_EQ(of_old.error().details[0].field, "jobs[\"x\"].syncMode");
+  EXPECT_TRUE(read_declared(yaml(with_new_source + "full}}"), existing));
 }
 
 TEST(ApplyPlan, ExportIsWhatApplyReads) {

@@ -62,8 +62,10 @@ class StateLines {
     const std::int64_t attempt = number_at(run, "attempt");
     if (line == "running") line += fmt::format(", attempt {}", attempt);
     if (line == "queued" && attempt > 0) {
-      line = fmt::format("attempt {} failed, the next one is not before {}: {}", attempt,
-                         text_at(run, "notBefore"), text_at(run, "error"));
+      const std::string error = text_at(run, "error");
+      line = fmt::format("attempt {} {}, the next one is not before {}{}{}", attempt,
+                         error.empty() ? "was handed back" : "failed", text_at(run, "notBefore"),
+                         error.empty() ? "" : ": ", error);
     }
     if (line == last_) return;
     io_.err(one_line(line) + "\n");

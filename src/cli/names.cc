@@ -9,6 +9,8 @@ namespace {
 
 // Above: one list is cheaper than asking for each.
 constexpr std::size_t kAskEach = 20;
+// A name is not worth more.
+constexpr std::size_t kDeletedLooked = 1000;
 
 void collect(const boost::json::value& ids, std::set<std::string>& out) {
   if (const auto* one = ids.if_string()) out.emplace(*one);
@@ -22,7 +24,7 @@ void add_deleted(ApiClient& api, const std::string& path, std::string_view what,
                  const std::set<std::string>& ids, Names& names) {
   for (const std::string& id : ids) names[id] = fmt::format("deleted {} {}", what, id);
   if (ids.empty() || path != "/sync-jobs") return;
-  const auto deleted = api.list(path, {{"deleted", "true"}});
+  const auto deleted = api.list(path, {{"deleted", "true"}}, kDeletedLooked);
   for (const auto& job : deleted ? *deleted : boost::json::array()) {
     const std::string id = text_at(job, "id");
     if (ids.contains(id)) names[id] = text_at(job, "name") + " (deleted)";

@@ -76,8 +76,8 @@ struct ApiRoute {
   Action action;
   RunOn run_on = RunOn::Pool;  // IoThread only without the store: public, and from memory
   // Takes `?dryRun=true`: the action judges the body and If-Match as for a write, answers with the
-  // resource as it would be (a deletion as ever), and writes nothing. What depends on other
-  // resources is left to the write: the same caller may be about to change them.
+  // resource as it would be (a deletion as ever), and writes nothing. That a resource is still
+  // referred to is left to the write: the same caller may be about to change what refers to it.
   bool has_dry_run = false;
 };
 

@@ -93,6 +93,8 @@ Status EntityRun::run() {
     result_.rows_read = decision_.known.rows_read;
     result_.rows_written = decision_.known.rows_written;
     result_.rows_rejected = decision_.known.rows_rejected;
+    result_.rows_deduplicated = decision_.known.rows_deduplicated;
+    result_.rows_superseded = decision_.known.rows_superseded;
     keep_counts();
     result_.warnings.emplace_back(
         "an earlier attempt of this run had committed it; nothing was read");
@@ -123,6 +125,8 @@ void EntityRun::count_earlier_attempts() {
   result_.rows_read = known.rows_read - again;
   result_.rows_written = known.rows_written;
   result_.rows_rejected = known.rows_rejected - again;
+  result_.rows_deduplicated = known.rows_deduplicated;
+  result_.rows_superseded = known.rows_superseded;
   keep_counts();
 }
 
@@ -292,6 +296,8 @@ Result<std::optional<Writer::NewState>> EntityRun::next_state(const WriterState&
   state.rows_read = result_.rows_read;
   state.rows_written = result_.rows_written;
   state.rows_rejected = result_.rows_rejected;
+  state.rows_deduplicated = result_.rows_deduplicated;
+  state.rows_superseded = result_.rows_superseded;
   TG_CHECK(intake_.save(state));
   return Writer::NewState{encode(state), decision_.epoch};
 }

@@ -116,6 +116,8 @@ std::string encode(const EntityState& s) {
     o["cursorKind"] = kCursorKindNames[static_cast<std::size_t>(s.cursor->kind())];
     o["cursor"] = s.cursor->to_string();
   }
+  if (s.rows_deduplicated > 0) o["rowsDeduplicated"] = s.rows_deduplicated;
+  if (s.rows_superseded > 0) o["rowsSuperseded"] = s.rows_superseded;
   if (!s.seen_at_bound.empty()) o["seenAtBound"] = to_json(s.seen_at_bound);
   if (!s.seen_null.empty()) o["seenNull"] = to_json(s.seen_null);
   if (s.seen_dropped) o["seenDropped"] = true;
@@ -146,6 +148,8 @@ Result<EntityState> decode_state(std::string_view text) {
   s.rows_read = r.integer("rowsRead").value_or(0);
   s.rows_written = r.integer("rowsWritten").value_or(0);
   s.rows_rejected = r.integer("rowsRejected").value_or(0);
+  s.rows_deduplicated = r.integer("rowsDeduplicated").value_or(0);
+  s.rows_superseded = r.integer("rowsSuperseded").value_or(0);
   TG_TRY(s.cursor, cursor(r));
   TG_CHECK(read_rows(r, "seenAtBound", s.seen_at_bound));
   TG_CHECK(read_rows(r, "seenNull", s.seen_null));

@@ -33,7 +33,9 @@ struct EntityState {
   Fingerprint fingerprint;
   std::string run_id;    // of the run that committed it
   bool complete = true;  // false: that run had more to come
-  std::int64_t rows_read = 0, rows_written = 0, rows_rejected = 0;  // of that run
+  // Of that run.
+  std::int64_t rows_read = 0, rows_written = 0, rows_rejected = 0, rows_deduplicated = 0,
+               rows_superseded = 0;
 
   // Incremental modes. `cursor` is the greatest value committed; absent while all were NULL.
   std::optional<CursorValue> cursor;

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <compare>
 #include <optional>
+#include <utility>
 
 #include "base/text.h"
 #include "base/utf8.h"
@@ -60,9 +62,40 @@ std::strong_ordering compare(const Number& a, const Number& b) {
   return a.negative ? 0 <=> order : order;
 }
 
+int value_of(std::string_view digits) {
+  int v = 0;
+  for (const char c : digits) v = v * 10 + (c - '0');
+  return v;
+}
+
+// A time of day behind a date. Its hours may lack a zero, or begin again after noon.
+struct Time {
+  int minute = 0;  // of the day
+  bool padded = true, of_two_halves = false;
+};
+
+// Without one: midnight. What follows the minutes is only looked through for AM and PM.
+Time time_of(std::string_view s) {
+  s.remove_prefix(std::min(s.find_first_not_of(" T,"), s.size()));
+  const std::string_view hours = take_digits(s);
+  if (hours.empty() || hours.size() > 2 || !s.starts_with(':')) return {};
+  s.remove_prefix(1);
+  const std::string_view minutes = take_digits(s);
+  if (minutes.empty() || minutes.size() > 2) return {};
+  Time time;
+  time.padded = hours.size() == 2;
+  const auto half = s.find_first_of("aApP");
+  time.of_two_halves = half < s.size() - 1 && (s[half + 1] == 'm' || s[half + 1] == 'M');
+  int hour = value_of(hours);
+  if (time.of_two_halves) hour = hour % 12 + (s[half] == 'p' || s[half] == 'P' ? 12 : 0);
+  time.minute = hour * 60 + value_of(minutes);
+  return time;
+}
+
 struct Date {
   int year = 0, first = 0, second = 0;  // the other two as they stand
   bool year_first = false, padded = false;
+  Time time;
 
   // Year, month and day as one number that grows with them; nullopt: it cannot be read so.
   std::optional<int> read(bool day_first) const {
@@ -93,36 +126,32 @@ std::optional<Date> date_of(std::string_view s) {
   const std::string_view first = date.year_first ? parts[1] : parts[0];
   const std::string_view second = date.year_first ? parts[2] : parts[1];
   if (year.size() != 4 || first.size() > 2 || second.size() > 2) return std::nullopt;
-  const auto value = [](std::string_view digits) {
-    int v = 0;
-    for (const char c : digits) v = v * 10 + (c - '0');
-    return v;
-  };
-  date.year = value(year);
-  date.first = value(first);
-  date.second = value(second);
+  date.year = value_of(year);
+  date.first = value_of(first);
+  date.second = value_of(second);
   date.padded = first.size() == 2 && second.size() == 2;
   if (!date.read(false) && (date.year_first || !date.read(true))) return std::nullopt;
+  date.time = time_of(s);
   return date;
 }
 
 // A number without zeros before it is followed out of order by a longer one; one with them is one
-// of a fixed width. A year that stands first, with two digits for month and day, sorts as text.
+// of a fixed width. A year that stands first, with two digits for month, day and hour, sorts as
+// text.
 bool sorts_as_text(const Number& n) { return n.padded && !n.negative; }
-bool sorts_as_text(const Date& d) { return d.year_first && d.padded; }
+bool sorts_as_text(const Date& d) {
+  return d.year_first && d.padded && d.time.padded && !d.time.of_two_halves;
+}
 
 bool comes_after(const Date& a, const Date& b) {
   if (a.year_first != b.year_first) return false;
-  bool readable = false;
   for (const bool day_first : {false, true}) {
     if (day_first && a.year_first) continue;
     const auto x = a.read(day_first);
     const auto y = b.read(day_first);
-    if (!x || !y) continue;
-    if (*x <= *y) return false;
-    readable = true;
+    if (x && y && std::pair(*x, a.time.minute) > std::pair(*y, b.time.minute)) return true;
   }
-  return readable;
+  return false;
 }
 
 // Cheap, and false for most text.

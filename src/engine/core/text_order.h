@@ -11,14 +11,16 @@ namespace tidegate::engine {
 
 // Numbers: digits with at most one '.' and a '-' before them. Dates: day, month and a year of four
 // digits, in either order of the first two, or a year, month and day; separated by '/', '.' or '-';
-// a time may follow, which is not looked at. ISO 8601 and numbers of one width sort as text.
+// a time of hours and minutes may follow, of 24 hours or with AM and PM. ISO 8601 and numbers of
+// one width sort as text. Other text ("ORD-9", "9 kg", "Jan 9") is taken as it stands.
 
 // There may be text that stands before `bound` letter by letter and comes after it by what it
 // holds.
 bool may_be_followed_out_of_order(std::string_view bound);
 
-// `low` is such text for `high`: of a date, in each order of day and month that both can be read
-// in. REQUIRES: low < high, letter by letter.
+// `low` is such text for `high`: of a date, in one of the orders of day and month that both can be
+// read in (dates with the year last sort as text in none of them for long). REQUIRES: low < high,
+// letter by letter.
 bool follows_out_of_order(std::string_view low, std::string_view high);
 
 // What an incremental run says of such a pair; a retry cannot help.

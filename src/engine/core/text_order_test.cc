@@ -35,8 +35,21 @@ TEST(TextOrder, WhatHoldsNumbersOrDatesAndSortsOtherwiseIsFound) {
       {"1/1/2027 08:00", "12/31/2026 23:59", true},
       {"1/2/2026, 9:00", "12/31/2025, 9:00", true},
       // After in one reading only: 1 October and 2 September, or 10 January and 9 February.
-      {"10/1/2026", "9/2/2026", false},
-      {"01.02.2026", "02.01.2026", false},
+      {"10/1/2026", "9/2/2026", true},
+      {"01.02.2026", "02.01.2026", true},
+      {"1/10/2026", "1/9/2026", true},
+      {"01/02/2025", "02/03/2026", false},
+      // One day.
+      {"9/30/2026 10:00", "9/30/2026 9:00", true},
+      {"09/30/2026 01:00 PM", "09/30/2026 11:00 AM", true},
+      {"2026-09-30 10:00", "2026-09-30 9:05", true},
+      {"2026-09-30 01:05pm", "2026-09-30 12:05am", true},
+      {"2026-09-30 12:05am", "2026-09-30 12:05pm", false},
+      {"30.09.2026, 09:05", "30.09.2026, 10:00", false},
+      {"9/30/2026", "9/30/2026 9:00", false},
+      {"2026-09-30 9h", "2026-09-30 9i", false},
+      {"9/30/2026 10:05m", "9/30/2026 9:05m", true},
+      {"9/30/2026 10:05a", "9/30/2026 9:05a", true},
       {"2026-10-1", "2026-9-30", true},
       // One of two.
       {"10", "9/30/2026", false},
@@ -85,7 +98,8 @@ TEST(TextOrder, AgreesWithTheNumbersAndDaysThemselves) {
       EXPECT_FALSE(follows_out_of_order(padded_low, padded_high)) << padded_low;
     }
   }
-  // The days of two years from the 13th on: no month can be meant by them.
+  // The days of two years from the 13th on: no month can be meant by them. Of others one of two
+  // readings is enough.
   std::vector<std::string> days;
   for (int year = 2025; year <= 2026; ++year) {
     for (int month = 1; month <= 12; ++month) {
@@ -101,8 +115,9 @@ TEST(TextOrder, AgreesWithTheNumbersAndDaysThemselves) {
 }
 
 TEST(TextOrder, BoundsThatNothingCanFollowOutOfOrderAreKnown) {
-  for (const char* bound : {"9", "99", "-5", "1.5", "9/30/2026", "31.12.2025", "01.01.2026",
-                            "2026-9-30", "1767225600000"}) {
+  for (const char* bound :
+       {"9", "99", "-5", "1.5", "9/30/2026", "31.12.2025", "01.01.2026", "2026-9-30",
+        "2026-09-30 9:05", "2026-09-30 09:05 AM", "1767225600000"}) {
     EXPECT_TRUE(may_be_followed_out_of_order(bound)) << bound;
   }
   for (const char* bound :

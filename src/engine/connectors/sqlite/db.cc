@@ -255,7 +255,10 @@ Error Db::error(int rc) const {
   if (rc == SQLITE_READONLY_DBMOVED) return gone(path_);
   if (is_full(rc)) {
     disk_full_ = true;
-    return make(Code::Unavailable, "cannot grow: the disk is full; free some space and run again");
+    Error full =
+        make(Code::Unavailable, "cannot grow: the disk is full; free some space and run again");
+    full.reason = kDiskFull;
+    return full;
   }
   switch (rc & 0xFF) {
     case SQLITE_BUSY:

@@ -57,6 +57,8 @@ class Stmt {
 
 enum class Open : std::uint8_t { ReadOnly, ReadWrite, Create };
 
+inline constexpr const char* kDiskFull = "disk_full";  // Error::reason
+
 class Db {
  public:
   // `path` is a real path (PathPolicy); a symbolic link in its place is refused. After a request on

@@ -1,5 +1,6 @@
 #include "engine/connectors/sqlite/destination.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -48,11 +49,19 @@ std::optional<std::string> SqliteDestination::local_file(const std::string&) con
 Status SqliteDestination::connect(const WritePlan& plan) {
   if (db_) return {};
   TG_TRY(const std::string real, context_.paths.resolve(config_.path, true));
-  const bool there = access(real.c_str(), F_OK) == 0;
+  // Made here, not only found missing: what another program makes meanwhile is its own.
+  struct stat made{};
+  const int fd = ::open(real.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+  const bool fresh = fd >= 0 && fstat(fd, &made) == 0;
+  if (fd >= 0) close(fd);
   const Status status = connect_to(real, plan);
-  // A file that is empty is no database yet: nobody has anything in it.
-  struct stat st{};
-  if (!status && !there && stat(real.c_str(), &st) == 0 && st.st_size == 0) unlink(real.c_str());
+  if (status || !fresh || status.error().reason != kDiskFull) return status;
+  // An empty file is no database yet, and on this disk nobody else can make it one.
+  struct stat now{};
+  if (stat(real.c_str(), &now) == 0 && now.st_size == 0 && now.st_ino == made.st_ino &&
+      now.st_dev == made.st_dev) {
+    unlink(real.c_str());
+  }
   return status;
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "engine/connectors/sqlite/encoder.h"
+#include "engine/connectors/sqlite/functions.h"
 #include "engine/connectors/sqlite/table_sql.h"
 #include "engine/core/schema.h"
 
@@ -79,8 +80,10 @@ Result<std::unique_ptr<TableTwin>> TableTwin::make(Db& db, const std::string& ta
                                                    const LayoutChange& change,
                                                    std::stop_token stop) {
   TG_TRY(const std::vector<std::string> rules, own_rules(db, table, now));
-  if (rules.empty() || change.rebuild) return nullptr;  // a table that is made again has none
+  if (rules.empty()) return nullptr;
   TG_TRY(auto memory, Db::open(":memory:", Open::Create, std::move(stop)));
+  TG_CHECK(add_functions(*memory));
+  TG_CHECK(memory->exec("PRAGMA legacy_alter_table = ON"));  // as the destination's connection
   std::unique_ptr<TableTwin> twin(new TableTwin(std::move(memory)));
   for (const std::string& sql : rules) {
     if (!twin->db_->exec(sql)) return nullptr;

@@ -65,6 +65,9 @@ TEST_F(SqliteTrial, RefusesWhatTheTableRefuses) {
            {"CREATE TABLE t (id INTEGER, v TEXT COLLATE NOCASE UNIQUE)", SyncMode::Full, false,
             "UNIQUE constraint failed: t.v", rejected},
            {"CREATE TABLE t (id INTEGER, v TEXT); CREATE UNIQUE INDEX one ON t (lower(v))",
+            SyncMode::Full, false, "UNIQUE constraint failed: index 'one'", rejected},
+           // Built again for another type, with its indexes.
+           {"CREATE TABLE t (id INTEGER, v INTEGER); CREATE UNIQUE INDEX one ON t (lower(v))",
             SyncMode::Full, false, "UNIQUE constraint failed: index 'one'", rejected}}) {
     std::filesystem::remove(in());
     std::filesystem::remove(out());
