@@ -95,7 +95,10 @@ std::vector<RunLogLine> closing_lines(const Run& run) {
                      .entity = std::move(entity),
                      .message = std::move(message)});
   };
-  for (const EntityResult& e : run.entities) add(level_of(e), e.entity, counts(e));
+  for (const EntityResult& e : run.entities) {
+    add(level_of(e), e.entity, counts(e));
+    for (const std::string& warning : e.warnings) add(LogLevel::Warn, e.entity, warning);
+  }
   const bool well = run.state == model::RunState::Succeeded;
   const bool failed =
       run.state == model::RunState::Failed || run.state == model::RunState::TimedOut;

@@ -180,20 +180,23 @@ TEST_F(RunsTest, TheLogOfARunWithoutLinesTellsItsCourse) {
   good.rows_rejected = 2;
   good.rows_deduplicated = 3;
   good.rows_superseded = 4;
+  good.warnings = {"mind the key"};
   auto bad = entity("bad", protocol::EntityOutcome::Failed);
   bad.error = "column id is gone";
   finish(c, model::RunState::Failed, {good, bad});
   const Answer list = get(path);
   const auto& lines = list.data().as_array();
-  ASSERT_THAT(lines, SizeIs(4));
+  ASSERT_THAT(lines, SizeIs(5));
   EXPECT_EQ(lines[1].at("entity").as_string(), "good");
   EXPECT_THAT(lines[1].at("message").as_string(),
               ::testing::AllOf(HasSubstr("12 rows read, 10 written"), HasSubstr("2 rejected"),
                                HasSubstr("3 read again and left out, 4 left out for another row "
                                          "of their key")));
-  EXPECT_EQ(lines[2].at("level").as_string(), "error");
-  EXPECT_THAT(lines[2].at("message").as_string(), HasSubstr("column id is gone"));
-  EXPECT_THAT(lines[3].at("message").as_string(), HasSubstr("failed after"));
+  EXPECT_EQ(lines[2].at("level").as_string(), "warn");
+  EXPECT_EQ(lines[2].at("message").as_string(), "mind the key");
+  EXPECT_EQ(lines[3].at("level").as_string(), "error");
+  EXPECT_THAT(lines[3].at("message").as_string(), HasSubstr("column id is gone"));
+  EXPECT_THAT(lines[4].at("message").as_string(), HasSubstr("failed after"));
   // Page by page the same.
   std::string cursor;
   for (std::size_t i = 0; i < lines.size(); ++i) {

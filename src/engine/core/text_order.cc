@@ -154,35 +154,77 @@ bool comes_after(const Date& a, const Date& b) {
   return false;
 }
 
-// Cheap, and false for most text.
-bool may_hold(std::string_view s) {
-  return !s.empty() && (is_digit(s[0]) || (s[0] == '-' && s.size() > 1 && is_digit(s[1])));
+constexpr bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+// UUIDs, ULIDs, hashes: letters and digits at random, and of one width.
+bool is_code(std::string_view s) {
+  constexpr int kChanges = 3;
+  int changes = 0;
+  for (std::size_t i = 1; i < s.size(); ++i) {
+    const bool change =
+        (is_digit(s[i - 1]) && is_letter(s[i])) || (is_letter(s[i - 1]) && is_digit(s[i]));
+    if (change && ++changes > kChanges) return true;
+  }
+  return false;
+}
+
+// Behind a decimal point text sorts as numbers do.
+bool is_fraction(std::string_view s, std::size_t at) {
+  return at >= 2 && (s[at - 1] == '.' || s[at - 1] == ',') && is_digit(s[at - 2]);
+}
+
+// A number somewhere in the text, without zeros before it.
+std::string_view number_at(std::string_view s, std::size_t at) {
+  s.remove_prefix(at);
+  const std::string_view digits = take_digits(s);
+  return digits.size() > 1 && digits[0] == '0' ? std::string_view() : digits;
+}
+
+bool holds_number(std::string_view s) {
+  for (std::size_t i = 0; i < s.size(); ++i) {
+    if (!is_digit(s[i]) || (i > 0 && is_digit(s[i - 1]))) continue;
+    if (!number_at(s, i).empty() && !is_fraction(s, i)) return true;
+  }
+  return false;
+}
+
+// The texts differ first in a number, which has more digits in `low`: "ORD-10" and "ORD-9".
+bool number_has_grown(std::string_view low, std::string_view high) {
+  const auto [l, h] = std::ranges::mismatch(low, high);
+  auto at = static_cast<std::size_t>(l - low.begin());
+  while (at > 0 && is_digit(low[at - 1])) --at;
+  if (is_fraction(low, at)) return false;
+  const std::string_view more = number_at(low, at), less = number_at(high, at);
+  if (less.empty() || more.size() <= less.size() || is_code(low) || is_code(high)) return false;
+  // Of one width, and a letter behind: a code of few letters.
+  const auto ends = [](std::string_view s, std::size_t end) {
+    return end == s.size() || !is_letter(s[end]);
+  };
+  return low.size() != high.size() || (ends(low, at + more.size()) && ends(high, at + less.size()));
 }
 
 }  // namespace
 
 bool may_be_followed_out_of_order(std::string_view bound) {
-  if (!may_hold(bound)) return false;
   if (const auto n = number_of(bound)) return !sorts_as_text(*n);
-  const auto d = date_of(bound);
-  return d && !sorts_as_text(*d);
+  if (const auto d = date_of(bound)) return !sorts_as_text(*d);
+  return holds_number(bound) && !is_code(bound);
 }
 
 bool follows_out_of_order(std::string_view low, std::string_view high) {
-  if (!may_hold(low) || !may_hold(high)) return false;
   if (const auto h = number_of(high)) {
     const auto l = number_of(low);
-    return l && !sorts_as_text(*h) && compare(*l, *h) > 0;
+    if (l) return !sorts_as_text(*h) && compare(*l, *h) > 0;
+  } else if (const auto date = date_of(high)) {
+    const auto l = date_of(low);
+    if (l) return !sorts_as_text(*date) && comes_after(*l, *date);
   }
-  const auto h = date_of(high);
-  if (!h || sorts_as_text(*h)) return false;
-  const auto l = date_of(low);
-  return l && comes_after(*l, *h);
+  return number_has_grown(low, high);
 }
 
 Error text_order_error(std::string_view entity, std::string_view column, std::string_view low,
                        std::string_view high) {
-  const bool number = number_of(high).has_value();
+  const bool dates = date_of(high).has_value();
   const auto shown = [](std::string_view text) { return escape_bytes(clip(text, kShown)); };
   return data_error(fmt::format(
       "entity \"{}\": the cursor \"{}\" is text that does not sort as the {} it holds: \"{}\" "
@@ -190,10 +232,10 @@ Error text_order_error(std::string_view entity, std::string_view column, std::st
       "after \"{}\" and stands before it letter by letter, so incremental runs would leave rows "
       "out. "
       "{}, choose another cursor (--cursor, or `cursor` of the entity), or use the mode full",
-      entity, column, number ? "numbers" : "dates", shown(low), shown(high),
-      number ? "Give the column a type of numbers in the source (of files: `types` of the source's "
-               "configuration, such as integer or decimal(18,2))"
-             : "Have the source write dates as 2026-01-31"));
+      entity, column, dates ? "dates" : "numbers", shown(low), shown(high),
+      dates ? "Have the source write dates as 2026-01-31 (and times as 09:05)"
+            : "Give the column a type of numbers in the source (of files: `types` of the source's "
+              "configuration, such as integer or decimal(18,2))"));
 }
 
 }  // namespace tidegate::engine

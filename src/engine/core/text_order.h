@@ -12,7 +12,9 @@ namespace tidegate::engine {
 // Numbers: digits with at most one '.' and a '-' before them. Dates: day, month and a year of four
 // digits, in either order of the first two, or a year, month and day; separated by '/', '.' or '-';
 // a time of hours and minutes may follow, of 24 hours or with AM and PM. ISO 8601 and numbers of
-// one width sort as text. Other text ("ORD-9", "9 kg", "Jan 9") is taken as it stands.
+// one width sort as text. In other text it is the first number that differs ("ORD-9" and "ORD-10",
+// "9 kg" and "10 kg"), but in no UUID, hash and the like. Not known: names of months, years of two
+// digits, versions ("1.9" and "1.10"), exponents.
 
 // There may be text that stands before `bound` letter by letter and comes after it by what it
 // holds.
