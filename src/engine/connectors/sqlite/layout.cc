@@ -36,6 +36,15 @@ std::unexpected<Error> refused(const std::string& table, const std::string& what
 constexpr const char* kOwnDefinitions =
     "the table has definitions of its own (constraints, defaults) that a rebuild would lose";
 
+std::unexpected<Error> other_key(const std::string& table, const TableLayout& now,
+                                 const LoadPlan& load) {
+  return refused(
+      table,
+      fmt::format("its primary key is {} and this load has {}", name_list(now.primary_key),
+                  load.key.empty() ? "no key" : name_list(load.key)),
+      fmt::format("{}: alter it by hand, or use a mode with that key (--key)", kOwnDefinitions));
+}
+
 void redeclare(TableColumn& column, const ColumnType& type, std::string sentence,
                LayoutChange& change) {
   change.sentences.push_back(std::move(sentence));
@@ -431,6 +440,7 @@ Result<LayoutChange> plan_layout(const std::string& table, const TableLayout& no
   TG_CHECK(note_missing(table, now, load, change));
   // A key that is not the load's would refuse its rows.
   if (!now.primary_key.empty() && !same_columns(now.primary_key, load.key)) {
+    if (!now.plain) return other_key(table, now, load);
     change.wanted.primary_key = load.key;
     change.rebuild = true;
     change.sentences.push_back(
@@ -440,7 +450,7 @@ Result<LayoutChange> plan_layout(const std::string& table, const TableLayout& no
   }
   if (change.rebuild && !now.plain) {
     return refused(
-        table, change.sentences.empty() ? "its key must change" : change.sentences.back(),
+        table, change.sentences.back(),
         fmt::format("{}: alter it by hand, or set schemaChange (--schema-change) to `ignore`",
                     kOwnDefinitions));
   }

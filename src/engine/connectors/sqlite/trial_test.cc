@@ -66,6 +66,10 @@ TEST_F(SqliteTrial, RefusesWhatTheTableRefuses) {
             "UNIQUE constraint failed: t.v", rejected},
            {"CREATE TABLE t (id INTEGER, v TEXT); CREATE UNIQUE INDEX one ON t (lower(v))",
             SyncMode::Full, false, "UNIQUE constraint failed: index 'one'", rejected},
+           // Symptom: "the primary key was dropped … set schemaChange to `ignore`", which changes
+           // nothing.
+           {"CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT NOT NULL)", SyncMode::FullAppend, false,
+            "its primary key is \"id\" and this load has no key", refused},
            // Built again for another type, with its indexes.
            {"CREATE TABLE t (id INTEGER, v INTEGER); CREATE UNIQUE INDEX one ON t (lower(v))",
             SyncMode::Full, false, "UNIQUE constraint failed: index 'one'", rejected}}) {
