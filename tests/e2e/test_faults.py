@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 import subprocess
+from pathlib import Path
 import threading
 from contextlib import closing, contextmanager
 
@@ -218,6 +219,14 @@ def test_a_destination_locked_for_the_whole_run_is_transient(bin_dir, tmp_path):
         holder.execute("rollback")
     sync(bin_dir, source, target)
     assert rows_of(target) == list(range(1, 21))
+
+
+def test_a_killed_server_leaves_nothing_in_shared_memory(make_server):
+    """Symptom: /dev/shm/mongoc-PID stayed for good, and a later process of that number complained on stderr."""
+    server = make_server()
+    pid = server.process.pid
+    server.kill()
+    assert not [f.name for f in Path("/dev/shm").iterdir() if f.name.endswith(f"-{pid % 65536}")]
 
 
 def test_a_missing_engine_fails_the_run_and_not_the_server(make_server):

@@ -1,7 +1,11 @@
 // The pool of client.h: the URI, its time-outs, and the server's errors in our words.
 #include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <mutex>
 
 #include "base/log.h"
@@ -11,6 +15,15 @@ namespace tidegate::store::mongo {
 namespace {
 
 constexpr std::string_view kDefaultDatabase = "tidegate";
+
+// libmongoc makes a file of counters in shared memory as soon as it is loaded, before main() and
+// whatever the store. Nobody reads it here; a process that was killed left it there, and one that
+// got the same number later said so on stderr. So its name goes away at once.
+[[maybe_unused]] const int kCountersUnlinked = [] {
+  std::array<char, 32> name{};  // as mongoc-counters.c makes it
+  std::snprintf(name.data(), name.size(), "/mongoc-%hu", static_cast<unsigned short>(getpid()));
+  return shm_unlink(name.data());
+}();
 
 // libmongoc writes to stderr unless somebody else takes its lines.
 void forward_log(mongoc_log_level_t, const char* domain, const char* message, void*) {
