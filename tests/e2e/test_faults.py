@@ -7,9 +7,9 @@ import json
 import os
 import sqlite3
 import subprocess
-from pathlib import Path
 import threading
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 import requests
