@@ -24,13 +24,13 @@ class SpecCache {
     return it == specs_.end() ? nullptr : it->second;
   }
   // `bytes`: of its text, which stands for its size.
-  void keep(const Key& key, Spec spec, std::size_t bytes) {
+  void keep(const Key& key, const Spec& spec, std::size_t bytes) {
     const std::scoped_lock lock(mutex_);
     if (bytes_ + bytes > kMostBytes) {
       specs_.clear();
       bytes_ = 0;
     }
-    if (bytes <= kMostBytes && specs_.try_emplace(key, std::move(spec)).second) bytes_ += bytes;
+    if (bytes <= kMostBytes && specs_.try_emplace(key, spec).second) bytes_ += bytes;
   }
 
  private:
