@@ -317,7 +317,9 @@ TEST_F(Commands, WaitingInAPipeTellsEachChangeOfTheState) {
           R"("state":"running","attempt":1)",
           R"("state":"queued","attempt":1,"notBefore":"T","error":"away\n\u001b")",
           R"("state":"running","attempt":2)",
-          R"("state":"failed","attempt":2,"error":"gone")"};
+          R"("state":"queued","attempt":2,"notBefore":"T","error":null)",
+          R"("state":"running","attempt":3)",
+          R"("state":"failed","attempt":3,"error":"gone")"};
       const std::string state = kStates[n++];
       return httpclient::Response{200, {}, R"({"data":{"id":"r1",)" + state + "}}"};
     });
@@ -327,7 +329,8 @@ TEST_F(Commands, WaitingInAPipeTellsEachChangeOfTheState) {
   EXPECT_EQ(err_,
             "run r1 of nightly\nqueued\nrunning, attempt 1\n"
             "attempt 1 failed, the next one is not before T: away \\x1b\n"
-            "running, attempt 2\nfailed\n");
+            "running, attempt 2\nattempt 2 was handed back, the next one is not before T\n"
+            "running, attempt 3\nfailed\n");
   answers();
   context_.io.err_is_terminal = true;
   EXPECT_EQ(run({"jobs", "run", "nightly", "--wait"}), 1);

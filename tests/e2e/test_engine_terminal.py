@@ -107,16 +107,20 @@ def test_ctrl_c_of_an_ordered_load_keeps_its_checkpoints_and_says_so(bin_dir, tm
         assert db.execute("select count(*), count(distinct id) from big").fetchone() == (ROWS * 2, ROWS * 2)
 
 
+def interview(bin_dir, folder, keys, *args):
+    """The exit code and the screen of `tidegate sync -i` after these keys."""
+    terminal = Terminal([bin_dir / "tidegate", "sync", "-i", *args], folder)
+    os.write(terminal.master, keys)
+    return terminal.end(), terminal.seen.decode()
+
+
 def test_interactive_shows_the_columns_and_asks_again_after_a_wrong_answer(bin_dir, tmp_path):
     """Symptom: -i asked for cursor and key without naming the columns, and ended at the first wrong answer."""
     with closing(sqlite3.connect(tmp_path / "in.db")) as db:
         db.execute("create table t (id integer primary key, paid boolean, updated_at timestamp)")
         db.execute("insert into t values (1, 1, '2026-01-01 00:00:00')")
         db.commit()
-    terminal = Terminal([bin_dir / "tidegate", "sync", "-i"], tmp_path)
-    os.write(terminal.master, b"no.db\nin.db\nout\nout.db\nincr\nincremental\nupdated\npaid\n\n\n")
-    code = terminal.end()
-    text = terminal.seen.decode()
+    code, text = interview(bin_dir, tmp_path, b"no.db\nin.db\nout\nout.db\nincr\nincremental\nupdated\npaid\n\n\n")
     assert code == 0, text
     for part in ("no.db", "out/ for a folder", "the mode must be full, full_append, incremental or incremental_append",
                  "Columns of t:", ", primary key", "every change [updated_at]: ", 'no column "updated"',
@@ -135,19 +139,13 @@ def test_interactive_asks_again_where_only_another_answer_shows_what_is_wrong(bi
         db.execute("create table t (id integer primary key, at text)")
         db.execute("insert into t values (1, '2026-01-01')")
         db.commit()
-    terminal = Terminal([bin_dir / "tidegate", "sync", "-i"], tmp_path)
-    os.write(terminal.master, b"'in.db'\nin.db\n\"out dir/\"\nincremental\nincremental_append\nat\n")
-    code = terminal.end()
-    text = terminal.seen.decode()
+    code, text = interview(bin_dir, tmp_path, b"'in.db'\nin.db\n\"out dir/\"\nincremental\nincremental_append\nat\n")
     assert code == 0, text
     for part in ("would write into what the data source", "use full, full_append or incremental_append",
                  "text, as a cursor compared letter by letter"):
         assert part in text, f"{part}\n{text}"
     assert (tmp_path / "out dir/t.csv").read_text().splitlines() == ["id,at", "1,2026-01-01"]
-    terminal = Terminal([bin_dir / "tidegate", "sync", "-i", "in.db", "new.db", "nope", "--incremental"], tmp_path)
-    os.write(terminal.master, b"t\nat\n\n")
-    code = terminal.end()
-    text = terminal.seen.decode()
+    code, text = interview(bin_dir, tmp_path, b"t\nat\n\n", "in.db", "new.db", "nope", "--incremental")
     assert code == 0 and "give another SOURCE or ENTITY" in text and "There are:\r\n  t\r\n" in text, text
 
 

@@ -16,16 +16,16 @@ namespace {
 
 EndpointParams params() {
   EndpointParams p;
-  p.cwd = "/work/dir";
+  p.cwd = "/srv/dir";
   p.named_in = "tidegate.yaml";
   p.named =
       boost::json::parse(R"({"crm":{"type":"postgres","config":{"url":"u","password":"s3cret"}},
     "csv":{"type":"file","config":{"path":"in/*.csv","delimiter":";"}},"broken":3,"untyped":{"config":{}}})")
           .as_object();
   p.look = [](const std::string& path) {
-    if (path == "/work/dir/lite") return PathKind::SqliteFile;
-    if (path == "/work/dir/folder") return PathKind::Folder;
-    if (path == "/work/dir/blob") return PathKind::File;
+    if (path == "/srv/dir/lite") return PathKind::SqliteFile;
+    if (path == "/srv/dir/folder") return PathKind::Folder;
+    if (path == "/srv/dir/blob") return PathKind::File;
     return PathKind::Missing;
   };
   return p;
@@ -39,25 +39,23 @@ TEST(Endpoint, NamesUrlsAndPaths) {
     const char* shown;
   };
   for (const Case& c : std::initializer_list<Case>{
-           {"data/*.csv", "file", R"({"path":"/work/dir/data/*.csv"})",
-            "file /work/dir/data/*.csv"},
-           {"./a.csv.gz", "file", R"({"path":"/work/dir/a.csv.gz"})", "file /work/dir/a.csv.gz"},
+           {"data/*.csv", "file", R"({"path":"/srv/dir/data/*.csv"})", "file /srv/dir/data/*.csv"},
+           {"./a.csv.gz", "file", R"({"path":"/srv/dir/a.csv.gz"})", "file /srv/dir/a.csv.gz"},
            {"/abs/x.parquet", "file", R"({"path":"/abs/x.parquet"})", "file /abs/x.parquet"},
-           {"folder", "file", R"({"path":"/work/dir/folder"})", "file /work/dir/folder"},
-           {"new/", "file", R"({"path":"/work/dir/new/"})", "file /work/dir/new/"},
-           {"out.db", "sqlite", R"({"path":"/work/dir/out.db"})", "sqlite /work/dir/out.db"},
-           {"../up.sqlite3", "sqlite", R"({"path":"/work/up.sqlite3"})", "sqlite /work/up.sqlite3"},
-           {"lite", "sqlite", R"({"path":"/work/dir/lite"})", "sqlite /work/dir/lite"},
-           {"sqlite:out.db", "sqlite", R"({"path":"/work/dir/out.db"})", "sqlite /work/dir/out.db"},
+           {"folder", "file", R"({"path":"/srv/dir/folder"})", "file /srv/dir/folder"},
+           {"new/", "file", R"({"path":"/srv/dir/new/"})", "file /srv/dir/new/"},
+           {"out.db", "sqlite", R"({"path":"/srv/dir/out.db"})", "sqlite /srv/dir/out.db"},
+           {"../up.sqlite3", "sqlite", R"({"path":"/srv/up.sqlite3"})", "sqlite /srv/up.sqlite3"},
+           {"lite", "sqlite", R"({"path":"/srv/dir/lite"})", "sqlite /srv/dir/lite"},
+           {"sqlite:out.db", "sqlite", R"({"path":"/srv/dir/out.db"})", "sqlite /srv/dir/out.db"},
            {"sqlite:/abs/out.db", "sqlite", R"({"path":"/abs/out.db"})", "sqlite /abs/out.db"},
            {"sqlite:///abs/out.db", "sqlite", R"({"path":"/abs/out.db"})", "sqlite /abs/out.db"},
-           {"file:blob", "file", R"({"path":"/work/dir/blob"})", "file /work/dir/blob"},
+           {"file:blob", "file", R"({"path":"/srv/dir/blob"})", "file /srv/dir/blob"},
            {"file:///a b/c", "file", R"({"path":"/a b/c"})", "file /a b/c"},
            // Seen here: a name wrote to the terminal.
-           {"x\x1b[2J/", "file", R"({"path":"/work/dir/x\u001b[2J/"})",
-            "file /work/dir/x\\x1b[2J/"},
-           {"csv", "file", R"({"path":"/work/dir/in/*.csv","delimiter":";"})",
-            "file /work/dir/in/*.csv (csv in tidegate.yaml)"},
+           {"x\x1b[2J/", "file", R"({"path":"/srv/dir/x\u001b[2J/"})", "file /srv/dir/x\\x1b[2J/"},
+           {"csv", "file", R"({"path":"/srv/dir/in/*.csv","delimiter":";"})",
+            "file /srv/dir/in/*.csv (csv in tidegate.yaml)"},
            {"crm", "postgres", R"({"url":"u","password":"s3cret"})",
             "postgres (crm in tidegate.yaml)"},
            {"postgresql://u:s3cret@h/db", "postgres", R"({"url":"postgresql://u:s3cret@h/db"})",
@@ -90,7 +88,7 @@ TEST(Endpoint, WhatIsNoneSaysWhatToWrite) {
   for (const Case& c : std::initializer_list<Case>{
            {"", "the source is empty"},
            {"blob", "write file:blob or sqlite:blob"},
-           {"nothing", "there is no file /work/dir/nothing and no such name in tidegate.yaml"},
+           {"nothing", "there is no file /srv/dir/nothing and no such name in tidegate.yaml"},
            {"sqlite:", "write sqlite:PATH"},
            {"sqlite://out.db", "write sqlite:out.db for a relative path"},
            {"sqlite://u:s3cret@h/x", "write sqlite:u:***@h/x for a relative path"},
@@ -120,7 +118,7 @@ TEST(Endpoint, TheSamePlaceIsTheSameIdentityHoweverItIsWritten) {
   const auto id = [](const char* text) {
     return parse_endpoint(text, Role::Destination, params())->identity;
   };
-  EXPECT_EQ(id("out.db"), id("sqlite:///work/dir/out.db"));
+  EXPECT_EQ(id("out.db"), id("sqlite:///srv/dir/out.db"));
   EXPECT_NE(id("out.db"), id("out2.db"));
 }
 
@@ -128,7 +126,7 @@ TEST(Endpoint, TheSamePlaceIsTheSameIdentityHoweverItIsWritten) {
 TEST(Endpoint, APatternThatTheShellReplacedIsGuessed) {
   EndpointParams p = params();
   p.look = [](const std::string& path) {
-    return path == "/work/dir/data/b.csv" ? PathKind::File : PathKind::Missing;
+    return path == "/srv/dir/data/b.csv" ? PathKind::File : PathKind::Missing;
   };
   EXPECT_EQ(unquoted_pattern("data/b.csv", p), "data/*.csv");
   EXPECT_EQ(unquoted_pattern("data/new.csv", p), std::nullopt);

@@ -113,10 +113,8 @@ std::unexpected<Error> BoundFilter::not_comparable(const std::optional<CursorVal
       fmt::format(
           "entity \"{}\": the column \"{}\" {}, so rows with {}, which are read every time, "
           "cannot be told from those that are in the destination already. Reset the job (--reset, "
-          "or "
-          "`tidegate jobs reset`) to read "
-          "everything again, bring the column back as it "
-          "was, or give entities[\"{}\"].primaryKey (--key) and use the mode incremental",
+          "or `tidegate jobs reset`) to read everything again, bring the column back as it was, or "
+          "give entities[\"{}\"].primaryKey (--key) and use the mode incremental",
           config_.entity, name, what,
           at ? fmt::format("the cursor value {}", at->to_string()) : "NULL as cursor",
           config_.entity),

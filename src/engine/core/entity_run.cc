@@ -90,12 +90,7 @@ Status EntityRun::run() {
   TG_TRY(decision_, decide(env_.spec, request_, writer->state(), env_.context.clock.now()));
   for (auto& w : decision_.warnings) result_.warnings.push_back(std::move(w));
   if (decision_.done) {
-    result_.rows_read = decision_.known.rows_read;
-    result_.rows_written = decision_.known.rows_written;
-    result_.rows_rejected = decision_.known.rows_rejected;
-    result_.rows_deduplicated = decision_.known.rows_deduplicated;
-    result_.rows_superseded = decision_.known.rows_superseded;
-    keep_counts();
+    count_as_before(0);
     result_.warnings.emplace_back(
         "an earlier attempt of this run had committed it; nothing was read");
     return {};
@@ -121,10 +116,14 @@ void EntityRun::count_earlier_attempts() {
   if (known.run_id != env_.spec.run_id.str()) return;
   // Behind one that was complete (its answer was lost) rejected rows are met once more: a file is
   // always read from its beginning.
-  const std::int64_t again = known.complete ? known.rows_rejected : 0;
-  result_.rows_read = known.rows_read - again;
+  count_as_before(known.complete ? known.rows_rejected : 0);
+}
+
+void EntityRun::count_as_before(std::int64_t rejected_again) {
+  const EntityState& known = decision_.known;
+  result_.rows_read = known.rows_read - rejected_again;
   result_.rows_written = known.rows_written;
-  result_.rows_rejected = known.rows_rejected - again;
+  result_.rows_rejected = known.rows_rejected - rejected_again;
   result_.rows_deduplicated = known.rows_deduplicated;
   result_.rows_superseded = known.rows_superseded;
   keep_counts();

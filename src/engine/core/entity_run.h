@@ -56,6 +56,8 @@ class EntityRun {
   Result<std::optional<Writer::NewState>> next_state(const WriterState& found, bool last) const;
   std::string what_stays() const;
   void keep_counts();
+  // All that the state tells; `rejected_again` rows of it will be met once more.
+  void count_as_before(std::int64_t rejected_again);
   void fail_with(const Error& error);
   void progress(bool now);
 

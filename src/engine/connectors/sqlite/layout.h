@@ -58,8 +58,8 @@ Result<LayoutChange> plan_layout(const std::string& table, const TableLayout& no
 // nothing. `rows_stay`: the load does not replace them.
 Status check_layout(Db& db, const std::string& table, const LayoutChange& change, bool rows_stay);
 
-// After check_layout(). REQUIRES: a write transaction; PRAGMA legacy_alter_table=ON, so views are
-// left alone.
+// With check_layout() before it. REQUIRES: a write transaction; PRAGMA legacy_alter_table=ON, so
+// views are left alone.
 Status apply_layout(Db& db, const std::string& table, const LayoutChange& change);
 
 // True: equal without regard to ASCII case.
