@@ -116,7 +116,7 @@ class FileReader {
       }
       return;
     }
-    check_mode(spec->mode, text_at(item, "destination"), path);
+    check_destination(*spec, text_at(item, "destination"), path);
     object canonical = model::to_json(*spec);
     for (const char* id : {"name", "dataSourceId", "destinationDatabaseId"}) canonical.erase(id);
     canonical["source"] = text_at(item, "source");
@@ -125,8 +125,8 @@ class FileReader {
   }
 
   // The server cannot try a job one of whose connections is new.
-  void check_mode(protocol::SyncMode mode, const std::string& destination,
-                  const std::string& path) {
+  void check_destination(const model::JobSpec& job, const std::string& destination,
+                         const std::string& path) {
     constexpr auto kSection = static_cast<std::size_t>(Section::Destination);
     const auto& declared = out_.items[kSection];
     std::string type;
@@ -137,8 +137,10 @@ class FileReader {
         if (text_at(item, "name") == destination) type = text_at(item, "type");
       }
     }
-    std::string why = model::mode_problem(mode, destination, type);
-    if (!why.empty()) errors_.push_back({path + ".syncMode", std::move(why), {}});
+    for (FieldError& e : model::destination_problems(job, destination, type)) {
+      e.field = path + "." + e.field;
+      errors_.push_back(std::move(e));
+    }
   }
 
   std::string unknown_name(std::size_t section, std::string_view ref) const {

@@ -248,8 +248,10 @@ std::string clash_of(const cli::Context& context, const cli::Args& args, Role ro
     c.config = e.endpoint.config;
     return c;
   };
+  model::JobSpec job;
+  job.mode = *mode;
   const auto problems = api::endpoint_problems(connection(source ? answer : *named),
-                                               connection(source ? *named : answer), *mode, {});
+                                               connection(source ? *named : answer), job, {});
   return problems.empty() ? "" : problems.front().message;
 }
 
@@ -273,11 +275,12 @@ Status ask_what_is_missing(cli::Context& context, cli::Args& args, const std::st
   params.check_mode = [&](const std::string& name) -> Status {
     cli::Args with = args;
     with.set("mode", {name});
-    TG_TRY(const protocol::SyncMode mode, mode_of(with));
+    model::JobSpec job;
+    TG_TRY(job.mode, mode_of(with));
     TG_TRY(const SyncEndpoint destination,
            endpoint_of(context, args, Role::Destination, args.get_or("DESTINATION", "")));
-    std::string why = model::mode_problem(mode, destination.shown, destination.endpoint.type);
-    return why.empty() ? Status{} : fail(Code::Invalid, std::move(why));
+    auto problems = model::destination_problems(job, destination.shown, destination.endpoint.type);
+    return problems.empty() ? Status{} : fail(Code::Invalid, std::move(problems.front().message));
   };
   params.discover = [&]() -> Result<boost::json::array> {
     TG_TRY(SyncEndpoint source,

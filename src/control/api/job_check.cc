@@ -16,7 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 using model::Connection;
 using model::ConnectionKind;
-using protocol::SyncMode;
 
 std::string_view local_path(const Connection& c) {
   const auto* path = model::has_local_path(c.type) ? c.config.if_contains("path") : nullptr;
@@ -96,7 +95,7 @@ std::optional<std::string> shared_place(const Connection& source, const Connecti
 }  // namespace
 
 std::vector<FieldError> endpoint_problems(const Connection& source, const Connection& destination,
-                                          SyncMode mode, const ApiOptions& options) {
+                                          const model::JobSpec& spec, const ApiOptions& options) {
   std::vector<FieldError> errors;
   const PathGuard guard(options.path_roots, options.forbidden_paths);
   if (const auto place = shared_place(source, destination, guard)) {
@@ -107,9 +106,8 @@ std::vector<FieldError> endpoint_problems(const Connection& source, const Connec
                      destination.name, source.name, *place),
          std::nullopt});
   }
-  if (std::string why = model::mode_problem(mode, destination.name, destination.type);
-      !why.empty()) {
-    errors.push_back({"syncMode", std::move(why), std::nullopt});
+  for (FieldError& e : model::destination_problems(spec, destination.name, destination.type)) {
+    errors.push_back(std::move(e));
   }
   return errors;
 }
@@ -125,7 +123,7 @@ Status check_endpoints(const Call& call, const model::JobSpec& spec) {
     if (found->error().code == Code::NotFound) return {};
     return std::unexpected(found->error());
   }
-  return refuse(endpoint_problems(*source, *destination, spec.mode, call.services.options),
+  return refuse(endpoint_problems(*source, *destination, spec, call.services.options),
                 "the job is not valid; see details", "invalid_job");
 }
 

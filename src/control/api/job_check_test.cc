@@ -91,26 +91,35 @@ TEST_F(JobCheck, ADestinationThatIsTheDataSourceIsNamed) {
   for (const Case& c : table) {
     SCOPED_TRACE(c.from + " -> " + c.to_type + " " + c.to);
     const auto problems = endpoint_problems(connection(c.from_type, c.from, c.more),
-                                            connection(c.to_type, c.to), SyncMode::Full, options_);
+                                            connection(c.to_type, c.to), {}, options_);
     ASSERT_EQ(problems.size(), c.same ? 1U : 0U);
     if (c.same) EXPECT_EQ(problems[0].field, "destinationDatabaseId");
   }
 }
 
-TEST_F(JobCheck, AFolderOfFilesTakesEveryModeButIncremental) {
+TEST_F(JobCheck, AFolderOfFilesHasNoKeys) {
+  const auto fields = [&](const char* type, const model::JobSpec& job) {
+    Fields out;
+    for (const auto& e : endpoint_problems(connection("sqlite", "one.db"), connection(type, "out"),
+                                           job, options_)) {
+      out.push_back(e.field);
+    }
+    return out;
+  };
   for (const SyncMode mode :
        {SyncMode::Full, SyncMode::FullAppend, SyncMode::Incremental, SyncMode::IncrementalAppend}) {
-    const auto fields = [&](const char* type) {
-      Fields out;
-      for (const auto& e : endpoint_problems(connection("sqlite", "one.db"),
-                                             connection(type, "out"), mode, options_)) {
-        out.push_back(e.field);
-      }
-      return out;
-    };
+    model::JobSpec job;
+    job.mode = mode;
     const bool merges = mode == SyncMode::Incremental;
-    EXPECT_EQ(fields("file"), merges ? Fields{"syncMode"} : Fields{});
-    EXPECT_EQ(fields("sqlite"), Fields{});
+    EXPECT_EQ(fields("file", job), merges ? Fields{"syncMode"} : Fields{});
+    EXPECT_EQ(fields("sqlite", job), Fields{});
+    job.entities["a"].cursor = "id";
+    job.entities["b"].primary_key = {"id"};
+    const bool whole = mode == SyncMode::Full;
+    EXPECT_EQ(fields("file", job), merges  ? Fields{"syncMode"}
+                                   : whole ? Fields{"entities[\"b\"].primaryKey"}
+                                           : Fields{});
+    EXPECT_EQ(fields("sqlite", job), Fields{});
   }
 }
 

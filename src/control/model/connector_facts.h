@@ -1,10 +1,11 @@
 #pragma once
 // What server and CLI have to know of connectors, none of which they link, beside their specs.
 
-#include <string>
 #include <string_view>
+#include <vector>
 
-#include "protocol/protocol.h"
+#include "base/error.h"
+#include "control/model/job.h"
 
 namespace tidegate::model {
 
@@ -16,8 +17,9 @@ constexpr bool has_local_path(std::string_view type) {
 // Whether, as a destination, `config.path` is a folder with one CSV file for each entity.
 constexpr bool writes_folder(std::string_view type) { return type == "file"; }
 
-// Why no job of that mode can write to the destination `name` of that type, with the remedy; "": it
-// can, as far as it is known here.
-std::string mode_problem(protocol::SyncMode mode, std::string_view name, std::string_view type);
+// What of the job no destination of that type can do, as far as it is known here: the fields, with
+// the remedy. `name`: what the destination is called.
+std::vector<FieldError> destination_problems(const JobSpec& job, std::string_view name,
+                                             std::string_view type);
 
 }  // namespace tidegate::model
