@@ -141,32 +141,41 @@ bool is_repeat(const model::Run& run, const AttemptEnd& end) {
          run.attempts.back().finished_at && run.attempts.back().outcome == end.outcome;
 }
 
-void account(model::SyncJob& job, const model::Run& run) {
-  job.run_count += 1;
+Lesson lesson_of(const model::Run& run) {
   switch (run.state) {
     case model::RunState::Succeeded:
-      job.last_success_at = run.finished_at;
-      job.last_error.reset();
-      job.consecutive_failures = 0;
-      if (run.started_at && run.finished_at) {
-        job.success_durations.push_back(model::run_time(run));
-        if (job.success_durations.size() > model::kDurationsKept) job.success_durations.pop_front();
-      }
-      return;
+      return {.success_at = run.finished_at,
+              .took = run.started_at ? std::optional(model::run_time(run)) : std::nullopt,
+              .error = {}};
     case model::RunState::Failed:
     case model::RunState::TimedOut:
-      job.last_error = run.error;
-      job.consecutive_failures += 1;
-      return;
+      return {.success_at = {}, .took = {}, .error = run.error};
     default:
       // Replaced while it waited for its retry: the next one starts from zero, so that a job that
       // never succeeds would otherwise never have failed. Other cancelled runs tell nothing.
       if (run.error_kind == model::error_kind::kSuperseded && !run.attempts.empty() &&
           !run.attempts.back().error.empty()) {
-        job.last_error = run.attempts.back().error;
-        job.consecutive_failures += 1;
+        return {.success_at = {}, .took = {}, .error = run.attempts.back().error};
       }
-      return;
+      return {};
+  }
+}
+
+void account(model::SyncJob& job, const model::Run& run) {
+  job.run_count += 1;
+  const Lesson lesson = lesson_of(run);
+  if (lesson.success_at) {
+    job.last_success_at = lesson.success_at;
+    job.last_error.reset();
+    job.consecutive_failures = 0;
+  }
+  if (lesson.took) {
+    job.success_durations.push_back(*lesson.took);
+    if (job.success_durations.size() > model::kDurationsKept) job.success_durations.pop_front();
+  }
+  if (lesson.error) {
+    job.last_error = lesson.error;
+    job.consecutive_failures += 1;
   }
 }
 

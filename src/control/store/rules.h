@@ -84,7 +84,14 @@ void cancel_queued(model::Run& run, Instant now);
 bool is_repeat(const model::Run& run, const AttemptEnd& end);
 
 // ---- what a job learns
+// From a run that ended. None of them: nothing but that there was one more.
+struct Lesson {
+  std::optional<Instant> success_at;
+  std::optional<Millis> took;        // of a success
+  std::optional<std::string> error;  // of a failure
+};
 // REQUIRES: run is terminal.
+Lesson lesson_of(const model::Run& run);
 void account(model::SyncJob& job, const model::Run& run);
 using Committed = std::vector<std::pair<std::string, protocol::KnownState>>;
 // A state of an epoch before the job's last reset is not kept.

@@ -105,8 +105,8 @@ std::string states_text(const std::map<std::string, protocol::KnownState>& state
   return bj::serialize(model::to_stored(states));
 }
 
-// A list of whole numbers as durations_text writes it: read by hand, since every claim and every
-// end of a run reads one.
+// A list of whole numbers as durations_text writes it: read by hand, since every end of a run on
+// SQLite reads one.
 Result<std::deque<Millis>> durations_from(std::string_view text) {
   if (!text.starts_with('[') || !text.ends_with(']') || text.size() < 2) {
     return unreadable("success_durations");
@@ -144,26 +144,7 @@ std::optional<model::Pause> pause_from(const Row& row, int at) {
   return model::Pause{row.text(at), row.maybe_time(at + 1), row.time(at + 2), row.text(at + 3)};
 }
 
-// Five columns from `at`: last_success_at, last_error, run_count, consecutive_failures,
-// success_durations.
-Status read_counters(const Row& row, int at, model::SyncJob& job) {
-  job.last_success_at = row.maybe_time(at);
-  if (!row.null(at + 1)) job.last_error = row.text(at + 1);
-  job.run_count = row.integer(at + 2);
-  job.consecutive_failures = row.small(at + 3);
-  TG_TRY(job.success_durations, durations_from(row.view(at + 4)));
-  return {};
-}
-
 }  // namespace
-
-Result<JobHead> counted_job_from(const Row& row) {
-  JobHead head;
-  head.job.id = JobId(row.text(0));
-  TG_CHECK(read_counters(row, 1, head.job));
-  head.job.reset_epoch = row.integer(6);
-  return head;
-}
 
 Result<JobHead> job_head_from(const Row& row) {
   JobHead head;
@@ -173,7 +154,11 @@ Result<JobHead> job_head_from(const Row& row) {
   job.revision = row.integer(2);
   job.next_slot = row.maybe_time(3);
   job.last_run_at = row.maybe_time(4);
-  TG_CHECK(read_counters(row, 5, job));
+  job.last_success_at = row.maybe_time(5);
+  if (!row.null(6)) job.last_error = row.text(6);
+  job.run_count = row.integer(7);
+  job.consecutive_failures = row.small(8);
+  TG_TRY(job.success_durations, durations_from(row.view(9)));
   job.reset_epoch = row.integer(10);
   job.pause = pause_from(row, 11);
   job.created_by = row.text(15);

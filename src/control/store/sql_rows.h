@@ -25,10 +25,6 @@ namespace tidegate::store::sql {
   "id, workspace_id, revision, next_slot, last_run_at, last_success_at, last_error, run_count, " \
   "consecutive_failures, success_durations, reset_epoch, pause_note, pause_until, pause_since, " \
   "pause_by, created_by, created_at, updated_at, fence, deleted_at"
-// What the end of a run reads and writes of its job.
-#define TG_COUNTED_COLUMNS                                                                \
-  "id, last_success_at, last_error, run_count, consecutive_failures, success_durations, " \
-  "reset_epoch"
 #define TG_CONNECTION_COLUMNS                                                                     \
   "id, workspace_id, kind, name, type, config, exclusive_key, revision, created_at, updated_at, " \
   "created_by"
@@ -85,7 +81,6 @@ struct PlannedJob {
 // Internal when a column cannot be read. The columns are those of the macro of that name.
 Result<model::Run> run_from(const Row& row);
 Result<JobHead> job_head_from(const Row& row);
-Result<JobHead> counted_job_from(const Row& row);  // only these columns are set
 Result<model::Connection> connection_from(const Row& row);
 Result<model::Token> token_from(const Row& row);
 Result<model::WorkerInfo> worker_from(const Row& row);

@@ -101,7 +101,7 @@ Query request_cancels(const std::vector<RunId>& running) {
                running);
 }
 
-Status cancel_run(Tx& tx, model::Run& run, JobHead& head) {
+Status cancel_run(Tx& tx, model::Run& run) {
   tx.note(ChangeKind::Run, run.id.str());
   if (run.state == model::RunState::Running) {
     run.cancel_requested = true;
@@ -110,10 +110,10 @@ Status cancel_run(Tx& tx, model::Run& run, JobHead& head) {
     return {};
   }
   rules::cancel_queued(run, tx.now);
-  rules::account(head.job, run);
-  TG_TRY(const auto done,
-         tx.db.run({update_runs({&run}), query("DELETE FROM run_queue WHERE run_id = $1", run.id),
-                    update_job_progress({&head})}));
+  std::vector<Query> queries = tell_jobs({{.job = run.job, .lesson = rules::lesson_of(run)}});
+  queries.push_back(update_runs({&run}));
+  queries.push_back(query("DELETE FROM run_queue WHERE run_id = $1", run.id));
+  TG_TRY(const auto done, tx.db.run(queries));
   return {};
 }
 

@@ -46,7 +46,7 @@ class RecordWriter {
 Query request_cancels(const std::vector<RunId>& running);
 // queued → cancelled, and what the job learns from it; running → cancel_requested. REQUIRES: the
 // job's row is locked.
-Status cancel_run(Tx& tx, model::Run& run, JobHead& head);
+Status cancel_run(Tx& tx, model::Run& run);
 
 // No row: Fenced, the lease the leader's any more. Else it is held to the end of the transaction,
 // so that nobody takes over in between.

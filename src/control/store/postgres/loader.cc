@@ -7,7 +7,7 @@ namespace tidegate::store::postgres {
 namespace {
 
 // Where each thing lies in a row, behind 23 columns of the run.
-constexpr int kSourceId = 23, kDestinationId = 24, kStates = 25, kResetEpoch = 26, kDurations = 27;
+constexpr int kSourceId = 23, kDestinationId = 24, kStates = 25, kResetEpoch = 26;
 
 std::unexpected<Error> missing(const RunId& run, std::string_view what) {
   return fail(Code::Internal, "the run '" + run.str() + "' refers to a " + std::string(what) +
@@ -24,10 +24,10 @@ Result<std::shared_ptr<const model::Connection>> shared(Result<model::Connection
 Query load_expired(std::size_t limit) {
   return query(
       "WITH wanted AS MATERIALIZED (SELECT run_id, job_id FROM job_execution_locks WHERE "
-      "expires_at <= (SELECT tidegate_now()) LIMIT $1) SELECT r.*, s.states, j.reset_epoch, "
-      "j.success_durations FROM wanted JOIN LATERAL (SELECT " TG_LOADED_RUN_COLUMNS("began_at")
-      " FROM readable_runs WHERE id = wanted.run_id) r ON true JOIN LATERAL (SELECT reset_epoch, "
-      "success_durations FROM sync_jobs WHERE id = wanted.job_id) j ON true LEFT JOIN job_states s "
+      "expires_at <= (SELECT tidegate_now()) LIMIT $1) SELECT r.*, s.states, j.reset_epoch "
+      "FROM wanted JOIN LATERAL (SELECT " TG_LOADED_RUN_COLUMNS("began_at")
+      " FROM readable_runs WHERE id = wanted.run_id) r ON true JOIN LATERAL (SELECT reset_epoch "
+      "FROM sync_jobs WHERE id = wanted.job_id) j ON true LEFT JOIN job_states s "
       "ON s.job_id = wanted.job_id",
       limit);
 }
@@ -81,7 +81,6 @@ Result<ClaimedRun> RunLoader::load(const Row& row) const {
   ClaimedRun out;
   TG_TRY(out.run, live_run_from(row));
   out.reset_epoch = row.integer(kResetEpoch);
-  TG_CHECK(sql::durations_from(row.view(kDurations)));
   const auto spec = specs_.find({out.run.job, out.run.job_revision});
   if (spec == specs_.end()) return missing(out.run.id, "spec");
   if (!spec->second) return fail(spec->second.error());

@@ -14,10 +14,10 @@
 
 namespace tidegate::store::postgres {
 
-// What a query of runs to load selects: these columns of runs; of the job its states, reset_epoch
-// and success_durations (a run whose end could not be counted shall not begin).
+// What a query of runs to load selects: these columns of runs; of the job its states and
+// reset_epoch.
 #define TG_LOADED_RUN_COLUMNS(began_at) TG_RUN_COLUMNS ", " began_at ", source_id, destination_id"
-inline constexpr int kLoadedColumns = 28;
+inline constexpr int kLoadedColumns = 27;
 
 Query load_expired(std::size_t limit);  // running, with a lease that ended
 

@@ -37,6 +37,10 @@ class Console {
     const auto rows = contract::must(db_.exec(std::move(sql), args...));
     return rows.empty() ? std::string() : rows.front().text(0);
   }
+  std::string plan_of(postgres::Query query) {
+    query.sql.insert(0, "EXPLAIN (FORMAT JSON) ");
+    return contract::must(db_.run({std::move(query)}))[0].front().text(0);
+  }
   // Asks until the answer is "yes"; false after 20 s.
   bool eventually(const std::string& condition) {
     const auto deadline = std::chrono::steady_clock::now() + Seconds(20);

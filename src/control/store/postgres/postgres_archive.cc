@@ -2,6 +2,7 @@
 
 #include "base/overloaded.h"
 #include "control/store/archive_walk.h"
+#include "control/store/postgres/job_states.h"
 #include "control/store/postgres/postgres_state.h"
 
 namespace tidegate::store::postgres {

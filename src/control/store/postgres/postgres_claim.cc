@@ -48,7 +48,7 @@ Query take(const std::vector<RunId>& left_out, const ClaimParams& params) {
       TG_CLOCK
       ", picked AS MATERIALIZED (SELECT q.run_id, q.ctid AS place, q.job_id, q.sort_at, "
       "q.allow_overlap, coalesce(d.exclusive_key, '') AS exclusive_key, clock.at, j.reset_epoch, "
-      "j.success_durations, greatest(j.fence, CASE WHEN q.allow_overlap THEN (SELECT max(l.fence) "
+      "greatest(j.fence, CASE WHEN q.allow_overlap THEN (SELECT max(l.fence) "
       "FROM job_execution_locks l WHERE l.job_id = q.job_id) END) AS newest" TG_ELIGIBLE
       "ORDER BY q.sort_at, q.run_id LIMIT $3 FOR UPDATE OF j SKIP LOCKED), fenced AS MATERIALIZED "
       "(SELECT *, greatest(newest + 1, (extract(epoch FROM at) * 1000)::bigint) + CASE WHEN "
@@ -59,7 +59,7 @@ Query take(const std::vector<RunId>& left_out, const ClaimParams& params) {
       "exclusive_key <> '' ORDER BY exclusive_key, sort_at, run_id ON CONFLICT DO NOTHING "
       "RETURNING run_id), gone AS (DELETE FROM run_queue q USING fenced f WHERE q.ctid = f.place "
       "AND q.run_id = f.run_id AND " TG_TAKEN
-      " RETURNING 1) SELECT r.*, s.states, f.reset_epoch, f.success_durations, f.run_id, f.fence, "
+      " RETURNING 1) SELECT r.*, s.states, f.reset_epoch, f.run_id, f.fence, "
       "f.exclusive_key, f.at, (SELECT count(*) FROM gone) FROM fenced f LEFT JOIN LATERAL "
       "(SELECT " TG_LOADED_RUN_COLUMNS("NULL::timestamptz") " FROM sync_runs WHERE id = f.run_id) r "
       "ON true LEFT JOIN job_states s ON s.job_id = f.job_id WHERE " TG_TAKEN,

@@ -1,3 +1,4 @@
+#include "control/store/postgres/job_states.h"
 #include "control/store/postgres/keys.h"
 #include "control/store/postgres/ledger.h"
 #include "control/store/postgres/postgres_state.h"
@@ -195,13 +196,13 @@ Result<SyncJob> PostgresStore::reset_job(const WorkspaceId& ws, const JobId& id,
 
 Status PostgresStore::delete_job(const WorkspaceId& ws, const JobId& id, IfRevision if_revision) {
   return db_.write_simply([&](Tx& tx) -> Status {
-    TG_TRY(auto head, lock_job(tx.db, ws, id));
+    TG_TRY(const auto head, lock_job(tx.db, ws, id));
     if (if_revision && *if_revision != head.job.revision) {
       return rules::stale_revision(head.job.revision);
     }
     TG_TRY(const auto active, tx.db.run({active_runs({id})}));
     TG_TRY(auto runs, live_runs_from(active[0]));
-    for (model::Run& run : runs) TG_CHECK(cancel_run(tx, run, head));
+    for (model::Run& run : runs) TG_CHECK(cancel_run(tx, run));
     tx.note(ChangeKind::Job, id.str());
     TG_TRY(const auto done,
            tx.commit({query("UPDATE sync_jobs SET next_slot = NULL, deleted_at = $2 WHERE id = $1",

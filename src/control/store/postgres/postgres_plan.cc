@@ -253,21 +253,17 @@ Status supersede_runs(Tx& tx, const std::vector<RunId>& ids, std::string_view wh
          tx.db.run({lock_jobs_of(ids),
                     query("SELECT " TG_LIVE_RUN_COLUMNS " FROM readable_runs WHERE id = ANY ($1)",
                           ids)}));
-  std::map<JobId, JobHead> heads;
-  for (const Row row : rows[0]) {
-    TG_TRY(auto head, locked_job_from(row));
-    heads[head.job.id] = std::move(head);
-  }
   TG_TRY(auto runs, live_runs_from(rows[1]));
+  std::vector<JobNews> news;
   for (Run& run : runs) {
     rules::supersede(run, why, tx.now);
-    rules::account(heads.at(run.job).job, run);
+    news.push_back({.job = run.job, .lesson = rules::lesson_of(run)});
     tx.note(ChangeKind::Run, run.id.str());
   }
-  TG_TRY(const auto done,
-         tx.db.run({update_runs(column(runs, [](const Run& r) { return &r; })),
-                    query("DELETE FROM run_queue WHERE run_id = ANY ($1)", ids),
-                    update_job_progress(column(heads, [](const auto& h) { return &h.second; }))}));
+  std::vector<Query> queries = tell_jobs(news);
+  queries.push_back(update_runs(column(runs, [](const Run& r) { return &r; })));
+  queries.push_back(query("DELETE FROM run_queue WHERE run_id = ANY ($1)", ids));
+  TG_TRY(const auto done, tx.db.run(queries));
   return {};
 }
 
@@ -359,8 +355,7 @@ Result<Run> PostgresStore::request_cancel(const WorkspaceId& ws, const RunId& id
     TG_TRY(const auto earlier, replay(tx, once));
     if (earlier) return std::move(*run);
     if (model::is_terminal(run->state)) return rules::run_ended(*run);
-    TG_TRY(auto head, locked_job_from(jobs[0].front()));
-    TG_CHECK(cancel_run(tx, *run, head));
+    TG_CHECK(cancel_run(tx, *run));
     TG_CHECK(remember(tx, once, id.str()));
     return std::move(*run);
   });

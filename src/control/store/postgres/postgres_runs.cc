@@ -28,13 +28,15 @@ Query prolong(const OwnerId& owner, Millis ttl, std::span<const Renewal> renewal
       column(renewals, [](const Renewal& r) { return r.held.fence; }), ttl.count());
 }
 
-std::vector<RenewOutcome> outcomes(std::span<const Renewal> renewals, const Rows& held) {
+std::vector<RenewOutcome> outcomes(std::span<const Renewal> renewals, const Rows& held,
+                                   HeldRuns& kept) {
   std::map<RunId, bool> cancel_requested;
   for (const Row row : held) cancel_requested[RunId(row.text(0))] = row.flag(1);
   std::vector<RenewOutcome> out;
   for (const Renewal& r : renewals) {
     const auto it = cancel_requested.find(r.held.run);
     const bool is_held = it != cancel_requested.end();
+    if (is_held && it->second) kept.forget(r.held.run);
     out.push_back({.run = r.held.run, .held = is_held, .cancel_requested = is_held && it->second});
   }
   return out;
@@ -55,23 +57,19 @@ class News {
   Query lock_jobs() const { return lock_jobs_of(committing_); }
   std::vector<Query> looks() const {
     return {query("SELECT " TG_LIVE_RUN_COLUMNS " FROM readable_runs WHERE id = ANY ($1)", ids_),
-            states_of(committing_)};
+            JobStates::look(committing_)};
   }
 
   // What cannot be read loses its news, not its lease, and holds up no other.
   std::vector<Query> writes(std::span<const Rows> jobs_and_looks,
                             const std::vector<RenewOutcome>& held, Tx& tx, HeldRuns& kept,
                             BadRows& bad) const {
-    std::map<JobId, Result<JobHead>> heads;
-    for (const Row row : jobs_and_looks[0]) {
-      heads.emplace(JobId(row.text(0)), locked_job_from(row));
-    }
+    JobStates states;
+    states.learn(jobs_and_looks[0], jobs_and_looks[3]);
     std::map<RunId, Result<Run>> runs;
     for (const Row row : jobs_and_looks[2]) {
       runs.emplace(RunId(row.text(0)), live_run_from(row));
     }
-    KnownStates states = states_from(jobs_and_looks[3]);
-    std::map<JobId, States> changed_states;
     std::vector<Run> changed;
     for (std::size_t i = 0; i < held.size(); ++i) {
       const Renewal& renewal = renewals_[i];
@@ -82,11 +80,7 @@ class News {
         if (!renewal.progress.empty()) next.progress = renewal.progress;
         if (!renewal.committed.empty()) {
           next.lost_in_row = 0;
-          TG_TRY(JobHead head, heads.at(next.job));
-          TG_TRY(head.job.known_state, states_in(states, next.job));
-          rules::keep_states(head.job, renewal.committed);
-          states.insert_or_assign(next.job, head.job.known_state);
-          changed_states[next.job] = head.job.known_state;
+          TG_CHECK(states.keep(next.job, renewal.committed));
         }
         kept.forget(next.id);
         changed.push_back(std::move(next));
@@ -98,8 +92,9 @@ class News {
         tx.note(ChangeKind::Run, run->first.str());
       }
     }
-    return {update_runs(column(changed, [](const Run& r) { return &r; })),
-            save_states(changed_states)};
+    std::vector<Query> queries = states.writes();
+    queries.push_back(update_runs(column(changed, [](const Run& r) { return &r; })));
+    return queries;
   }
 
  private:
@@ -115,14 +110,14 @@ Result<std::vector<RenewOutcome>> PostgresStore::renew_runs(const OwnerId& owner
   if (news.empty()) {  // one statement, one round trip
     return db_.read([&](Session& db) -> Result<std::vector<RenewOutcome>> {
       TG_TRY(const auto held, db.run({prolong(owner, lease_ttl, renewals)}));
-      return outcomes(renewals, held[0]);
+      return outcomes(renewals, held[0], held_);
     });
   }
   return db_.write([&](Tx& tx) -> Result<std::vector<RenewOutcome>> {
     std::vector<Query> queries{news.lock_jobs(), prolong(owner, lease_ttl, renewals)};
     for (auto& q : news.looks()) queries.push_back(std::move(q));
     TG_TRY(const auto rows, tx.start(std::move(queries)));
-    auto out = outcomes(renewals, rows[1]);
+    auto out = outcomes(renewals, rows[1], held_);
     TG_TRY(const auto done, tx.commit(news.writes(rows, out, tx, held_, bad_rows_)));
     return out;
   });

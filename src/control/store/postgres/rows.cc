@@ -1,6 +1,7 @@
 #include "control/store/postgres/rows.h"
 
-#include "control/store/rules.h"
+#include <functional>
+#include <map>
 
 namespace tidegate::store::postgres {
 
@@ -55,17 +56,10 @@ Result<JobHead> lock_job(Session& db, const WorkspaceId& ws, const JobId& id) {
 // An array, not a join: with the order the planner would walk through all jobs and compare each
 // with each of the runs.
 Query lock_jobs_of(const std::vector<RunId>& runs, const std::vector<JobId>& jobs) {
-  return query("SELECT " TG_COUNTED_COLUMNS
-               ", last_run_at, fence FROM sync_jobs WHERE id = ANY (ARRAY(SELECT job_id FROM "
-               "sync_runs WHERE id = ANY ($1) UNION ALL SELECT unnest($2))) ORDER BY id FOR UPDATE",
-               runs, jobs);
-}
-
-Result<JobHead> locked_job_from(const sql::Row& row) {
-  TG_TRY(JobHead head, sql::counted_job_from(row));
-  head.job.last_run_at = row.maybe_time(7);
-  head.fence = Fence{row.integer(8)};
-  return head;
+  return query(
+      "SELECT id, reset_epoch FROM sync_jobs WHERE id = ANY (ARRAY(SELECT job_id FROM sync_runs "
+      "WHERE id = ANY ($1) UNION ALL SELECT unnest($2))) ORDER BY id FOR UPDATE",
+      runs, jobs);
 }
 
 Query active_runs(const std::vector<JobId>& jobs) {
@@ -131,28 +125,56 @@ Query update_runs(const std::vector<const Run*>& runs) {
       column(runs, [](const Run* r) { return sql::run_detail(*r); }));
 }
 
-Query update_job_progress(const std::vector<const JobHead*>& heads) {
-  const auto of_job = [&](auto&& part) {
-    return column(heads, [&](const JobHead* h) { return std::invoke(part, h->job); });
+namespace {
+
+// The newest of success_durations with one more; what is no list of numbers begins anew, so that no
+// job holds up the others of its batch. The text's commas tell how many there are.
+static_assert(model::kDurationsKept == 20);
+#define TG_LIST "j.success_durations::text"
+#define TG_APPENDED                                                                          \
+  "(CASE WHEN translate(" TG_LIST ", '0123456789,', '') <> '[]' OR " TG_LIST                 \
+  " = '[]' THEN '[' WHEN length(translate(" TG_LIST                                          \
+  ", '[]0123456789', '')) >= 19 THEN '[' || substr(rtrim(" TG_LIST ", ']'), strpos(" TG_LIST \
+  ", ',') + 1) || ',' ELSE rtrim(" TG_LIST ", ']') || ',' END || i.took || ']')::json"
+
+Query tell_each_job(const std::vector<const JobNews*>& news) {
+  const auto of_lesson = [&](auto part) {
+    return column(news, [&](const JobNews* n) {
+      return n->lesson ? std::invoke(part, *n->lesson) : decltype(std::invoke(part, *n->lesson))();
+    });
   };
-  using model::SyncJob;
   return query(
-      "UPDATE sync_jobs j SET fence = i.fence, last_run_at = i.last_run_at, last_success_at = "
-      "i.last_success_at, last_error = i.last_error, run_count = i.run_count, consecutive_failures "
-      "= i.consecutive_failures, success_durations = i.success_durations::json FROM unnest($1, $2, "
-      "$3, $4, $5, $6, $7, $8) AS i(id, fence, last_run_at, last_success_at, last_error, "
-      "run_count, consecutive_failures, success_durations) WHERE j.id = i.id",
-      of_job(&SyncJob::id), column(heads, &JobHead::fence), of_job(&SyncJob::last_run_at),
-      of_job(&SyncJob::last_success_at), of_job(&SyncJob::last_error), of_job(&SyncJob::run_count),
-      of_job(&SyncJob::consecutive_failures), of_job(sql::durations_text));
+      "UPDATE sync_jobs j SET fence = greatest(j.fence, i.fence), last_run_at = "
+      "greatest(j.last_run_at, i.began_at), last_success_at = coalesce(i.success_at, "
+      "j.last_success_at), last_error = CASE WHEN i.success_at IS NULL THEN coalesce(i.error, "
+      "j.last_error) END, run_count = j.run_count + i.ended::int, consecutive_failures = CASE WHEN "
+      "i.success_at IS NULL THEN j.consecutive_failures + (i.error IS NOT NULL)::int ELSE 0 END, "
+      "success_durations = CASE WHEN i.took IS NULL THEN j.success_durations ELSE " TG_APPENDED
+      " END FROM unnest($1, $2, $3, $4, $5, $6, $7) AS i(id, fence, began_at, ended, success_at, "
+      "error, took) WHERE j.id = i.id",
+      column(news, &JobNews::job), column(news, &JobNews::fence), column(news, &JobNews::began_at),
+      column(news, [](const JobNews* n) { return n->lesson.has_value(); }),
+      of_lesson([](const rules::Lesson& l) { return l.success_at; }),
+      of_lesson([](const rules::Lesson& l) { return l.error; }),
+      of_lesson([](const rules::Lesson& l) {
+        return l.took ? std::optional(l.took->count()) : std::nullopt;
+      }));
 }
 
-Query save_states(const std::map<JobId, States>& states) {
-  return query(
-      "INSERT INTO job_states SELECT id, states::json FROM unnest($1, $2) AS i(id, states) ON "
-      "CONFLICT (job_id) DO UPDATE SET states = excluded.states",
-      column(states, [](const auto& s) { return s.first; }),
-      column(states, [](const auto& s) { return sql::states_text(s.second); }));
+}  // namespace
+
+std::vector<Query> tell_jobs(const std::vector<JobNews>& news) {
+  std::map<JobId, std::vector<const JobNews*>> of_jobs;
+  for (const JobNews& n : news) of_jobs[n.job].push_back(&n);
+  // One statement changes a row once: the second run of a job waits for the next round.
+  std::vector<std::vector<const JobNews*>> rounds;
+  for (const auto& [job, its] : of_jobs) {
+    if (its.size() > rounds.size()) rounds.resize(its.size());
+    for (std::size_t i = 0; i < its.size(); ++i) rounds[i].push_back(its[i]);
+  }
+  std::vector<Query> queries;
+  for (const auto& round : rounds) queries.push_back(tell_each_job(round));
+  return queries;
 }
 
 }  // namespace tidegate::store::postgres

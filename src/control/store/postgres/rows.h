@@ -10,14 +10,13 @@
 #include <vector>
 
 #include "control/store/postgres/session.h"
+#include "control/store/rules.h"
 #include "control/store/sql_rows.h"
 
 namespace tidegate::store::postgres {
 
 using sql::JobHead;
 using sql::name_of;
-
-using States = std::map<std::string, protocol::KnownState>;
 
 // A condition that grows; `{}` in it is the number of its parameter.
 struct Where {
@@ -50,8 +49,8 @@ Result<JobHead> whole_job_from(const sql::Row& row);
 // after the other. Several are locked in the order of their ids. NotFound: deleted, unknown, of
 // another workspace.
 Result<JobHead> lock_job(Session& db, const WorkspaceId& ws, const JobId& id);
+// Rows of: id, reset_epoch.
 Query lock_jobs_of(const std::vector<RunId>& runs, const std::vector<JobId>& jobs = {});
-Result<JobHead> locked_job_from(const sql::Row& row);  // of lock_jobs_of: what runs change of it
 
 // Queued and running ones, oldest first; columns of live_run_from.
 Query active_runs(const std::vector<JobId>& jobs);
@@ -72,8 +71,16 @@ Query insert_runs(
     const std::vector<AddedRun>& added);  // queued ones, with their place in the queue
 // Every column that changes in a run's life.
 Query update_runs(const std::vector<const model::Run*>& runs);
-// What runs change of jobs: slot, counters, last_*.
-Query update_job_progress(const std::vector<const JobHead*>& heads);
-Query save_states(const std::map<JobId, States>& states);
+// What a run tells its job: at the end of an attempt its fence and when it began; the lesson of all
+// when it ended for good.
+struct JobNews {
+  JobId job;
+  std::optional<Fence> fence;
+  std::optional<Instant> began_at;
+  std::optional<rules::Lesson> lesson;
+};
+// Adds them to the jobs' rows, which need not be read for it, in the order of the jobs' ids.
+// Several of one job count in their order.
+std::vector<Query> tell_jobs(const std::vector<JobNews>& news);
 
 }  // namespace tidegate::store::postgres

@@ -37,8 +37,8 @@ bool Database::undo(Tx& tx) {
   const bool outdated = tx.db.outdated();
   if (tx.db.broken() || !tx.db.script("ROLLBACK")) return false;
   // 40001 serialization failure, 40P01 deadlock; 23505: somebody was faster with the same name, id
-  // or key, which the next look finds.
-  return outdated || state == "40001" || state == "40P01" || state == "23505";
+  // or key, which the next look finds; 22012: what was known did not hold (Attempts::writes).
+  return outdated || state == "40001" || state == "40P01" || state == "23505" || state == "22012";
 }
 
 void Database::pause(int attempt) {
