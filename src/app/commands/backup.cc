@@ -100,7 +100,7 @@ Result<int> run_restore(cli::Context& context, const cli::Args& args) {
   TransferProgress progress(context,
                             "the restore was stopped in the middle; repeat the same command to "
                             "complete it, or empty the store");
-  TG_TRY(const auto store, open_store(config, url, clock, rng));
+  TG_TRY(const auto store, open_store(config, url, clock, rng, has_keys(config) ? &keys : nullptr));
   if (has_keys(config)) TG_CHECK(check_store_key(*store, keys));
   auto report = archive::restore(*store, checked, progress.callback());
   progress.clear();

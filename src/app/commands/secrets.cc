@@ -106,7 +106,7 @@ Result<int> rotate(cli::Context& context, const cli::Args& args) {
                 fmt::format("there is no store {}; name it with --store", url.shown));
   }
   TG_TRY(const auto keys, existing_keys(config, rng));
-  TG_TRY(const auto store, open_store(config, url, clock, rng));
+  TG_TRY(const auto store, open_store(config, url, clock, rng, &keys));
   TG_CHECK(check_store_key(*store, keys));
   Rotation rotation{.store = *store, .keys = keys, .clock = clock, .rng = rng, .unreadable = {}};
   TG_CHECK(rotation.check_workers());

@@ -125,7 +125,15 @@ bool is_there(const StoreUrl& url) {
 }
 
 Result<std::unique_ptr<store::Store>> open_store(const Config& config, const StoreUrl& url,
-                                                 const Clock& clock, Rng& rng) {
+                                                 const Clock& clock, Rng& rng,
+                                                 const secrets::KeyRing* keys) {
+  if (keys != nullptr) {
+    TG_TRY(const store::SchemaState state, inspect_store(config, url));
+    const auto kept = state.settings.find(kSecretKey);
+    if (state.present < state.needed && kept != state.settings.end()) {
+      TG_CHECK(require_key(*keys, kept->second));
+    }
+  }
   auto opened = open_kind(config, url, clock, rng);
   if (opened) return opened;
   return fail(as_configured(url, std::move(opened).error()));

@@ -110,7 +110,7 @@ ServerProcess::ServerProcess(Config config, Parts parts)
 ServerProcess::~ServerProcess() { stop(); }
 
 Status ServerProcess::open_store() {
-  TG_TRY(store_, app::open_store(config_, store_url_, clock_, rng_));
+  TG_TRY(store_, app::open_store(config_, store_url_, clock_, rng_, &*keys_));
   TG_CHECK(keep_store_key(*store_, *keys_));
   if (parts_ == Parts::Worker) return {};
   TG_TRY(token_, admin_token(config_, rng_));
@@ -151,6 +151,10 @@ void ServerProcess::make_worker() {
   options.path_roots = roots_;
   options.forbidden_paths = forbidden_;
   options.secret_keys = keys_->key_ids();
+  {
+    const std::lock_guard lock(away_mutex_);
+    options.store_was_away = away_.has_value();
+  }
   launcher_ = std::make_unique<launch::EngineLauncher>(*children_);
   endpoints_ = std::make_unique<secrets::EndpointResolver>(*keys_);
   worker_ = std::make_unique<worker::Worker>(

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,7 +46,8 @@ using IfRevision = std::optional<std::int64_t>;
 // Versions of a store's schema; 0: there is no store yet.
 struct SchemaState {
   int present = 0;
-  int needed = 0;  // by this binary
+  int needed = 0;                               // by this binary
+  std::map<std::string, std::string> settings;  // where the store has them already
 };
 
 enum class ChangeKind : std::uint8_t { Job, Run, Connection, Workspace, Token };

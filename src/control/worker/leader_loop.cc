@@ -25,6 +25,7 @@ Millis distance(Millis a, Millis b) { return a > b ? a - b : b - a; }
 LeaderLoop::LeaderLoop(store::Store& store, const Clock& clock, Rng& rng, OwnerId owner,
                        const WorkerOptions& options)
     : store_(store), clock_(clock), rng_(rng), owner_(std::move(owner)), options_(options) {
+  if (options_.store_was_away) reap_at_ = clock_.boot_now() + options_.run_ttl;
   publish(kAtOnce);
 }
 

@@ -29,8 +29,10 @@ struct WorkerOptions {
   Millis run_ttl{12'000}, run_renew{3'000};
   Millis lease_margin{1'000};
   Millis orphan_poll{2'000};
-  Millis retry_store{500};  // after an error of the store
-  Millis reread{5'000};     // at the least, whatever the change feed says
+  bool store_was_away = false;  // until this worker started: nobody could renew, and for one
+                                // run_ttl no run is an orphan
+  Millis retry_store{500};      // after an error of the store
+  Millis reread{5'000};         // at the least, whatever the change feed says
 
   // Wall clock against boot clock: a greater change stops planning until it has held for so long.
   Millis max_drift{5'000}, drift_confirm{30'000};

@@ -31,6 +31,30 @@ TEST_F(Simulation, TheLookThatFindsTheStoreBackReleasesNobody) {
   EXPECT_EQ(runs(id)[0].attempt, 1);
 }
 
+// Symptom: a worker that had waited for the store led before the others came back from their own
+// waits, and took their live runs.
+TEST_F(Simulation, AWorkerThatStartedInAnOutageReleasesNobody) {
+  script_ = [](const auto&) { return Script{.runs_for = Seconds(300)}; };
+  add_worker();
+  const JobId id = add_job(Seconds(10), [](auto& j) { j.spec.stall_timeout = Millis(0); });
+  run_for(Seconds(12));
+  ASSERT_EQ(outcomes(id), "running");
+  const Millis from = stage_.passed();
+  store_.set_gate([&](std::string_view method) {
+    const Millis t = stage_.passed() - from;
+    const bool of_the_first = method == "renew_runs" || method == "renew_leader";
+    return t < (of_the_first ? Seconds(24) : Seconds(20)) ? Fault::Before : Fault::None;
+  });
+  run_for(Seconds(20));
+  options_.store_was_away = true;
+  SimWorker& late = add_worker();
+  run_for(Seconds(3));
+  EXPECT_TRUE(late.leader.leading());
+  run_for(Seconds(30));
+  EXPECT_EQ(late.leader.stats().orphans_released, 0U);
+  EXPECT_EQ(runs(id)[0].attempt, 1);
+}
+
 // Symptom: a slow first answer looked like a step of the clock, and planning stood still for half a
 // minute.
 TEST_F(Simulation, ASlowAnswerIsNoStepOfTheClock) {

@@ -121,15 +121,15 @@ Millis Worker::execute() {
 }
 
 Millis Worker::keep() {
-  const BootInstant now = clock_.boot_now();
-  if (now >= heartbeat_at_) {
+  // The leases first: a heartbeat may wait for a connection that leads nowhere.
+  const LeaseKeeper::Step step = keeper_.step();
+  if (step.changed) executor_thread_.wake();
+  if (const BootInstant now = clock_.boot_now(); now >= heartbeat_at_) {
     heartbeat_at_ = now + options_.heartbeat;
     if (const Status status = heartbeat(); !status) {
       log::warn("the heartbeat failed", {{"error", describe(status.error())}});
     }
   }
-  const LeaseKeeper::Step step = keeper_.step();
-  if (step.changed) executor_thread_.wake();
   return std::clamp(heartbeat_at_ - clock_.boot_now(), kAtOnce, step.wait);
 }
 

@@ -84,7 +84,10 @@ Result<SchemaState> mongo_schema(const MongoOptions& options) {
   Conn conn(*pool);
   TG_CHECK(inspect(conn, *pool));
   TG_TRY(const auto version, present_version(conn, *pool));
-  return SchemaState{.present = version.value_or(0), .needed = newest_schema()};
+  SchemaState state{.present = version.value_or(0), .needed = newest_schema(), .settings = {}};
+  TG_TRY(const auto settings, conn.find(coll::kSettings, {}));
+  for (const auto& s : settings) state.settings.emplace(text_of(s, "_id"), text_of(s, "value"));
+  return state;
 }
 
 Result<std::unique_ptr<Store>> open_mongo_store(const MongoOptions& options, const Clock& clock,

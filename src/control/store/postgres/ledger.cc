@@ -97,8 +97,11 @@ void RecordWriter::add(const JobId& job, const SlotRecord& record) {
 }
 
 Query request_cancels(const std::vector<RunId>& running) {
-  return query("UPDATE job_execution_locks SET cancel_requested = true WHERE run_id = ANY ($1)",
-               running);
+  // In the order in which renewals lock them.
+  return query(
+      "UPDATE job_execution_locks SET cancel_requested = true WHERE run_id = ANY (ARRAY(SELECT "
+      "run_id FROM job_execution_locks WHERE run_id = ANY ($1) ORDER BY run_id FOR UPDATE))",
+      running);
 }
 
 Status cancel_run(Tx& tx, model::Run& run) {

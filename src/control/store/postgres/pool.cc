@@ -84,11 +84,14 @@ Result<std::unique_ptr<Session>> Pool::open() {
 
 void Pool::give_back(std::unique_ptr<Session> connection, bool slow) {
   const bool keep = connection && connection->usable();
+  std::vector<std::unique_ptr<Session>> suspect;
   {
     const std::scoped_lock lock(mutex_);
     --used_;
     slow_ -= slow ? 1 : 0;
     if (keep) idle_.push_back(std::move(connection));
+    // What killed one has mostly killed all, and each would cost its caller the whole time-out.
+    if (connection && connection->broken()) suspect.swap(idle_);
   }
   // Both kinds wait on one condition.
   freed_.notify_all();

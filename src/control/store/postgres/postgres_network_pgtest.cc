@@ -73,6 +73,27 @@ TEST_F(PostgresNetwork, ABlackHoleIsUnavailableInTimeThenAllGoesOn) {
   EXPECT_TRUE(works_again(*store));
 }
 
+// Each of the others cost its caller the whole time-out, and with a few of them a lease was gone.
+TEST_F(PostgresNetwork, AfterOneDeadConnectionItsSiblingsAreNotTried) {
+  const auto store = must(open_postgres_store(options(), rng_));
+  schema_.console.run("BEGIN; LOCK TABLE " + schema_.name() + ".workspaces");
+  std::vector<std::future<bool>> asked;
+  for (int i = 0; i < 3; ++i) {
+    asked.push_back(
+        std::async(std::launch::async, [&] { return store->find_workspace("none").has_value(); }));
+  }
+  EXPECT_TRUE(
+      Console().eventually("(SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '" +
+                           schema_.name() + ".workspaces'::regclass) = 3"));
+  schema_.console.run("COMMIT");
+  for (auto& answer : asked) EXPECT_FALSE(answer.get());
+  proxy_.swallow();
+  EXPECT_EQ(bounded([&] { return store->ping(); }), Code::Unavailable);
+  const int before = proxy_.swallowed();
+  EXPECT_EQ(bounded([&] { return store->ping(); }), Code::Unavailable);
+  EXPECT_GT(proxy_.swallowed(), before) << "a new one was tried";
+}
+
 TEST_F(PostgresNetwork, AConnectionThatIsSwallowedWhileItIsSetUpIsGivenUp) {
   proxy_.swallow("statement_timeout");
   EXPECT_EQ(bounded([&] {

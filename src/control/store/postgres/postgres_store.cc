@@ -69,8 +69,12 @@ Result<SchemaState> postgres_schema(const PostgresOptions& options) {
   using namespace postgres;
   TG_TRY(const Target target, Target::parse(options.url));
   TG_TRY(auto db, Session::open(target, timeouts_of(options), ""));
-  SchemaState state{.present = 0, .needed = migrations().back().version};
+  SchemaState state{.present = 0, .needed = migrations().back().version, .settings = {}};
   TG_TRY(state.present, present_version(db, target));
+  TG_TRY(const auto has_settings, db.exec("SELECT 1 WHERE to_regclass('settings') IS NOT NULL"));
+  if (state.present == 0 || has_settings.empty()) return state;
+  TG_TRY(const auto settings, db.exec("SELECT name, value FROM settings"));
+  for (const Row row : settings) state.settings.emplace(row.text(0), row.text(1));
   return state;
 }
 

@@ -229,13 +229,19 @@ namespace tidegate::store {
 
 Result<SchemaState> sqlite_schema(const std::string& path) {
   using namespace sqlite;
-  SchemaState state{.present = 0, .needed = newest_schema()};
+  SchemaState state{.present = 0, .needed = newest_schema(), .settings = {}};
   std::error_code ec;
   if (!std::filesystem::exists(path, ec)) return state;
   TG_TRY(Db db, Db::open(path, SQLITE_OPEN_READWRITE));
   sqlite3_busy_timeout(db.raw(), kOpenBusyMs);
   TG_TRY(state.present, schema_version(db));
   TG_CHECK(check_schema(state.present, path));
+  TG_TRY(const bool has_settings, db.exists("SELECT 1 FROM sqlite_schema WHERE name = 'settings'"));
+  if (!has_settings) return state;
+  TG_CHECK(db.each("SELECT name, value FROM settings", [&](const Row& row) {
+    state.settings.emplace(row.text(0), row.text(1));
+    return Status();
+  }));
   return state;
 }
 
