@@ -53,8 +53,8 @@ Millis ClaimLoop::claim(std::size_t places) {
   hinted_.store(false);  // before the look: a hint during it must not be lost
   const std::size_t most = std::min(places, kClaimAtOnce);
   auto claim = store_.claim_runs({.owner = owner_, .max = most, .lease_ttl = options_.run_ttl});
+  trouble_.note(claim ? Status() : fail(claim.error()));
   if (!claim) {
-    log::warn("runs cannot be claimed", {{"error", describe(claim.error())}});
     look_at_ = sent + options_.retry_store;
     return options_.retry_store;
   }

@@ -13,6 +13,7 @@
 #include "control/store/store.h"
 #include "control/worker/options.h"
 #include "control/worker/run_table.h"
+#include "control/worker/store_trouble.h"
 
 namespace tidegate::worker {
 
@@ -44,6 +45,7 @@ class ClaimLoop {
   std::atomic<bool> hinted_{true};
   std::size_t free_before_ = 0;  // at the last look; more of them now: look again
   BootInstant look_at_;
+  StoreTrouble trouble_{"claim runs"};
 };
 
 }  // namespace tidegate::worker

@@ -254,6 +254,7 @@ void LeaderLoop::on_store(const Status& status, std::string_view doing) {
     if (failing_since_ && now - *failing_since_ >= options_.retry_store) {
       plan_at_ = now + 2 * options_.retry_store;
     }
+    if (failing_since_) log::info("the store answers again", {{"doing", doing}});
     failing_since_.reset();
     return;
   }

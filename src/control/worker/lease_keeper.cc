@@ -64,9 +64,9 @@ bool LeaseKeeper::renew() {
   const std::vector<store::Renewal> renewals = collect();
   if (renewals.empty()) return false;
   auto outcomes = store_.renew_runs(owner_, options_.run_ttl, renewals);
+  trouble_.note(outcomes ? Status() : fail(outcomes.error()));
   if (outcomes) return take(renewals, *outcomes, sent_at);
   // Nothing is known to be lost. The children pause before their next commit when their lease ends.
-  log::warn("run leases cannot be renewed", {{"error", describe(outcomes.error())}});
   renew_at_ = clock_.boot_now() + options_.retry_store;
   const std::lock_guard lock(table_.mutex);
   for (const store::Renewal& renewal : renewals) {

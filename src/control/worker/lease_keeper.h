@@ -12,6 +12,7 @@
 #include "control/store/store.h"
 #include "control/worker/options.h"
 #include "control/worker/run_table.h"
+#include "control/worker/store_trouble.h"
 
 namespace tidegate::worker {
 
@@ -45,6 +46,7 @@ class LeaseKeeper {
   const OwnerId owner_;
   const WorkerOptions& options_;
   BootInstant renew_at_, look_at_;
+  StoreTrouble trouble_{"renew run leases"};
 
   std::mutex hints_mutex_;
   std::set<std::string> hints_;  // guarded by hints_mutex_; "": any run

@@ -126,9 +126,7 @@ Millis Worker::keep() {
   if (step.changed) executor_thread_.wake();
   if (const BootInstant now = clock_.boot_now(); now >= heartbeat_at_) {
     heartbeat_at_ = now + options_.heartbeat;
-    if (const Status status = heartbeat(); !status) {
-      log::warn("the heartbeat failed", {{"error", describe(status.error())}});
-    }
+    trouble_.note(heartbeat());
   }
   return std::clamp(heartbeat_at_ - clock_.boot_now(), kAtOnce, step.wait);
 }

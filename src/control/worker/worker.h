@@ -22,6 +22,7 @@
 #include "control/worker/options.h"
 #include "control/worker/run_supervisor.h"
 #include "control/worker/run_table.h"
+#include "control/worker/store_trouble.h"
 
 namespace tidegate::worker {
 
@@ -95,6 +96,7 @@ class Worker {
   std::atomic<std::int64_t> executor_wake_at_{0};  // boot ms: the executor is late after it
   std::atomic<std::uint64_t> attempts_ended_{0}, run_leases_lost_{0}, rows_pruned_{0};
   BootInstant heartbeat_at_;
+  StoreTrouble trouble_{"tell of this server"};
   Instant started_at_;
 
   std::mutex idle_mutex_;
