@@ -3,14 +3,17 @@
 A server is started once a session, by the functions of tools/with_postgres and tools/with_mongo, and each test has a
 database of its own on it. Tests run one after the other, so one may kill the server, if it starts it again.
 """
+import collections
 import importlib.machinery
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import sqlite3
 import subprocess
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import pymongo
@@ -104,10 +107,17 @@ class PostgresServer(Server):
 
     def sql(self, text, database="postgres"):
         """Rows of texts."""
-        done = subprocess.run([self.bin / "psql", "-XqAt", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-c", text,
-                               self.url(database)], capture_output=True, text=True, timeout=60)
+        lines = self._ask("psql", "-XqAt", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-c", text, self.url(database))
+        return [line.split("\t") for line in lines]
+
+    def dump(self, database):
+        """In lines of SQL: schema, privileges and rows."""
+        return self._ask("pg_dump", "--inserts", self.url(database))
+
+    def _ask(self, program, *args):
+        done = subprocess.run([self.bin / program, *args], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
-        return [line.split("\t") for line in done.stdout.splitlines()]
+        return done.stdout.splitlines()
 
 
 class MongoServer(Server):
@@ -140,6 +150,12 @@ class Store:
 
     conversation = wire.Raw
 
+    # Each kind has:
+    #   leader()         (owner, fence) of the scheduler lock; None: nobody was it yet
+    #   run_owners()     who holds how many runs: {owner: rows of job_execution_locks}
+    #   slots_of_runs()  (job, slot) of each run that has one
+    #   dump()           schema and rows, in lines: equal if nothing was written between two of them
+
     def through(self, proxy):
         return self.server.url(self.name, address=("127.0.0.1", proxy.port))
 
@@ -150,20 +166,27 @@ class SqliteStore(Store):
         self.path = folder / "tidegate.db"
         super().__init__("sqlite", None, f"sqlite://{self.path}")
 
+    def _open(self):
+        return sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=20)
+
     def _rows(self, sql):
-        db = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=20)
-        try:
+        with closing(self._open()) as db:
             return db.execute(sql).fetchall()
-        finally:
-            db.close()
 
     def leader(self):
-        """(owner, fence) of the scheduler lock; None: nobody was it yet."""
         rows = self._rows("SELECT owner, fence FROM worker_locks WHERE id = 'scheduler'")
         return (rows[0][0], int(rows[0][1])) if rows else None
 
+    def run_owners(self):
+        return collections.Counter(owner for owner, in self._rows("SELECT owner FROM job_execution_locks"))
+
     def slots_of_runs(self):
         return self._rows("SELECT job_id, scheduled_for FROM sync_runs WHERE scheduled_for IS NOT NULL")
+
+    def dump(self):
+        with closing(self._open()) as db:
+            marks = [(name, *db.execute(f"PRAGMA {name}").fetchone()) for name in ("application_id", "user_version")]
+            return [str(mark) for mark in marks] + list(db.iterdump())
 
     def drop(self):
         pass
@@ -183,9 +206,16 @@ class PostgresStore(Store):
         rows = self.server.sql("SELECT owner, fence FROM worker_locks WHERE id = 'scheduler'", self.name)
         return (rows[0][0], int(rows[0][1])) if rows else None
 
+    def run_owners(self):
+        return collections.Counter(r[0] for r in self.server.sql("SELECT owner FROM job_execution_locks", self.name))
+
     def slots_of_runs(self):
         return [tuple(r) for r in self.server.sql(
             "SELECT job_id, scheduled_for FROM sync_runs WHERE scheduled_for IS NOT NULL", self.name)]
+
+    def dump(self):
+        # Newer ones fence their output with a word of chance, which is no part of the database.
+        return [line for line in self.server.dump(self.name) if not re.match(r"\\(un)?restrict ", line)]
 
     def drop(self):
         self.server.sql(f"DROP DATABASE {self.name} WITH (FORCE)")
@@ -204,9 +234,24 @@ class MongoStore(Store):
             lock = client[self.name].worker_locks.find_one({"_id": "scheduler"})
         return (lock["owner"], int(lock["fence"])) if lock else None
 
+    def run_owners(self):
+        with self.server.client() as client:
+            return collections.Counter(lock["owner"] for lock in client[self.name].job_execution_locks.find())
+
     def slots_of_runs(self):
         with self.server.client() as client:
             return [(r["jobId"], r["slot"]) for r in client[self.name].sync_runs.find({"slot": {"$type": "date"}})]
+
+    def dump(self):
+        lines = []
+        with self.server.client() as client:
+            for found in sorted(client[self.name].list_collections(), key=lambda c: c["name"]):
+                name, kind = found["name"], found.get("type")
+                lines.append(f"{name}: {kind} {found.get('options')}")
+                if kind == "collection" and not name.startswith("system."):
+                    lines += [f"{name}: index {k} {v}" for k, v in sorted(client[self.name][name].index_information().items())]
+                    lines += [f"{name}: {document}" for document in client[self.name][name].find().sort("_id")]
+        return lines
 
     def drop(self):
         with self.server.client() as client:
