@@ -1,5 +1,6 @@
 """What is wrong with a store is said at the start in one message, with exit code 2, and nothing is written."""
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -95,6 +96,50 @@ def test_another_secret_key_than_the_others_have(bin_dir, cluster, store, tmp_pa
     with untouched(store):
         said = refused(bin_dir, tmp_path, store.url, command, secret_key="a5" * 32)
     assert "secret" in said and "a5a5" not in said, said
+
+
+@pytest.fixture
+def role(store):
+    """A user of PostgreSQL who may do nothing: its name and password, as in a URL."""
+    name = f"r{uuid.uuid4().hex[:12]}"
+    store.server.sql(f"CREATE ROLE {name} LOGIN PASSWORD 'role-secret'")
+    # Of old databases everybody may write to the schema public.
+    store.server.sql("REVOKE ALL ON SCHEMA public FROM PUBLIC", store.name)
+    yield name
+    store.server.sql(f"DROP OWNED BY {name}", store.name)
+    store.server.sql(f"DROP ROLE {name}")
+
+
+def denied(bin_dir, folder, store, role, command):
+    """The privileges that are named as missing; and nothing was written."""
+    with untouched(store):
+        said = refused(bin_dir, folder, store.server.url(store.name, f"{role}:role-secret"), command)
+    assert role in said and "GRANT " in said and "role-secret" not in said, said
+    return set(re.search(r"what the store needs: (.*?);", said)[1].split(", "))
+
+
+@pytest.mark.parametrize("store", ["postgres"], indirect=True)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_missing_privilege_is_named(bin_dir, cluster, store, tmp_path, role, command):
+    def grant(text):
+        store.server.sql(f"GRANT {text} TO {role}", store.name)
+
+    assert denied(bin_dir, tmp_path, store, role, command) == {"USAGE ON SCHEMA public", "CREATE ON SCHEMA public"}
+    grant("USAGE ON SCHEMA public")
+    assert denied(bin_dir, tmp_path, store, role, command) == {"CREATE ON SCHEMA public"}
+    cluster.api().stop()
+    # Who does not make the tables needs no CREATE.
+    relations = store.server.sql("SELECT relname, relkind FROM pg_class WHERE relnamespace = 'public'::regnamespace "
+                                 "AND relkind IN ('r', 'v')", store.name)
+    needed = {f"{p} ON {name}" for name, kind in relations
+              for p in (("SELECT", "INSERT", "UPDATE", "DELETE") if kind == "r" else ("SELECT",))}
+    assert len(needed) > 50 and denied(bin_dir, tmp_path, store, role, command) == needed
+    grant("SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public")
+    store.server.sql(f"REVOKE INSERT ON run_logs FROM {role}; REVOKE DELETE ON run_queue FROM {role}", store.name)
+    assert denied(bin_dir, tmp_path, store, role, command) == {"INSERT ON run_logs", "DELETE ON run_queue"}
+    grant("INSERT ON run_logs")
+    grant("DELETE ON run_queue")
+    cluster.start(command, url=store.server.url(store.name, f"{role}:role-secret"))
 
 
 class OldServer:
