@@ -74,12 +74,14 @@ class Cluster:
         for server in self.servers:
             server.stop()
 
+    def owners(self, api):
+        """The living processes by the ids under which they own leases; without those that have not registered yet."""
+        ids = {w["pid"]: w["id"] for w in api.api("GET", "/api/workers")}
+        return {ids[s.process.pid]: s for s in self.servers if s.process.pid in ids and s.process.poll() is None}
+
     def leader(self, api):
-        """The process that leads, by the store's word."""
-        def find():
-            pids = [w["pid"] for w in api.api("GET", "/api/workers") if w["leader"]]
-            return next((s for s in self.servers if s.process.pid in pids and s.process.poll() is None), None)
-        return wait_for(find, "somebody leads")
+        """The process that leads. By the store's lock: what the workers say of themselves is some seconds old."""
+        return wait_for(lambda: self.owners(api).get((self.store.leader() or ("",))[0]), "somebody leads")
 
 
 class Jobs:

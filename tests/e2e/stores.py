@@ -44,6 +44,14 @@ def descendants(pid):
     return found
 
 
+def state_of(pid):
+    """The letter of /proc/PID/stat; Z, too, for one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return "Z"
+
+
 class Server:
     """One database server on one port and folder for all its life."""
 
@@ -66,15 +74,8 @@ class Server:
             except ProcessLookupError:
                 pass
         self.process.wait()
-        wait_for(lambda: not any(Path(f"/proc/{p}/stat").exists() and "Z" != self._state(p) for p in pids[1:]),
+        wait_for(lambda: all(state_of(p) == "Z" for p in pids[1:]),
                  "its processes are gone")
-
-    @staticmethod
-    def _state(pid):
-        try:
-            return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except OSError:
-            return "Z"
 
     def stop(self):
         if self.running():
