@@ -1,12 +1,16 @@
 """The topology of deploy/compose.yaml as plain processes: three API servers, two workers, one store."""
+import datetime as dt
 import itertools
-import statistics
+import re
+import sqlite3
 
 import pytest
 
 import data
-from cluster import EVERY_SECOND, Jobs, when
+import wire
+from cluster import Jobs, now, when
 from harness import wait_for
+from proxy import Proxy
 
 
 class Everywhere:
@@ -65,17 +69,90 @@ def test_three_apis_and_two_workers_go_on_when_some_of_them_die(cluster, store):
     jobs.check(store, everywhere)
 
 
-@pytest.mark.parametrize("store", ["sqlite", "postgres", "mongo", "standalone"], indirect=True)
-def test_a_job_created_by_any_api_is_scheduled_within_a_second(cluster, store):
-    """Two where changes are polled. By the store's own records: from what was due and known to the run's record."""
+# Of the leader below: it looks for orphans every 2 s and, with that, for what is due; nothing else wakes it.
+LOOKS = 2
+RARE = {"TIDEGATE_LEASE_SCHEDULER_TTL": "10m", "TIDEGATE_LEASE_RUN_TTL": "1m"}
+every_feed = pytest.mark.parametrize("store", ["sqlite", "postgres", "mongo", "standalone"], indirect=True)
+
+
+def created_and_planned(apis, number):
+    """A job with one slot in all, about a second away, made by one of the APIs: when it was stored and when its run was.
+    With no second slot it leaves the leader nothing to wake for."""
+    api = apis[number % len(apis)]
+    source = api.files / "items.csv"
+    if not source.exists():
+        data.write_csv(source, 5)
+    ids = api.csv_to_sqlite("items.csv", f"{number}.db")
+    slot = (now() + dt.timedelta(seconds=0.2)).replace(microsecond=0) + dt.timedelta(seconds=1)
+    job = api.create_job(f"job {number}", ids, schedule={"at": slot.isoformat()})
+    if job["nextRunAt"] is None:
+        return None  # it was stored after its slot
+    [run] = wait_for(lambda: api.api("GET", f"/sync-jobs/{job['id']}/history"), "its run")
+    api.wait_run(run["id"], "succeeded")  # so that its end does not wake the leader for the next job
+    return when(job["createdAt"]), when(run["createdAt"])
+
+
+def in_a_row(apis, count, numbers):
+    """Seconds from the first job's creation to the last one's run, of so many, each made when the last one's run is over."""
+    samples = []
+    while len(samples) < count:
+        sample = created_and_planned(apis, next(numbers))
+        samples = samples + [sample] if sample else []
+    return (samples[-1][1] - samples[0][0]).total_seconds()
+
+
+@every_feed
+def test_a_job_created_by_any_api_is_scheduled_within_a_second(cluster):
+    """Whom nobody tells of a job learns of it by a look of its own, and of each of these jobs by another look: six of
+    them take ten seconds or more. Who is told takes six, the time to their slots. A machine may be too slow for that
+    at times."""
     apis = [cluster.api(), cluster.api(), cluster.api()]
-    cluster.worker()
-    late = []
-    for i, api in enumerate(apis * 2):
-        data.write_csv(api.files / f"{i}.csv", 5)
-        job = api.create_job(f"by {i}", api.csv_to_sqlite(f"{i}.csv", f"{i}.db"), schedule=EVERY_SECOND)
-        runs = wait_for(lambda: api.api("GET", f"/sync-jobs/{job['id']}/history?limit=1000"), "a run")
-        late.append((when(runs[-1]["createdAt"]) - when(runs[-1]["scheduledFor"])).total_seconds())
-        api.api("POST", f"/sync-jobs/{job['id']}/pause", {"note": "seen"})
-    # The median: one that the machine delayed says nothing, and a change that nobody is told of costs up to 5 s.
-    assert statistics.median(late) <= (1 if store.push else 2), late
+    cluster.worker(env=RARE)
+    numbers = itertools.count()
+    wait_for(lambda: in_a_row(apis, 6, numbers) < 5 * LOOKS, "jobs are planned sooner than without a word of them", 120)
+
+
+class DeafPostgres(wire.Postgres):
+    """Listens to another channel, in which nobody speaks."""
+
+    def client(self, data):
+        return super().client(re.sub(rb"LISTEN (\w)", b"LISTEN z", data))
+
+
+class DeafMongo(wire.Mongo):
+    """Asks for events of a kind that there is not."""
+
+    def client(self, data):
+        flights = super().client(data)
+        for flight in flights:
+            if b"$changeStream" in flight.data:
+                for kind in (b"insert", b"delete", b"replace"):
+                    flight.data = flight.data.replace(kind, b"x" + kind[1:])
+        return flights
+
+
+def deafen(store):
+    """A worker that starts after this hears of no job. Returns the proxy that it must go through, or None."""
+    if store.kind == "sqlite":
+        with sqlite3.connect(store.path) as db:
+            db.execute("CREATE TRIGGER deaf BEFORE UPDATE ON change_counters BEGIN SELECT RAISE(IGNORE); END")
+    elif store.kind == "standalone":
+        with store.server.client() as client:  # no number: it cannot be raised
+            client[store.name].change_counters.replace_one({"_id": "changes"}, {"job": "deaf"}, upsert=True)
+    else:
+        return Proxy(store.server.address, DeafPostgres if store.kind == "postgres" else DeafMongo)
+    return None
+
+
+@every_feed
+def test_without_a_change_feed_jobs_are_scheduled_by_the_leaders_own_looks(cluster, store):
+    """And what the test above measures would show it: it is no measure of anything else."""
+    apis = [cluster.api(), cluster.api()]
+    proxy = deafen(store)
+    try:
+        worker = cluster.worker(env=RARE, url=store.through(proxy) if proxy else None)
+        assert in_a_row(apis, 4, itertools.count()) >= 3 * LOOKS
+        worker.stop()
+    finally:
+        if proxy:
+            proxy.stop()
