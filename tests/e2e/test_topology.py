@@ -3,8 +3,10 @@ import datetime as dt
 import itertools
 import re
 import sqlite3
+import threading
 
 import pytest
+import requests
 
 import data
 import wire
@@ -36,6 +38,15 @@ class Everywhere:
         return type(self.servers[0]).create_job(self, *args, **fields)
 
 
+def runs_of(api, jobs):
+    return [r for j in jobs.ids for r in api.api("GET", f"/sync-jobs/{j}/history?limit=1000")]
+
+
+def executors(runs):
+    """Who has ended an attempt of them: a run that is over names no worker."""
+    return {attempt["worker"] for run in runs for attempt in run["attempts"]}
+
+
 @pytest.mark.parametrize("store", ["postgres", "mongo"], indirect=True)
 def test_three_apis_and_two_workers_go_on_when_some_of_them_die(cluster, store):
     # Nobody who listens at the start knows the others: they meet in the store.
@@ -46,10 +57,7 @@ def test_three_apis_and_two_workers_go_on_when_some_of_them_die(cluster, store):
     everywhere = Everywhere(apis)
     jobs = Jobs(everywhere, 3)
 
-    def executors():
-        return {r["worker"] for j in jobs.ids for r in everywhere.api("GET", f"/sync-jobs/{j}/history?limit=1000")}
-
-    wait_for(lambda: len(executors()) == 2, "both workers execute")
+    wait_for(lambda: len(executors(runs_of(everywhere, jobs))) == 2, "both workers execute")
     apis[0].kill()
     everywhere.servers.remove(apis[0])
     gone = cluster.leader(apis[1])
@@ -58,7 +66,7 @@ def test_three_apis_and_two_workers_go_on_when_some_of_them_die(cluster, store):
     jobs.check(store, everywhere)
     gone.spawn()  # a new process with a new id, on the same folder
     gone.wait_ready()
-    wait_for(lambda: len(executors()) >= 3, "the new one executes, too")
+    wait_for(lambda: len(executors(runs_of(everywhere, jobs))) >= 3, "the new one executes, too")
 
     # A leader that is asked to stop hands over at once: no lease has to run out.
     leader = cluster.leader(apis[1])
@@ -67,6 +75,92 @@ def test_three_apis_and_two_workers_go_on_when_some_of_them_die(cluster, store):
     assert leader.process.returncode == 0 and "leadership handed over" in leader.log_text()
     wait_for(lambda: store.leader()[1] > old[1], "another leads")
     jobs.check(store, everywhere)
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
+@pytest.mark.parametrize("who", ["leader", "all"])
+def test_who_executes_and_who_does_after_the_leaders_death(cluster, store, who):
+    api = cluster.api()
+    # Three runs at once and one place: a second worker that may execute finds work.
+    for _ in range(2):
+        cluster.worker(env={"TIDEGATE_EXECUTORS": who, "TIDEGATE_WORKER_MAX_CONCURRENT_RUNS": "1"})
+    jobs = Jobs(api, 3)
+
+    def while_one_led():
+        """(its id, who executed the runs that were made and ended meanwhile)"""
+        leader = cluster.leader(api)
+        lock, known = store.leader(), {r["id"] for r in runs_of(api, jobs)}
+        ended = wait_for(lambda: (e := [r for r in runs_of(api, jobs) if r["state"] == "succeeded" and r["id"] not in known])
+                         [8:] and e, "nine runs more")
+        return (leader, lock[0], executors(ended)) if store.leader() == lock else None
+
+    leader, led, executed = wait_for(while_one_led, "one leads all the while")
+    both = set(cluster.owners(api))
+    assert led in both and len(both) == 2
+    if who == "leader":
+        assert executed == {led}
+    else:
+        wait_for(lambda: executors(runs_of(api, jobs)) >= both, "both execute")
+    known = {r["id"] for r in runs_of(api, jobs)}
+    leader.kill()
+    [other] = both - {led}
+    wait_for(lambda: other in executors(r for r in runs_of(api, jobs) if r["id"] not in known), "the other executes")
+    jobs.check(store)
+
+
+class Client(threading.Thread):
+    """Makes request after request, each to the next API; one that gets no answer there it sends to the other."""
+
+    def __init__(self, servers):
+        super().__init__(daemon=True)
+        self.everywhere, self.names, self.retried, self.over, self.failed = Everywhere(servers), [], 0, False, None
+        self.start()
+
+    def run(self):
+        try:
+            while not self.over:
+                self.names.append(f"made-on-the-way-{len(self.names)}")
+                body = {"name": self.names[-1], "type": "file", "config": {"path": str(self.everywhere.files / "*.csv")}}
+                self.ask("POST", "/data-sources", body, headers={"Idempotency-Key": self.names[-1]})
+                self.ask("GET", "/sync-jobs")
+        except Exception as e:  # pylint: disable=broad-exception-caught
+            self.failed = e
+
+    def ask(self, *args, **kwargs):
+        try:
+            self.everywhere.api(*args, **kwargs)
+        except requests.ConnectionError:
+            self.retried += 1
+            self.everywhere.api(*args, **kwargs)
+
+    def stop(self):
+        self.over = True
+        self.join(60)
+        assert self.failed is None and not self.is_alive(), self.failed
+
+
+@pytest.mark.parametrize("store", ["postgres"], indirect=True)
+def test_a_rolling_restart_under_load_is_not_noticed(cluster, store):
+    apis = [cluster.api(), cluster.api()]
+    workers = [cluster.worker(), cluster.worker()]
+    jobs = Jobs(Everywhere(apis), 3)
+    client = Client(apis)
+    for server in workers + apis:
+        seen, retried = len(runs_of(client.everywhere if server in workers else apis[0], jobs)), client.retried
+        server.stop()
+        assert server.process.returncode == 0, server.log_text()
+        if server in apis:
+            wait_for(lambda before=retried: client.retried > before or client.failed, "a request meets the API that is away")
+        server.spawn()
+        server.wait_ready()
+        wait_for(lambda before=seen: len(runs_of(apis[0], jobs)) >= before + 6, "work goes on")
+    client.stop()
+    outcomes = jobs.check(store)
+    assert set(outcomes) <= {"succeeded", "skipped"}, outcomes
+    assert all(r["retriesUsed"] == 0 for r in runs_of(apis[0], jobs))
+    made = [s["name"] for s in apis[0].api("GET", "/data-sources?limit=1000") if s["name"] in client.names]
+    assert sorted(made) == sorted(client.names)
+    print(f"{len(made)} made, {client.retried} retried; slots: {outcomes}")
 
 
 # Of the leader below: it looks for orphans every 2 s and, with that, for what is due; nothing else wakes it.
