@@ -140,9 +140,10 @@ def check_slots(api, job_id, mark=None, bound=90):
         if when(api.api("GET", f"/sync-jobs/{job_id}")["nextRunAt"]) < mark:
             return None
         entries = ledger_of(api, job_id, mark)
-        return entries if all(e["outcome"] != "planned" for e in entries) else None
+        # As a tuple: a job that was made within this second has no slot before `mark`, which is settled, too.
+        return (entries,) if all(e["outcome"] != "planned" for e in entries) else None
 
-    entries = wait_for(settled, f"the slots of {job_id} before {mark} have their outcomes", bound)
+    [entries] = wait_for(settled, f"the slots of {job_id} before {mark} have their outcomes", bound)
     second = dt.timedelta(seconds=1)
     first = when(api.api("GET", f"/sync-jobs/{job_id}")["createdAt"]).replace(microsecond=0) + second
     due = [first + i * second for i in range(int((mark - first) / second) + 1) if first + i * second < mark]

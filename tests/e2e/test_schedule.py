@@ -31,6 +31,13 @@ def test_a_created_job_is_scheduled_at_once_and_every_slot_has_one_outcome(serve
     check_slots(server, job["id"])
 
 
+def test_a_job_of_this_second_has_no_slot_to_wait_for(server):
+    """Seen here: the slot checker took no slots for unsettled ones, and said after 90 s that they had no outcome."""
+    data.write_csv(server.files / "items.csv", 10)
+    job = server.create_job("new", server.csv_to_sqlite(), schedule={"cron": "* * * * * *"})
+    assert not check_slots(server, job["id"], when(job["createdAt"]))
+
+
 def test_a_deleted_job_runs_no_more_and_keeps_its_history(server):
     data.write_csv(server.files / "items.csv", 10)
     job = server.create_job("short lived", server.csv_to_sqlite(), schedule={"every": "1s"})
