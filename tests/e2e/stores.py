@@ -246,12 +246,13 @@ class MongoStore(Store):
     def dump(self):
         lines = []
         with self.server.client() as client:
-            for found in sorted(client[self.name].list_collections(), key=lambda c: c["name"]):
+            database = client[self.name]
+            for found in sorted(database.list_collections(), key=lambda c: c["name"]):
                 name, kind = found["name"], found.get("type")
                 lines.append(f"{name}: {kind} {found.get('options')}")
                 if kind == "collection" and not name.startswith("system."):
-                    lines += [f"{name}: index {k} {v}" for k, v in sorted(client[self.name][name].index_information().items())]
-                    lines += [f"{name}: {document}" for document in client[self.name][name].find().sort("_id")]
+                    lines += [f"{name}: index {k} {v}" for k, v in sorted(database[name].index_information().items())]
+                    lines += [f"{name}: {document}" for document in database[name].find().sort("_id")]
         return lines
 
     def drop(self):
