@@ -2,11 +2,12 @@
 import os
 import re
 import socket
+import sqlite3
 import struct
 import subprocess
 import threading
 import uuid
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import bson
 import pymongo
@@ -96,6 +97,29 @@ def test_another_secret_key_than_the_others_have(bin_dir, cluster, store, tmp_pa
     with untouched(store):
         said = refused(bin_dir, tmp_path, store.url, command, secret_key="a5" * 32)
     assert "secret" in said and "a5a5" not in said, said
+
+
+# Seen: it was migrated first, and the servers that have its key were too old for it then.
+@pytest.mark.parametrize("store", ["sqlite", "postgres", "mongo"], indirect=True)
+def test_another_secret_key_migrates_nothing(bin_dir, cluster, store, tmp_path):
+    cluster.start("serve").stop()
+    older(store)
+    with untouched(store):
+        said = refused(bin_dir, tmp_path, store.url, secret_key="a5" * 32)
+    assert "sealed with the key" in said, said
+
+
+def older(store):
+    """As a binary of the version before has left it: its newest migration is not there."""
+    newest = "DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations)"
+    if store.kind == "sqlite":
+        with closing(sqlite3.connect(store.path)) as db, db:
+            db.execute(newest)
+    elif store.kind == "postgres":
+        store.server.sql(newest, store.name)
+    else:
+        with store.server.client() as client:
+            client[store.name].schema_migrations.find_one_and_delete({}, sort=[("_id", -1)])
 
 
 @pytest.fixture
