@@ -63,7 +63,8 @@ Why why_queued(const model::Run& run, const store::PlanView& view, Instant now) 
     return {"job_running", fmt::format("waits for run {} of this job to end", running->id.str())};
   }
   return {"no_free_worker",
-          "waits for a free place on a worker, or for the destination's one writer"};
+          "waits for a free place on a worker (`tidegate workers list` shows them: is one "
+          "running?), or for the destination's one writer"};
 }
 
 Why why_waiting(const store::PlanView& view, Instant now) {
