@@ -1,4 +1,4 @@
-// Networks that swallow everything.
+// Networks that swallow everything, and servers that go away.
 #include <gmock/gmock.h>
 
 #include <future>
@@ -12,6 +12,7 @@ namespace {
 
 using contract::code_of;
 using contract::must;
+using mongo::Conn;
 using mongo::Heard;
 using namespace std::chrono_literals;
 
@@ -104,6 +105,90 @@ TEST(MongoNetwork, TimeOutsEndBeforeTheLeaseDoes) {
   EXPECT_EQ(o.answer_timeout, 4s);
   fit_to_lease(o, 1s);
   EXPECT_EQ(o.answer_timeout, 2s) << "a server that is only slow is not given up";
+}
+
+// ---- a server that goes away
+
+class MongoServer : public testing::Test {
+ protected:
+  MongoServer() { server_.start(); }
+  std::unique_ptr<Store> open() {
+    MongoOptions o;
+    o.uri = Secret(server_.uri() + "&serverSelectionTimeoutMS=500");
+    return must(open_mongo_store(o, clock_, rng_));
+  }
+  static Result<Created<WorkspaceId>> write(Store& store, const std::string& name) {
+    return store.create_workspace({.id = WorkspaceId(name), .name = name}, {});
+  }
+  // The driver needs a moment to see that the server is back.
+  static void write_until_it_is_back(Store& store, const std::string& name) {
+    for (int i = 0; i < 100; ++i) {
+      const auto made = write(store, name);
+      if (made) return;
+      ASSERT_EQ(code_of(made), Code::Unavailable) << made.error().message;
+    }
+    FAIL() << "the server did not come back";
+  }
+
+  contract::ManualClock clock_{from_ms(0)};
+  SystemRng rng_;
+  mongo::PrivateServer server_;
+};
+
+TEST_F(MongoServer, TheChangeStreamGoesOnAfterAKill) {
+  const auto listener = open(), writer = open();
+  Heard heard;
+  const auto subscription = listener->watch(heard.handler());
+  must(write(*writer, "before"));
+  EXPECT_TRUE(heard.wait_for(ChangeKind::Workspace, "before"));
+  server_.kill();
+  server_.start();
+  // Before or after the listener is connected again: it goes on from where it stood.
+  write_until_it_is_back(*writer, "after");
+  EXPECT_TRUE(heard.wait_for(ChangeKind::Workspace, "after"));
+}
+
+TEST_F(MongoServer, ADroppedDatabaseMeansReadEverythingAgain) {
+  const auto listener = open();
+  Heard heard;
+  const auto subscription = listener->watch(heard.handler());
+  MongoOptions o;
+  o.uri = Secret(server_.uri());
+  const auto pool = must(mongo::Pool::open(o));
+  must(Conn(*pool).run({{"dropDatabase", 1}}));
+  for (const auto kind : {ChangeKind::Job, ChangeKind::Run, ChangeKind::Connection}) {
+    EXPECT_TRUE(heard.wait_for(kind, ""));
+  }
+}
+
+TEST_F(MongoServer, AbsenceIsUnavailableAndLosesNothing) {
+  const auto store = open();
+  must(write(*store, "first"));
+  server_.kill();
+  const auto refused = write(*store, "second");
+  ASSERT_EQ(code_of(refused), Code::Unavailable);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("'tidegate' on 127.0.0.1"));
+  EXPECT_EQ(code_of(store->ping()), Code::Unavailable);
+  EXPECT_EQ(code_of(store->claim_runs({.owner = OwnerId("w")})), Code::Unavailable);
+  clock_.advance(std::chrono::seconds(2));  // the time is known for a second
+  EXPECT_EQ(code_of(store->now()), Code::Unavailable);
+  server_.start();
+  write_until_it_is_back(*store, "second");
+  EXPECT_TRUE(must(store->find_workspace("first")).revision);
+  EXPECT_TRUE(store->ping());
+}
+
+// A subscriber that comes while the server is away is told to read once it is back.
+TEST_F(MongoServer, ASubscriptionMayBeginDuringAnOutage) {
+  const auto listener = open();
+  server_.kill();
+  Heard heard;
+  const auto subscription = listener->watch(heard.handler());
+  server_.start();
+  EXPECT_TRUE(heard.wait_for(ChangeKind::Job, ""));
+  const auto writer = open();
+  must(write(*writer, "w"));
+  EXPECT_TRUE(heard.wait_for(ChangeKind::Workspace, "w"));
 }
 
 }  // namespace
