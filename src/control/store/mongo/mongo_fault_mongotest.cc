@@ -287,6 +287,31 @@ TEST(MongoReplicaSet, APlanIsWrittenWholeOrNotAtAll) {
   EXPECT_EQ(must(p[0].get_job(p.workspace(), JobId("j1"))).next_slot, p.clock().now());
 }
 
+// What was old when it was found may not be so any more: a slot would have lost its outcome.
+TEST(MongoReplicaSet, ARecordThatIsExtendedMeanwhileIsNotPruned) {
+  Processes p(mongo::replica_set(), 1);
+  const JobId id = p.add("j");
+  const auto lease = *must(p[0].acquire_leader(OwnerId("leader"), Millis(8000)));
+  PlanStep step = p.step(id, "");
+  const Instant slot = *step.expected_next_slot;
+  step.runs.clear();
+  step.records.push_back({.job = id, .first = slot, .last = slot, .count = 1, .reason = "overlap"});
+  must(p[0].apply_plan(lease, {&step, 1}));
+  const Instant later = slot + std::chrono::hours(48);
+  Conn leader(p.pool());
+  must(leader.begin());
+  must(leader.update(coll::kRecords, {{"jobId", "j"}},
+                     {{"$set", object{{"last", mongo::date(later)}}}}));
+  auto pruned = std::async(std::launch::async, [&] {
+    return must(p[0].prune({.max_age = std::chrono::hours(24)}, later));
+  });
+  EXPECT_EQ(pruned.wait_for(std::chrono::milliseconds(300)), std::future_status::timeout)
+      << "it found the record as it was";
+  must(leader.commit());
+  EXPECT_EQ(pruned.get(), 0u);
+  EXPECT_EQ(must(p[0].list_slots({.workspace = p.workspace(), .job = id})).total, 1);
+}
+
 // A request that a client repeated while the first one still ran made two.
 TEST(MongoReplicaSet, OneOfManyRequestsWithOneKeyCreates) {
   Processes p(mongo::replica_set(), 4);

@@ -76,7 +76,8 @@ Result<std::size_t> remove_runs(Tx& tx, const DoomedRuns& runs, std::size_t budg
   return removed;
 }
 
-// Up to `limit` documents, by their ids; how many.
+// Up to `limit` documents; how many. What has changed since it was found, so that the filter does
+// not take it any more, stays.
 Result<std::size_t> remove_some(Conn& db, std::string_view collection, Find find,
                                 std::size_t limit) {
   if (limit == 0) return std::size_t{0};
@@ -84,8 +85,9 @@ Result<std::size_t> remove_some(Conn& db, std::string_view collection, Find find
   find.projection = {{"_id", 1}};
   TG_TRY(const auto found, db.find(collection, find));
   if (found.empty()) return std::size_t{0};
-  const auto id = [](const bj::object& o) { return o.at("_id"); };
-  TG_TRY(const auto n, db.erase(collection, {{"_id", any_of(found, id)}}));
+  bj::object which = std::move(find.filter);
+  which["_id"] = any_of(found, [](const bj::object& o) { return o.at("_id"); });
+  TG_TRY(const auto n, db.erase(collection, which));
   return static_cast<std::size_t>(n);
 }
 
@@ -102,12 +104,17 @@ Result<std::size_t> remove_surplus_records(Conn& db, std::int64_t kept, std::siz
                  {"cursor", bj::object{{"batchSize", limit}}}}));
   std::size_t removed = 0;
   for (const auto& item : reply.at("cursor").at("firstBatch").as_array()) {
-    const auto& job = item.as_object();
-    const auto surplus = static_cast<std::size_t>(number_of(job, "n") - kept);
-    TG_TRY(const auto n,
-           remove_some(db, coll::kRecords,
-                       {.filter = {{"jobId", text_of(job, "_id")}}, .sort = {{"first", 1}}},
-                       std::min(surplus, limit - removed)));
+    const std::string job = text_of(item.as_object(), "_id");
+    // Where the surplus ends, as it is now: another one may have removed some since the count.
+    TG_TRY(const auto end, db.find_one(coll::kRecords, {.filter = {{"jobId", job}},
+                                                        .sort = {{"first", -1}},
+                                                        .skip = static_cast<std::size_t>(kept),
+                                                        .projection = {{"last", 1}}}));
+    if (!end) continue;
+    const bj::object surplus{{"jobId", job},
+                             {"last", bj::object{{"$lte", date(time_of(*end, "last"))}}}};
+    TG_TRY(const auto n, remove_some(db, coll::kRecords,
+                                     {.filter = surplus, .sort = {{"first", 1}}}, limit - removed));
     removed += n;
   }
   return removed;
