@@ -69,6 +69,17 @@ TEST_F(MongoOpen, AHalfMadeStoreIsCompleted) {
   EXPECT_EQ(must(must(open())->list_workspaces()).at(0).name, "default");
 }
 
+// Of several that were started at once, one saw what another had just begun and took it for another
+// program's; so did all, for ever, when that one had died there.
+TEST_F(MongoOpen, ABegunStoreWithoutAVersionIsCompleted) {
+  must(conn().run({{"create", coll::kSchema}}));
+  EXPECT_EQ(must(must(open())->list_workspaces()).at(0).name, "default");
+  EXPECT_EQ(must(conn().count(coll::kSchema, {{"_id", 0}})), 1) << "it says whose it is";
+  // With all that it makes.
+  must(conn().erase(coll::kSchema, {}));
+  EXPECT_THAT(must(must(open())->list_workspaces()), SizeIs(1));
+}
+
 TEST_F(MongoOpen, ANewerSchemaIsRefusedUntouched) {
   must(conn().insert(coll::kSchema, object{{"_id", 99}, {"name", "future"}}));
   const auto refused = open();
@@ -85,6 +96,10 @@ TEST_F(MongoOpen, AnotherProgramsDatabaseIsRefusedUntouched) {
   ASSERT_EQ(code_of(refused), Code::Invalid);
   EXPECT_EQ(refused.error().reason, "not_a_store");
   EXPECT_THAT(collections(), testing::ElementsAre("invoices"));
+  // Many programs have one of that name.
+  must(conn().run({{"create", coll::kSchema}}));
+  EXPECT_EQ(reason_of(open()), "not_a_store");
+  EXPECT_THAT(collections(), testing::UnorderedElementsAre("invoices", coll::kSchema));
 }
 
 TEST_F(MongoOpen, NobodyAnswersIsSaidWithinSecondsWithoutThePassword) {

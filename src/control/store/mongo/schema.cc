@@ -136,6 +136,12 @@ Status mark(Conn& conn, int version, std::string_view name, Instant now) {
   return {};
 }
 
+// Made by a store, or by the server for one.
+bool is_ours(const std::string& name) {
+  return name == coll::kRunLocks || name == coll::kSlots || name.starts_with("system.") ||
+         std::ranges::find(kCollections, name) != std::end(kCollections);
+}
+
 bool grants(const bj::object& privilege, std::string_view database, std::string_view collection,
             std::string_view action) {
   const auto* resource = privilege.if_contains("resource");
@@ -217,22 +223,24 @@ Result<std::optional<int>> present_version(Conn& conn, const Pool& pool) {
                             pool.name(), number_of(*newest, "_id"), kNewest),
                 "schema_too_new");
   }
-  if (!newest && !present.empty()) {
-    return fail(Code::Invalid,
-                fmt::format("{} belongs to something else (it has collections, but no {}); choose "
-                            "another database for the store. Nothing was changed",
-                            pool.name(), coll::kSchema),
-                "not_a_store");
+  if (newest) return static_cast<int>(number_of(*newest, "_id"));
+  if (present.empty()) return std::nullopt;
+  // Begun by a process that is about to say so, or died before it did.
+  if (present.contains(std::string(coll::kSchema)) && std::ranges::all_of(present, is_ours)) {
+    return 0;
   }
-  if (!newest) return std::nullopt;
-  return static_cast<int>(number_of(*newest, "_id"));
+  return fail(Code::Invalid,
+              fmt::format("{} belongs to something else (it has collections, but no version in "
+                          "{}); choose another database for the store. Nothing was changed",
+                          pool.name(), coll::kSchema),
+              "not_a_store");
 }
 
 Status migrate(Conn& conn, const Pool& pool, Instant now) {
   TG_TRY(const auto present, collections_of(conn));
   TG_TRY(const auto version, present_version(conn, pool));
   // Version 0 says whose database it is, should the process die before the rest is there.
-  if (!version) TG_CHECK(mark(conn, 0, "begun", now));
+  if (version.value_or(0) == 0) TG_CHECK(mark(conn, 0, "begun", now));
   for (const auto name : kCollections) {
     if (!present.contains(std::string(name))) TG_CHECK(create(conn, {{"create", name}}));
   }

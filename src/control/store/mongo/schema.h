@@ -28,7 +28,8 @@ Result<ServerFacts> facts_from(const bj::object& hello, const std::string& name)
 std::vector<std::string> missing_privileges(const bj::object& connection_status,
                                             const std::string& database, bool replicated);
 
-// The version of what lies there; nullopt: nothing. Invalid: a newer one, or something else.
+// The version of what lies there; nullopt: nothing, 0: begun. Invalid: a newer one, or something
+// else.
 Result<std::optional<int>> present_version(Conn& conn, const Pool& pool);
 
 // Creates what is missing. Safe while others do the same. Invalid, with nothing written: a newer
