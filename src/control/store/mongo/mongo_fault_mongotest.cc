@@ -363,6 +363,12 @@ TEST(MongoSessions, AreWrittenDownBeforeTheyAreUsedAndForgottenAtTheEnd) {
   EXPECT_THAT(written(), testing::IsEmpty());
 }
 
+// As one of another version would be.
+void damage(Processes& p, std::string_view collection, const char* id) {
+  must(Conn(p.pool()).update(collection, {{"_id", id}},
+                             {{"$set", object{{"revision", "x"}, {"attempt", "x"}}}}));
+}
+
 // A damaged document must not stop the work on all others.
 TEST_P(MongoFaults, AnUnreadableRunOrJobIsLeftOut) {
   Processes p(uri(), 1);
@@ -370,12 +376,8 @@ TEST_P(MongoFaults, AnUnreadableRunOrJobIsLeftOut) {
   for (const JobId& id : {bad, good}) {
     must(p[0].trigger_run({.workspace = p.workspace(), .job = id, .run = RunId(id.str())}));
   }
-  const auto damage = [&](std::string_view collection, const char* id) {
-    must(Conn(p.pool()).update(collection, {{"_id", id}},
-                               {{"$set", object{{"revision", "x"}, {"attempt", "x"}}}}));
-  };
-  damage(coll::kRuns, "bad");
-  damage(coll::kJobs, "even worse");
+  damage(p, coll::kRuns, "bad");
+  damage(p, coll::kJobs, "even worse");
   const auto claim = must(p[0].claim_runs({.owner = OwnerId("w"), .max = 5}));
   ASSERT_THAT(claim.runs, SizeIs(1));
   EXPECT_EQ(claim.runs[0].run.job, good);
@@ -384,6 +386,49 @@ TEST_P(MongoFaults, AnUnreadableRunOrJobIsLeftOut) {
   EXPECT_EQ(due[0].job.id, good);
   p.clock().advance(std::chrono::seconds(12));
   EXPECT_THAT(must(p[0].expired_runs(10)), SizeIs(1));
+}
+
+// It cost all leases of its worker, and the ends of the runs behind it.
+TEST_P(MongoFaults, ARunThatCannotBeReadHoldsUpNoOther) {
+  Processes p(uri(), 1);
+  for (const char* id : {"a", "b", "c", "d"}) {
+    must(p[0].trigger_run({.workspace = p.workspace(), .job = p.add(id), .run = RunId(id)}));
+  }
+  const auto runs = must(p[0].claim_runs({.owner = OwnerId("w"), .max = 9})).runs;
+  ASSERT_THAT(runs, SizeIs(4));
+  damage(p, coll::kRuns, "a");
+  damage(p, coll::kJobs, "b");
+  std::vector<Renewal> renewals;
+  std::vector<AttemptEnd> ends;
+  for (const auto& r : runs) {
+    renewals.push_back({.held = contract::held(r),
+                        .progress = {{"e", {.rows_read = 1}}},
+                        .committed = {{"e", contract::known(0, 1)}}});
+    ends.push_back(contract::end_of(r, RunState::Succeeded));
+  }
+  ends.pop_back();
+  const auto held = [&] {
+    std::vector<bool> held;
+    for (const auto& r : must(p[0].renew_runs(OwnerId("w"), Millis(12'000), renewals))) {
+      held.push_back(r.held);
+    }
+    return held;
+  };
+  p.clock().advance(std::chrono::seconds(1));
+  EXPECT_THAT(held(), ElementsAre(true, true, true, true));
+  const object until{{"expiresAt", mongo::date(p.clock().now() + std::chrono::seconds(12))}};
+  EXPECT_EQ(must(Conn(p.pool()).count(coll::kRuns, until)), 4) << "the unreadable ones, too";
+  EXPECT_THAT(must(p[0].get_job(p.workspace(), JobId("c"))).known_state, SizeIs(1));
+  const auto results = must(p[0].finish_attempts(ends));
+  EXPECT_EQ(code_of(results.at(0)), Code::Internal);
+  EXPECT_EQ(code_of(results.at(1)), Code::Internal);
+  EXPECT_TRUE(results.at(2));
+  // Without transactions a run is written before its job.
+  EXPECT_THAT(held(), ElementsAre(true, GetParam(), false, true)) << "what did not end stays held";
+  p.clock().advance(std::chrono::seconds(12));
+  const auto expired = must(p[0].expired_runs(1));
+  ASSERT_THAT(expired, SizeIs(1)) << "those that cannot be read take no place of others";
+  EXPECT_EQ(expired[0].run.id, RunId("d"));
 }
 
 TEST(MongoCapabilities, SayWhatAStandaloneServerCannot) {

@@ -307,63 +307,75 @@ bj::object renewal_of(const Renewal& renewal, Instant until, std::string_view se
 
 }  // namespace
 
-Status MongoStore::renew_with_states(const OwnerId& owner, Millis lease_ttl,
-                                     const Renewal& renewal) {
-  return write([&](Tx& tx) -> Status {
-    TG_TRY(const auto matched, tx.db.update(coll::kRuns, held_run(owner, renewal.held),
-                                            renewal_of(renewal, tx.now + lease_ttl, self_)));
-    if (matched == 0) return {};
-    TG_TRY(const auto run, find_run(tx.db, renewal.held.run));
-    if (!run) return {};
-    if (!renewal.progress.empty()) tx.note(ChangeKind::Run, renewal.held.run.str());
-    return change_progress(tx, run->run.job,
-                           [&](JobRow& row) { rules::keep_states(row.job, renewal.committed); });
+// One command, before anything is read that could fail at one of them. What is held after it was
+// held by it, as nobody is given the same fence again.
+Result<MongoStore::Prolonged> MongoStore::prolong(const OwnerId& owner, Millis lease_ttl,
+                                                  std::span<const Renewal> renewals) {
+  return write_one([&](Tx& tx) -> Result<Prolonged> {
+    bj::array updates;
+    std::map<RunId, std::int64_t> fences;
+    for (const Renewal& r : renewals) {
+      updates.push_back(bj::object{{"q", held_run(owner, r.held)},
+                                   {"u", renewal_of(r, tx.now + lease_ttl, self_)}});
+      fences[r.held.run] = value(r.held.fence);
+    }
+    TG_CHECK(tx.db.run_write(
+        {{"update", coll::kRuns}, {"updates", std::move(updates)}, {"ordered", false}}));
+    Prolonged held;
+    const auto id = [](const Renewal& r) { return bj::value(r.held.run.str()); };
+    TG_CHECK(tx.db.each(
+        coll::kRuns,
+        {.filter = {{"_id", any_of(renewals, id)}, {"state", "running"}, {"owner", owner.str()}},
+         .projection = {{"cancel", 1}, {"fence", 1}, {"jobId", 1}}},
+        [&](const bj::object& o) {
+          const RunId run(text_of(o, "_id"));
+          if (number_of(o, "fence") == fences[run]) {
+            held[run] = {.job = JobId(text_of(o, "jobId")), .cancel = flag_of(o, "cancel")};
+          }
+          return true;
+        }));
+    for (const Renewal& r : renewals) {
+      if (!r.progress.empty() && held.contains(r.held.run)) {
+        tx.note(ChangeKind::Run, r.held.run.str());
+      }
+    }
+    return held;
   });
 }
 
-// One command renews all that carry no new state; what is held after it was held by it, as nobody
-// is given the same fence again.
+// Whether the run is still held, under which its job learns the states.
+Result<bool> MongoStore::keep_committed(const OwnerId& owner, const Renewal& renewal,
+                                        const JobId& job) {
+  return write([&](Tx& tx) -> Result<bool> {
+    TG_TRY(const auto matched, tx.db.update(coll::kRuns, held_run(owner, renewal.held),
+                                            {{"$inc", bj::object{{"seq", 1}}}}));
+    if (matched == 0) return false;
+    TG_CHECK(change_progress(tx, job,
+                             [&](JobRow& row) { rules::keep_states(row.job, renewal.committed); }));
+    return true;
+  });
+}
+
+// Leases first: a job that cannot be read loses the news of its states, not its run's lease, and
+// holds up no other.
 Result<std::vector<RenewOutcome>> MongoStore::renew_runs(const OwnerId& owner, Millis lease_ttl,
                                                          std::span<const Renewal> renewals) {
   std::vector<RenewOutcome> outcomes;
   if (renewals.empty()) return outcomes;
+  TG_TRY(const auto prolonged, prolong(owner, lease_ttl, renewals));
   for (const Renewal& r : renewals) {
-    if (!r.committed.empty()) TG_CHECK(renew_with_states(owner, lease_ttl, r));
+    const auto it = prolonged.find(r.held.run);
+    const bool held = it != prolonged.end();
+    outcomes.push_back({r.held.run, held, held && it->second.cancel});
+    if (!held || r.committed.empty()) continue;
+    const auto kept = keep_committed(owner, r, it->second.job);
+    if (kept) {
+      outcomes.back().held = *kept;
+    } else if (!bad_rows_.skip("job", it->second.job.str(), kept.error())) {
+      return fail(kept.error());
+    }
   }
-  return write_one([&](Tx& tx) -> Result<std::vector<RenewOutcome>> {
-    outcomes.clear();
-    bj::array updates;
-    for (const Renewal& r : renewals) {
-      if (!r.committed.empty()) continue;
-      updates.push_back(bj::object{{"q", held_run(owner, r.held)},
-                                   {"u", renewal_of(r, tx.now + lease_ttl, self_)}});
-    }
-    if (!updates.empty()) {
-      TG_CHECK(tx.db.run_write(
-          {{"update", coll::kRuns}, {"updates", std::move(updates)}, {"ordered", false}}));
-    }
-    std::map<std::string, bool> held;  // whether it was asked to cancel
-    const auto id = [](const Renewal& r) { return bj::value(r.held.run.str()); };
-    std::map<std::string, std::int64_t> fences;
-    for (const Renewal& r : renewals) fences[r.held.run.str()] = value(r.held.fence);
-    TG_CHECK(tx.db.each(
-        coll::kRuns,
-        {.filter = {{"_id", any_of(renewals, id)}, {"state", "running"}, {"owner", owner.str()}},
-         .projection = {{"cancel", 1}, {"fence", 1}}},
-        [&](const bj::object& o) {
-          const std::string run = text_of(o, "_id");
-          if (number_of(o, "fence") == fences[run]) held[run] = flag_of(o, "cancel");
-          return true;
-        }));
-    for (const Renewal& r : renewals) {
-      const auto it = held.find(r.held.run.str());
-      outcomes.push_back({r.held.run, it != held.end(), it != held.end() && it->second});
-      if (it != held.end() && !r.progress.empty() && r.committed.empty()) {
-        tx.note(ChangeKind::Run, r.held.run.str());
-      }
-    }
-    return outcomes;
-  });
+  return outcomes;
 }
 
 // ---- the end of an attempt
@@ -391,11 +403,9 @@ Result<std::vector<Status>> MongoStore::finish_attempts(std::span<const AttemptE
   std::vector<Status> results;
   for (const AttemptEnd& end : ends) {
     Status status = write([&](Tx& tx) { return finish(tx, end, std::nullopt); });
-    // A refusal is this attempt's answer; when the store fails, the caller repeats them all.
-    if (!status && status.error().code != Code::Fenced &&
-        rules::check_move(RunState::Running, end.next)) {
-      return fail(status.error());
-    }
+    // A refusal, and a document that cannot be read, are this attempt's answer; when the store is
+    // away, the caller repeats them all.
+    if (!status && status.error().code == Code::Unavailable) return fail(status.error());
     results.push_back(std::move(status));
   }
   return results;
@@ -403,27 +413,27 @@ Result<std::vector<Status>> MongoStore::finish_attempts(std::span<const AttemptE
 
 // ---- orphans
 
+// What cannot be read takes no place of others.
 Result<std::vector<ClaimedRun>> MongoStore::expired_runs(std::size_t limit) {
   TG_TRY(const Instant at, now());
   Conn conn(*pool_);
-  TG_TRY(auto documents,
-         conn.find(coll::kRuns,
-                   {.filter = {{"state", "running"}, {"expiresAt", bj::object{{"$lte", date(at)}}}},
-                    .limit = limit}));
   std::vector<ClaimedRun> expired;
-  for (auto& o : documents) {
+  if (limit == 0) return expired;
+  const bj::object over{{"state", "running"}, {"expiresAt", bj::object{{"$lte", date(at)}}}};
+  TG_CHECK(conn.each(coll::kRuns, {.filter = over}, [&](bj::object o) -> Result<bool> {
     const std::string id = text_of(o, "_id");
-    const auto loaded = [&]() -> Result<ClaimedRun> {
+    auto loaded = [&]() -> Result<ClaimedRun> {
       TG_TRY(const RunRow run, run_from(std::move(o)));
       TG_TRY(const JobRow row, job_of(conn, run));
       return load(conn, row, run);
     }();
     if (loaded) {
-      expired.push_back(*loaded);
+      expired.push_back(std::move(*loaded));
     } else if (!bad_rows_.skip("run", id, loaded.error())) {
       return fail(loaded.error());
     }
-  }
+    return expired.size() < limit;
+  }));
   return expired;
 }
 

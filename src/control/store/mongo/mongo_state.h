@@ -1,6 +1,7 @@
 #pragma once
 // The MongoDB store's class; its methods are spread over mongo_*.cc by noun.
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -151,7 +152,14 @@ class MongoStore final : public Store {
   Status check_leader(Tx& tx, const LeaderLease& lease) const;
   Result<PlanResult> apply_step(Tx& tx, const LeaderLease& lease, const PlanStep& step);
   Result<std::optional<ClaimedRun>> start(const ClaimParams& params, const RunId& id);
-  Status renew_with_states(const OwnerId& owner, Millis lease_ttl, const Renewal& renewal);
+  struct StillHeld {
+    JobId job;
+    bool cancel = false;  // it was asked to
+  };
+  using Prolonged = std::map<RunId, StillHeld>;
+  Result<Prolonged> prolong(const OwnerId& owner, Millis lease_ttl,
+                            std::span<const Renewal> renewals);
+  Result<bool> keep_committed(const OwnerId& owner, const Renewal& renewal, const JobId& job);
   Status finish(Tx& tx, const AttemptEnd& end, std::optional<Instant> lease_until);
   Result<model::SyncJob> change_job(const WorkspaceId& ws, const JobId& id, IfRevision if_revision,
                                     const std::optional<Idempotency>& once,
