@@ -99,6 +99,8 @@ TEST_F(MongoOpen, AnotherProgramsDatabaseIsRefusedUntouched) {
   // Many programs have one of that name.
   must(conn().run({{"create", coll::kSchema}}));
   EXPECT_EQ(reason_of(open()), "not_a_store");
+  must(conn().insert(coll::kSchema, object{{"_id", "66f0"}, {"version", 3}}));
+  EXPECT_EQ(reason_of(open()), "not_a_store");
   EXPECT_THAT(collections(), testing::UnorderedElementsAre("invoices", coll::kSchema));
 }
 

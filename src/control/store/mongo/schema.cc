@@ -223,10 +223,12 @@ Result<std::optional<int>> present_version(Conn& conn, const Pool& pool) {
                             pool.name(), number_of(*newest, "_id"), kNewest),
                 "schema_too_new");
   }
-  if (newest) return static_cast<int>(number_of(*newest, "_id"));
+  // Others number theirs in a field.
+  if (newest && newest->at("_id").is_number()) return static_cast<int>(number_of(*newest, "_id"));
   if (present.empty()) return std::nullopt;
   // Begun by a process that is about to say so, or died before it did.
-  if (present.contains(std::string(coll::kSchema)) && std::ranges::all_of(present, is_ours)) {
+  if (!newest && present.contains(std::string(coll::kSchema)) &&
+      std::ranges::all_of(present, is_ours)) {
     return 0;
   }
   return fail(Code::Invalid,
