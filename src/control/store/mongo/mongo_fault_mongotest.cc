@@ -312,6 +312,33 @@ TEST(MongoReplicaSet, ARecordThatIsExtendedMeanwhileIsNotPruned) {
   EXPECT_EQ(must(p[0].list_slots({.workspace = p.workspace(), .job = id})).total, 1);
 }
 
+// A run that is lost between the renewal of its lease and the write of its states writes none.
+TEST(MongoReplicaSet, StatesAreWrittenUnderTheFenceOfTheirRun) {
+  Processes p(mongo::replica_set(), 1);
+  must(p[0].trigger_run({.workspace = p.workspace(), .job = p.add("j"), .run = RunId("r")}));
+  const auto run = must(p[0].claim_runs({.owner = OwnerId("w")})).runs.at(0);
+  const Renewal renewal{
+      .held = contract::held(run), .progress = {}, .committed = {{"e", contract::known(0, 1)}}};
+  Conn other(p.pool());
+  must(other.begin());
+  must(other.update(coll::kJobs, {{"_id", "j"}}, {{"$inc", object{{"seq", 1}}}}));
+  auto renewed = std::async(std::launch::async, [&] {
+    return must(p[0].renew_runs(OwnerId("w"), Millis(12'000), {&renewal, 1})).at(0).held;
+  });
+  EXPECT_EQ(renewed.wait_for(std::chrono::milliseconds(300)), std::future_status::timeout)
+      << "its states wait for the job";
+  bool taken = false;
+  for (int i = 0; i < 100 && !taken; ++i) {
+    taken = Conn(p.pool())
+                .update(coll::kRuns, {{"_id", "r"}}, {{"$inc", object{{"fence", 1}}}})
+                .has_value();
+  }
+  EXPECT_TRUE(taken);
+  must(other.commit());
+  EXPECT_FALSE(renewed.get());
+  EXPECT_THAT(must(p[0].get_job(p.workspace(), JobId("j"))).known_state, testing::IsEmpty());
+}
+
 // A request that a client repeated while the first one still ran made two.
 TEST(MongoReplicaSet, OneOfManyRequestsWithOneKeyCreates) {
   Processes p(mongo::replica_set(), 4);
