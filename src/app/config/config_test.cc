@@ -82,6 +82,9 @@ TEST(Config, ThePasswordOfTheStoreIsNotShown) {
   ASSERT_TRUE(c) << describe(c.error());
   EXPECT_EQ(c->store_url, "postgres://u:canarypw@h/db");
   EXPECT_EQ(c->settings.at("store").value, "postgres://u:***@h/db");
+  const auto raw = load_config(input({{"DATABASE_URL", "postgres://u:canary@canary/pw@h/db"}}));
+  ASSERT_TRUE(raw) << describe(raw.error());
+  EXPECT_EQ(raw->settings.at("store").value, "postgres://u:***@h/db");
   const auto query = load_config(input({{"DATABASE_URL", "postgres://h/db?password=canarypw"}}));
   ASSERT_TRUE(query) << describe(query.error());
   EXPECT_EQ(query->settings.at("store").value, "postgres://h/db");

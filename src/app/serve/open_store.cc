@@ -96,6 +96,17 @@ Result<StoreUrl> parse_store_url(const std::string& url) {
   if (scheme == "sqlite") return parse_sqlite(url, url.substr(colon + 1));
   const bool postgres = scheme == "postgres" || scheme == "postgresql";
   if (postgres || scheme == "mongodb" || scheme == "mongodb+srv") {
+    if (!url.substr(colon).starts_with("://")) {
+      return bad_store(Code::Invalid,
+                       fmt::format("the URL must begin with {}://user@host/database", scheme));
+    }
+    // Or a piece of it would be the host, which every message names.
+    if (has_unescaped_password(url)) {
+      return bad_store(Code::Invalid,
+                       "the URL has more than one @, or a / or ? before it: such characters of the "
+                       "user and the password must be percent-encoded (@ as %40, / as %2F, ? as "
+                       "%3F, : as %3A, % as %25). It is not shown, as it may hold a password");
+    }
     return StoreUrl{.kind = postgres ? StoreKind::Postgres : StoreKind::Mongo,
                     .path = {},
                     .shown = shown_url(url)};

@@ -37,11 +37,41 @@ TEST(StoreUrl, PathsServersAndWhatIsRefused) {
                                    {"sqlite:file:x?mode=memory", "would not be kept in a file"},
                                    {"sqlite:", "names no file"},
                                    {"sqlite://x.db", "names no file"},
-                                   {"sqlite:///var/", "names no file"}}) {
+                                   {"sqlite:///var/", "names no file"},
+                                   {"postgres:u:s3cret@h/d", "must begin with postgres://"},
+                                   {"postgres://u:s3cret@s3cret/x@h:1/d", "percent-encoded"},
+                                   {"postgres://u:s3cret/s3cret@h/d", "%2F"},
+                                   {"postgres://u:s3cret?s3cret@h/d", "%3F"},
+                                   {"postgres://u:s3cret@s3cret?x=y@h/d", "percent-encoded"},
+                                   {"postgres://s3cret@s3cret@h/d?x=y", "%40"},
+                                   {"mongodb://u:s3cret@s3cret@h1:1,h2:2/d?x=y", "%40"},
+                                   {"mongodb+srv://u:s3cret/s3cret@h/d", "%2F"}}) {
     const auto url = parse_store_url(c.url);
     ASSERT_FALSE(url) << c.url;
     EXPECT_EQ(traits(url.error().code).exit_code, 2);
     EXPECT_THAT(url.error().message, AllOf(HasSubstr(c.expected), Not(HasSubstr("s3cret"))));
+  }
+}
+
+TEST(StoreUrl, WhatIsEscapedOrNoPasswordIsTaken) {
+  struct Case {
+    const char* url;
+    const char* shown;
+  };
+  for (const Case& c : std::initializer_list<Case>{
+           {"postgres://u:s3cret%40%2Fx@h:1/d", "postgres://u:***@h:1/d"},
+           {"postgres://u:s3cret@h1:1,h2:2/d?x=y", "postgres://u:***@h1:1,h2:2/d"},
+           {"postgres://u:s3cret@[::1]:5432/d?x=y", "postgres://u:***@[::1]:5432/d"},
+           {"postgres://[::1]/d?user=a@b", "postgres://[::1]/d"},
+           {"postgres://h1:1,h2:2/d?user=a@b", "postgres://h1:1,h2:2/d"},
+           {"postgres:///d?host=/run/pg", "postgres:///d"},
+           {"postgres://u@/d?host=/run/pg", "postgres://u@/d"},
+           {"postgres://u:s3cret:x@h/d", "postgres://u:***@h/d"},
+           {"mongodb://u:s3cret==@h:1/?appName=@me@", "mongodb://u:***@h:1/"},
+           {"mongodb://u@h1,h2/d", "mongodb://u@h1,h2/d"}}) {
+    const auto url = parse_store_url(c.url);
+    ASSERT_TRUE(url) << c.url;
+    EXPECT_EQ(url->shown, c.shown);
   }
 }
 

@@ -149,21 +149,43 @@ TEST(Scrub, PasswordsInArgvAreOverwrittenInPlace) {
   struct Case {
     std::string word, after;
   };
-  for (const Case& c :
-       std::vector<Case>{{"postgres://u:s3cret@h/db", "postgres://u:******@h/db"},
-                         {"postgres://u:p/w@x@h/db", "postgres://u:*****@h/db"},
-                         {"postgres://u:${PASS}@h/db", "postgres://u:${PASS}@h/db"},
-                         {"postgres://h/d?password=pw&a=b&sslpassword=q",
-                          "postgres://h/d?password=**&a=b&sslpassword=*"},
-                         {"postgres://h/d?password=${PASS}", "postgres://h/d?password=${PASS}"},
-                         {"postgres://u@h:5432/db", "postgres://u@h:5432/db"},
-                         {"http://h:80/x", "http://h:80/x"},
-                         {"sqlite:out.db", "sqlite:out.db"},
-                         {"user:pass@host", "user:pass@host"}}) {
+  for (const Case& c : std::vector<Case>{
+           {"postgres://u:s3cret@h/db", "postgres://u:******@h/db"},
+           {"postgres://u:p/w@x@h/db", "postgres://u:*****@h/db"},
+           {"--store=postgres://u:a@b/c9@h:1/db", "--store=postgres://u:******@h:1/db"},
+           {"postgres://a@b/c9@h/db", "postgres://******@h/db"},
+           {"postgres://u:a@b?c@h/db?x=y", "postgres://u:*****@h/db?x=y"},
+           {"postgres://u:a@h1:1,[::1]:2/db?x=y", "postgres://u:*@h1:1,[::1]:2/db?x=y"},
+           {"postgres://u:a@h/db?password=b@c", "postgres://u:*@h/db?password=***"},
+           {"postgres://u:${PASS}@h/db", "postgres://u:${PASS}@h/db"},
+           {"postgres://h/d?password=pw&a=b&sslpassword=q",
+            "postgres://h/d?password=**&a=b&sslpassword=*"},
+           {"postgres://h/d?password=${PASS}", "postgres://h/d?password=${PASS}"},
+           {"postgres://u@h:5432/db", "postgres://u@h:5432/db"},
+           {"http://h:80/x", "http://h:80/x"},
+           {"sqlite:out.db", "sqlite:out.db"},
+           {"user:pass@host", "user:pass@host"}}) {
     std::string word = c.word;
     char* argv[] = {word.data()};
     EXPECT_EQ(scrub_passwords(argv), c.word != c.after);
     EXPECT_EQ(word, c.after);
+  }
+}
+
+TEST(Scrub, AShownUrlHidesAllUpToTheLastAtBeforeTheQuery) {
+  for (const auto& [url, shown] : std::vector<std::pair<std::string, std::string>>{
+           {"postgres://u:Top@Secret/Pw9@h:1/db", "postgres://u:***@h:1/db"},
+           {"postgres://u:Top/Secret@h/db?x=y", "postgres://u:***@h/db"},
+           {"postgres://u:Top?Secret@h/db?x=y", "postgres://u:***@h/db"},
+           {"postgres://u:Top@Secret?x@h/db?x=a@b", "postgres://u:***@b"},
+           {"postgres://u:Top@Secret?x=y@h/db", "postgres://u:***@h/db"},
+           {"postgres://Top@Secret:9@h/db", "postgres://***@h/db"},
+           {"postgres://u:pw@h1:1,h2:2/db?x=y", "postgres://u:***@h1:1,h2:2/db"},
+           {"postgres://u:pw@[::1]:2/db", "postgres://u:***@[::1]:2/db"},
+           {"postgres://h:1/db?user=a@b", "postgres://h:1/db"},
+           {"mongodb://u:pw@h/?appName=@me@", "mongodb://u:***@h/"},
+           {"http://h:80/x", "http://h:80/x"}}) {
+    EXPECT_EQ(shown_url(url), shown);
   }
 }
 
