@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <string>
+#include <tuple>
 
 namespace tidegate::app {
 namespace {
@@ -124,6 +125,20 @@ TEST_F(OpenStore, AServerThatIsAwayMayComeBackAndAWrongFileMayNot) {
     ASSERT_FALSE(wrong) << url;
     EXPECT_EQ(wrong.error().code, Code::Invalid) << wrong.error().message;
     EXPECT_EQ(traits(wrong.error().code).exit_code, 2);
+  }
+}
+
+// Seen here: the server waited for MongoDB, and what was wrong was in no message.
+TEST_F(OpenStore, AWrongOptionOfAMongoUriIsNamed) {
+  for (const auto& [options, code, expected] :
+       {std::tuple{"tlsCAFile=/nope.pem", Code::Invalid, "/nope.pem"},
+        {"replicaSett=rs0", Code::Invalid, "replicaSett"},
+        {"replicaSet=other&serverSelectionTimeoutMS=100", Code::Unavailable, "'other'"}}) {
+    const auto refused = open(std::string("mongodb://u:s3cret@127.0.0.1:1/d?") + options);
+    ASSERT_FALSE(refused) << options;
+    EXPECT_EQ(refused.error().code, code) << refused.error().message;
+    EXPECT_THAT(refused.error().message, HasSubstr(expected));
+    EXPECT_THAT(refused.error().message, Not(HasSubstr("s3cret")));
   }
 }
 

@@ -32,7 +32,8 @@ inline constexpr std::string_view kDuplicate = "duplicate_key",
 // Thread-safe. Connects lazily.
 class Pool {
  public:
-  // Invalid: not a URI, or a database name that MongoDB does not take.
+  // Invalid: not a URI, one with an option that the driver does not know or a file that cannot be
+  // read, or a database name that MongoDB does not take.
   static Result<std::unique_ptr<Pool>> open(const MongoOptions& options);
   ~Pool();
   Pool(const Pool&) = delete;
@@ -52,7 +53,7 @@ class Pool {
   Pool() = default;
   mongoc_client_pool_t* pool_ = nullptr;
   std::atomic<bool> opened_ = false;
-  std::string database_, name_;
+  std::string database_, name_, replica_set_;
 };
 
 struct Find {

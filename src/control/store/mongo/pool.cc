@@ -25,8 +25,13 @@ constexpr std::string_view kDefaultDatabase = "tidegate";
   return shm_unlink(name.data());
 }();
 
+// The driver only warns of an option that it does not know, so `tlss=true` would not encrypt.
+constexpr std::string_view kUnknown = "Unsupported URI option";
+thread_local std::string g_unknown;  // of the URI that this thread reads
+
 // libmongoc writes to stderr unless somebody else takes its lines.
 void forward_log(mongoc_log_level_t, const char* domain, const char* message, void*) {
+  if (std::string_view(message).starts_with(kUnknown)) g_unknown = message;
   log::debug("MongoDB driver",
              {{"domain", std::string_view(domain)}, {"text", std::string_view(message)}});
 }
@@ -104,6 +109,20 @@ std::string without(std::string text, std::string_view secret) {
   return text;
 }
 
+// The driver says only "TLS handshake failed", and the store is waited for.
+Status check_files(const mongoc_uri_t* uri) {
+  for (const char* option : {"tlsCAFile", "tlsCertificateKeyFile"}) {
+    const char* file = mongoc_uri_get_option_as_utf8(uri, option, nullptr);
+    if (file == nullptr || ::access(file, R_OK) == 0) continue;
+    return fail(Code::Invalid,
+                fmt::format("the store's URI names {}={}, which is no file that this process can "
+                            "read",
+                            option, file),
+                "store_tls");
+  }
+  return {};
+}
+
 struct Meaning {
   Code code;
   std::string_view reason, remedy;
@@ -175,8 +194,11 @@ Result<std::unique_ptr<Pool>> Pool::open(const MongoOptions& options) {
   start_driver();
   bson_error_t error;
   const std::string text(options.uri.reveal());
+  g_unknown.clear();
   const Uri uri(mongoc_uri_new_with_error(text.c_str(), &error), mongoc_uri_destroy);
   if (uri == nullptr) return invalid_uri(without(error.message, text));
+  if (!g_unknown.empty()) return invalid_uri(g_unknown);
+  TG_CHECK(check_files(uri.get()));
   set_defaults(uri.get(), options.answer_timeout);
   set_concerns(uri.get(), options.answer_timeout);
   std::unique_ptr<Pool> made(new Pool());
@@ -189,6 +211,8 @@ Result<std::unique_ptr<Pool>> Pool::open(const MongoOptions& options) {
     return invalid_uri("the database's name has a character that is not allowed, or is too long");
   }
   made->name_ = fmt::format("MongoDB database '{}' on {}", made->database_, hosts_of(uri.get()));
+  const char* set = mongoc_uri_get_replica_set(uri.get());
+  made->replica_set_ = set == nullptr ? "" : set;
   made->pool_ = mongoc_client_pool_new_with_error(uri.get(), &error);
   if (made->pool_ == nullptr) return invalid_uri(without(error.message, text));
   mongoc_client_pool_set_error_api(made->pool_, MONGOC_ERROR_API_VERSION_2);
@@ -204,9 +228,15 @@ void Pool::push(mongoc_client_t* client) { mongoc_client_pool_push(pool_, client
 
 Error Pool::error(const bson_error_t& e, const bson_t* reply) const {
   const Meaning meaning = meaning_of(e, reply);
+  // The driver does not tell a set of another name from one that is away.
+  const std::string set =
+      e.domain == MONGOC_ERROR_SERVER_SELECTION && !replica_set_.empty()
+          ? fmt::format("; the replica set must have the name '{}' (replicaSet of the store's URI)",
+                        replica_set_)
+          : "";
   const bool away = opened_ && meaning.code == Code::Forbidden;
   return {away ? Code::Unavailable : meaning.code,
-          fmt::format("{}: {}{}", name_, e.message, meaning.remedy),
+          fmt::format("{}: {}{}{}", name_, e.message, meaning.remedy, set),
           std::string(meaning.reason),
           {}};
 }

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <future>
+#include <tuple>
 
 #include "control/store/postgres/pg_test_fixture.h"
 
@@ -242,9 +243,40 @@ TEST_F(PostgresOpen, AUrlThatIsNoneIsNotQuoted) {
       << "a password with a character that is not encoded";
 }
 
-TEST_F(PostgresOpen, ATlsOptionOfTheUrlCounts) {
-  EXPECT_THAT(refusal(server_url() + "?sslmode=require", Code::Unavailable, "store_unavailable"),
-              HasSubstr("SSL"));
+// Seen here: a server waited for ever, with the advice to see whether PostgreSQL runs.
+TEST_F(PostgresOpen, AWrongTlsSettingIsNamedAndNotWaitedFor) {
+  for (const auto& [options, said, remedy] :
+       {std::tuple{"sslmode=require", "does not support SSL", "sslmode"},
+        {"sslmode=bogus", "\"bogus\"", "verify-full"},
+        {"sslmode=require&sslrootcert=/nope.pem", "sslrootcert=/nope.pem", "can read"},
+        {"sslmode=verify-full&sslrootcert=/nope.pem", "sslrootcert=/nope.pem", "can read"},
+        {"target_session_attrs=bogus", "\"bogus\"", "this option"}}) {
+    EXPECT_THAT(refusal(server_url() + "?" + options, Code::Invalid, "store_tls"),
+                AllOf(HasSubstr(said), HasSubstr(remedy), Not(HasSubstr("check that the server"))));
+  }
+}
+
+TEST(PostgresTarget, WhatLibpqSaysOfTlsIsInvalidAndTheRestUnavailable) {
+  const auto target = must(postgres::Target::parse(Secret("postgres://u:s3cret@db/d")));
+  for (const auto& [said, code, expected] :
+       {std::tuple{"connection to server at \"db\" (::1), port 5432 failed: Connection refused\n"
+                   "connection to server at \"db\" (10.0.0.1), port 5432 failed: SSL error: "
+                   "certificate verify failed\n",
+                   Code::Invalid, "10.0.0.1), port 5432 failed: SSL error"},
+        {"root certificate file \"/root/.postgresql/root.crt\" does not exist\nEither provide",
+         Code::Invalid, "sslrootcert=system"},
+        {"server certificate for \"other\" does not match host name \"db\"", Code::Invalid,
+         "sslmode=verify-ca"},
+        {"certificate file \"/c.pem\" does not exist", Code::Invalid, "sslcert"},
+        {"Connection refused\n\tIs the server running on that host", Code::Unavailable,
+         "check that the server runs"},
+        {"SSL SYSCALL error: EOF detected", Code::Unavailable, "check that the server runs"},
+        {"FATAL:  57P03: the database system is starting up, certificate file \"x\"",
+         Code::Unavailable, "check that the server runs"}}) {
+    const Error error = target.cannot_connect(said);
+    EXPECT_EQ(error.code, code) << error.message;
+    EXPECT_THAT(error.message, HasSubstr(expected));
+  }
 }
 
 TEST_F(PostgresOpen, ADatabaseOfAnotherEncodingIsRefused) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <libpq-fe.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -67,6 +68,60 @@ std::string without_code(std::string_view line) {
   return std::string(line.substr(static_cast<std::size_t>(code.data() - line.data()) + 7));
 }
 
+// What libpq says of TLS and of an option's value, and what waiting mends nothing of. Its words are
+// English, as the process runs in the locale C.
+struct Wrong {
+  std::string_view said, remedy;
+};
+constexpr std::string_view kRootRemedy =
+    "name the file of the authority that signed the server's certificate by sslrootcert in the "
+    "store's URL (of those that this machine trusts: /etc/ssl/certs/ca-certificates.crt)";
+constexpr Wrong kWrong[] = {
+    {"invalid sslmode value",
+     "sslmode is one of disable, allow, prefer, require, verify-ca and verify-full"},
+    {"root certificate", kRootRemedy},
+    {"certificate verify failed", kRootRemedy},
+    {"does not match host name",
+     "write the store's URL with a host name of the server's certificate (sslmode=verify-ca does "
+     "not compare it)"},
+    {"server does not support SSL",
+     "turn TLS on in the server, or take sslmode out of the store's URL, so that nothing is "
+     "encrypted"},
+    {"may not be used with sslrootcert=system", "write sslmode=verify-full"},
+    {"certificate file", "look at sslcert and sslkey in the store's URL"},
+    {"private key file", "look at sslcert and sslkey in the store's URL"},
+    {"invalid port number", "look at the port in the store's URL"},
+    {" value: \"", "look at this option in the store's URL"},
+};
+
+// Which of them, and the line that says so: of several addresses it need not be the first.
+std::pair<const Wrong*, std::string> wrong_setting(std::string_view verbose) {
+  for (const Wrong& w : kWrong) {
+    const auto at = verbose.find(w.said);
+    if (at == std::string_view::npos) continue;
+    const auto before = verbose.rfind('\n', at);
+    return {&w, first_line(verbose.substr(before == std::string_view::npos ? 0 : before + 1))};
+  }
+  return {nullptr, ""};
+}
+
+// With sslmode=require libpq does not verify when this file is missing, and says nothing.
+Status check_root_file(const std::map<std::string, std::string>& given) {
+  constexpr int kKnowsSystem = 160000;
+  const auto file = given.find("sslrootcert");
+  if (file == given.end() || file->second.empty() ||
+      (file->second == "system" && PQlibVersion() >= kKnowsSystem) ||
+      ::access(file->second.c_str(), R_OK) == 0) {
+    return {};
+  }
+  return fail(
+      Code::Invalid,
+      fmt::format("the store's URL names sslrootcert={}, which is no file that this process "
+                  "can read; {}",
+                  file->second, kRootRemedy),
+      "store_tls");
+}
+
 }  // namespace
 
 Result<Target> Target::parse(const Secret& url) {
@@ -87,6 +142,7 @@ Result<Target> Target::parse(const Secret& url) {
   for (const PQconninfoOption* o = info.get(); o->keyword != nullptr; ++o) {
     if (o->val != nullptr) given[o->keyword] = o->val;
   }
+  TG_CHECK(check_root_file(given));
   Target target;
   const auto value_of = [&](const std::string& key, const std::string& otherwise) {
     const auto it = given.find(key);
@@ -152,6 +208,12 @@ Error Target::cannot_connect(std::string_view verbose) const {
                         "pool of the servers",
                         name_, cause),
             "store_unavailable",
+            {}};
+  }
+  if (const auto [wrong, line] = wrong_setting(code.empty() ? verbose : ""); wrong != nullptr) {
+    return {Code::Invalid,
+            fmt::format("{} cannot be used as its URL says: {}; {}", name_, line, wrong->remedy),
+            "store_tls",
             {}};
   }
   return {

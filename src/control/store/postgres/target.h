@@ -32,8 +32,8 @@ class Target {
   // "PostgreSQL at db.example port 5432, database tidegate"
   const std::string& name() const { return name_; }
 
-  // A failed connection attempt. `verbose` is libpq's message with PQERRORS_VERBOSE: it carries the
-  // SQLSTATE, so no server language matters.
+  // A failed connection attempt; Invalid where waiting mends nothing. `verbose` is libpq's message
+  // with PQERRORS_VERBOSE: it carries the SQLSTATE, so no server language matters.
   Error cannot_connect(std::string_view verbose) const;
   Error too_old(int version) const;          // of libpq: 110022
   Error lost(std::string_view cause) const;  // a connection ended in use
