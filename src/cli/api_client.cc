@@ -73,7 +73,7 @@ Error ApiClient::unreachable(const Error& cause, const httpclient::Request& requ
                       silent && changes
                           ? "The request may still be carried out: look before you repeat it. "
                           : "",
-                      remedy_for_no_answer(context_->io, target_, silent)),
+                      remedy_for_no_answer(context_->io, target_, cause.reason)),
           cause.reason,
           {}};
 }

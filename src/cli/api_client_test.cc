@@ -235,6 +235,13 @@ TEST_F(Locate, NoAnswerNamesTheAddressAndWhatToDo) {
   EXPECT_THAT(said(), testing::HasSubstr("http://127.0.0.1:9002, is named there now"));
   args_.set("server", {"http://127.0.0.1:9001"});
   EXPECT_THAT(said(), testing::HasSubstr("--server"));
+  // Seen here: "Is it running?" of one with a certificate that it signed itself.
+  for (const auto& [why, remedy] :
+       {std::pair{"certificate", "--ca-file"}, {"no_http", "https://"}}) {
+    reason = why;
+    EXPECT_THAT(said(), testing::AllOf(testing::HasSubstr(remedy),
+                                       testing::Not(testing::HasSubstr("Is it running"))));
+  }
 }
 
 TEST_F(Locate, ListsFollowTheCursor) {

@@ -90,7 +90,17 @@ Result<std::string> server_url(std::string url, std::string_view from) {
   return url;
 }
 
-std::string remedy_for_no_answer(const Io& io, const Target& target, bool silent) {
+std::string remedy_for_no_answer(const Io& io, const Target& target, std::string_view reason) {
+  if (reason == "certificate") {
+    return "Name the file of the authority that signed it, or of the certificate itself when that "
+           "is self-signed, by --ca-file, and use a host name that the certificate has";
+  }
+  // The scheme of server.json is right: there it ended.
+  if (reason == "no_http" && !target.url_from.ends_with("server.json")) {
+    return "It ended the connection without an answer in HTTP: if it has TLS, write the address "
+           "with https://, else look at it and its log";
+  }
+  const bool silent = reason == "timeout";
   if (target.url_from == "URL") return "Look at the address, and whether the server runs there";
   if (!target.url_from.ends_with("server.json")) {
     return silent

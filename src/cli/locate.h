@@ -26,10 +26,11 @@ struct Target {
 // do. Forbidden, NotFound: a file cannot be read.
 Result<Target> locate(const Context& context, const Args& args);
 
-// What to do about a server that gives no answer; `silent`: something took the request. When the
+// What to do about a server that gives no answer, for the reason that httpclient gives; `timeout`:
+// something took the request; `certificate`, `no_http`: something answered, and it runs. When the
 // address is from a data folder's server.json, says whether the process named there lives, and
 // whether another one is named there by now.
-std::string remedy_for_no_answer(const Io& io, const Target& target, bool silent);
+std::string remedy_for_no_answer(const Io& io, const Target& target, std::string_view reason);
 
 // With a scheme (http unless it has one) and without a trailing slash.
 std::string normal_url(std::string url);

@@ -73,9 +73,18 @@ int on_progress(void* user, curl_off_t, curl_off_t received, curl_off_t, curl_of
 
 Error transport_error(CURLcode code, const Request& request, const char* text) {
   const std::string cause = *text != '\0' ? text : curl_easy_strerror(code);
+  const auto unavailable = [&](std::string_view what, std::string reason) {
+    return Error{Code::Unavailable,
+                 fmt::format("cannot reach {}: {}{}", request.url, what, cause),
+                 std::move(reason),
+                 {}};
+  };
+  const bool plain = request.url.starts_with("http://");
   switch (code) {
+    case CURLE_UNSUPPORTED_PROTOCOL:  // also of an answer in no version of HTTP
+      if (plain || request.url.starts_with("https://")) return unavailable("", "no_http");
+      [[fallthrough]];
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
       return {Code::Invalid,
               fmt::format("{} is not an http:// or https:// address", request.url),
               "bad_address",
@@ -92,11 +101,13 @@ Error transport_error(CURLcode code, const Request& request, const char* text) {
               fmt::format("no answer from {} in time: {}", request.url, cause),
               "timeout",
               {}};
+    case CURLE_PEER_FAILED_VERIFICATION:
+      return unavailable("its certificate is not trusted: ", "certificate");
+    case CURLE_GOT_NOTHING:
+    case CURLE_WEIRD_SERVER_REPLY:
+      return unavailable("", plain ? "no_http" : "unreachable");
     default:
-      return {Code::Unavailable,
-              fmt::format("cannot reach {}: {}", request.url, cause),
-              "unreachable",
-              {}};
+      return unavailable("", "unreachable");
   }
 }
 

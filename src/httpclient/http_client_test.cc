@@ -156,6 +156,18 @@ TEST(HttpClient, ASilentServerIsATimeout) {
   }
 }
 
+// What a server that speaks TLS does to a request without.
+TEST(HttpClient, AnEndWithoutAnAnswerInHttpIsTold) {
+  for (const char* answer : {"", "no HTTP at all\n"}) {
+    OneShotServer server(answer);
+    Client client;
+    const auto refused = client.send({.url = server.url("/x")});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::Unavailable);
+    EXPECT_EQ(refused.error().reason, "no_http") << refused.error().message;
+  }
+}
+
 TEST(HttpClient, CancelledBeforeItStarts) {
   OneShotServer server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
   const std::atomic<bool> cancelled = true;

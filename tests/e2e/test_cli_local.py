@@ -67,6 +67,10 @@ def test_cron_next_does_not_depend_on_the_process_zone(bin_dir, zone):
     (["serve", "--store", "mysql://u:canary-pw@h/db"], "no known kind of store"),
     (["serve", "--store", "postgres://u:canary-pw@h/db?sslmod=require"], "sslmod"),
     (["serve", "--store", "mongodb://u:canary-pw@h:port/db"], "mongodb://"),
+    (["serve", "--store", "postgres://u:x@canary-pw/x@h/db"], "percent-encoded"),
+    (["migrate", "--store", "mongodb://u:x/canary-pw@h/db"], "percent-encoded"),
+    (["serve", "--store", "mongodb://u@h/db?replicaSett=x"], "replicaSett"),
+    (["serve", "--store", "postgres://u@h/db?sslrootcert=/nope.pem"], "/nope.pem"),
     (["config", "--config", "/no/such/file.yaml"], "/no/such/file.yaml"),
 ])
 def test_bad_input_is_exit_code_2_and_says_what_to_do(bin_dir, tmp_path, args, text):

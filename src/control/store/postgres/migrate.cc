@@ -131,9 +131,16 @@ Status check_privileges(Session& db, const Target& target, const std::string& sc
     for (auto& m : texts(part)) missing.push_back(std::move(m));
   }
   if (missing.empty()) return {};
+  // With so many one would give all, as the documents say.
+  const bool all_tables = rows[1].size() > 4;
   const std::string remedy =
       missing.front().starts_with("OWNERSHIP")
           ? "start this version once as the user that owns the tables: it changes them"
+      : all_tables
+          ? fmt::format(
+                "GRANT USAGE ON SCHEMA {0} TO \"{1}\"; GRANT SELECT, INSERT, UPDATE, DELETE "
+                "ON ALL TABLES IN SCHEMA {0} TO \"{1}\"",
+                schema, target.user())
           : fmt::format("give it, for example GRANT {} TO \"{}\"", missing.front(), target.user());
   return invalid(target,
                  fmt::format("does not give user {} what the store needs: {}; {}", target.user(),
