@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 
@@ -122,6 +123,35 @@ def test_what_is_not_restored_says_why_and_writes_nothing(history, bin_dir, tmp_
     assert "no store" in run(bin_dir, "backup", tmp_path / "x", "--data", empty, expect=2).stderr
     server.stop()
     assert "not empty" in run(bin_dir, "restore", file, "--data", server.data_dir, expect=1).stderr
+
+
+# Seen by a new user: a restore that was killed left a store that looked well, and its backup replaced the good one.
+def test_a_half_restored_store_is_told_by_all_and_completed_by_the_same_command(history, make_server, bin_dir, tmp_path):
+    server, *_ = history
+    file = tmp_path / "store.tgb"
+    made = result(run(bin_dir, "backup", file, "--data", server.data_dir))
+    server.stop()
+    new = same_key(server.data_dir, tmp_path / "new")
+    run(bin_dir, "restore", file, "--data", new)
+    # What a kill in the middle leaves: the lease, and less than all.
+    with sqlite3.connect(new / "tidegate.db") as db:
+        db.execute("UPDATE worker_locks SET owner = ? WHERE id = 'scheduler'", (f"restore:{made['sha256']}",))
+        db.executescript("DELETE FROM sync_jobs; DELETE FROM job_revisions;")
+    refused = run(bin_dir, "backup", file, "--force", "--data", new, expect=2).stderr
+    assert "repeat the same `tidegate restore`" in refused
+    assert len(records(file)["job"]) == 4, "the good file is as it was"
+    for command in ("serve", "api", "worker"):
+        half = make_server(ready=False, data_dir=new, command=command)
+        text = wait_for(lambda s=half: "left in the middle" in (answer := s.readyz())[1] and answer[0] == 503, command)
+        assert text and half.log_text().count("a restore into this store") == 1, half.log_text()
+        half.stop()
+    looked = json.loads(run(bin_dir, "doctor", "--data", new, "--listen", "127.0.0.1:0", "-o", "json", expect=1).stdout)
+    assert ["repeat the same" in row["detail"] for row in looked if row["status"] == "failed"] == [True], looked
+
+    run(bin_dir, "restore", file, "--data", new)
+    make_server(data_dir=new)
+    again = tmp_path / "again.tgb"
+    assert result(run(bin_dir, "backup", again, "--data", new))["records"]["job"] == 4
 
 
 def test_a_stopped_backup_leaves_nothing(history, bin_dir, tmp_path):

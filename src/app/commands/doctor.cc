@@ -179,7 +179,10 @@ void check_store(const Config& config, Report& report) {
     const auto keys = key_ring(config, rng);
     if (keys) usable = check_store_key(**store, *keys);
   }
-  if (usable) {
+  const Status whole = usable ? (*store)->check_whole() : Status();
+  if (!whole) {
+    report.bad("store", whole.error().message, "the message says what to do");
+  } else if (usable) {
     report.ok("store", url->shown);
   } else {
     report.bad("store", usable.error().message,

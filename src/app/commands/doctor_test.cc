@@ -71,5 +71,15 @@ TEST_F(Doctor, AStoreOfAnotherVersionIsToldOfAndLeftAlone) {
   EXPECT_THAT(store_row(), AllOf(HasSubstr("failed: "), HasSubstr("newer tidegate")));
 }
 
+// Seen here: a restore that was killed left a store of which all was said to be well.
+TEST_F(Doctor, AHalfRestoredStoreIsNotWell) {
+  const auto store = store::open_sqlite_store({.path = path_}, clock_);
+  ASSERT_TRUE(store);
+  ASSERT_TRUE((*store)->begin_restore("a1"));
+  EXPECT_THAT(store_row(), AllOf(HasSubstr("failed: "), HasSubstr("repeat the same")));
+  ASSERT_TRUE((*store)->end_restore("a1"));
+  EXPECT_EQ(store_row(), "ok: " + path_ + "; ");
+}
+
 }  // namespace
 }  // namespace tidegate::app

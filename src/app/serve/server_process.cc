@@ -163,12 +163,26 @@ void ServerProcess::make_worker() {
       std::move(options));
 }
 
+Status ServerProcess::check_whole() const {
+  Status whole = store_->check_whole();
+  const bool half = !whole && whole.error().reason == "restore_unfinished";
+  if (!whole && !half) return whole;
+  if (half_restored_.exchange(half) == half) return whole;
+  if (half) {
+    log::error("the store is not ready for servers", {{"error", whole.error().message}});
+  } else {
+    log::info("the restore into this store came to its end");
+  }
+  return whole;
+}
+
 std::optional<std::string> ServerProcess::not_ready() const {
   if (worker_) {
     const worker::WorkerHealth health = worker_->health();
     if (health.draining) return "the server is stopping";
     if (!health.ready) return health.reason;
   }
+  if (const Status whole = check_whole(); !whole) return whole.error().message;
   const std::lock_guard lock(engine_mutex_);
   return engine_fault_.empty() ? std::nullopt : std::optional(engine_fault_);
 }
@@ -226,6 +240,8 @@ Status ServerProcess::listen() {
 Status ServerProcess::go_live() {
   const Status done = [&]() -> Status {
     TG_CHECK(open_store());
+    // Served all the same, so that /readyz can say it.
+    if (const Status whole = check_whole(); !whole && !half_restored_) return whole;
     if (parts_ != Parts::Api) {
       make_worker();
       TG_CHECK(worker_->start());

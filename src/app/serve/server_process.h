@@ -1,6 +1,7 @@
 #pragma once
 // Wiring: the one place that knows every part of a server.
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -58,6 +59,8 @@ class ServerProcess {
   void make_worker();
   Result<http::Router> live_routes();
   void wait_for_store(Error cause);
+  // Asks the store; logs when the answer is another one than before.
+  Status check_whole() const;
   // The API asks the engine what a worker starts it for: without it neither is ready.
   std::optional<std::string> not_ready() const;
 
@@ -81,6 +84,7 @@ class ServerProcess {
   Millis next_try_{0};  // the bound of the next wait for the store
   std::mutex away_mutex_;
   std::optional<Error> away_;  // why the store is away; guarded, since HTTP threads read it
+  mutable std::atomic<bool> half_restored_{false};  // the last answer to check_whole()
   mutable std::mutex engine_mutex_;
   std::string engine_fault_;  // of the last look; empty: none. Guarded, as above
   std::unique_ptr<http::Server> http_;

@@ -135,6 +135,21 @@ TEST_F(ArchiveTest, AnInterruptedBackupLeavesNothing) {
   EXPECT_FALSE(fs::exists(path_ + ".partial"));
 }
 
+// Seen here: a nightly backup of a store that was half restored, with --force, took the place of
+// the good file.
+TEST_F(ArchiveTest, AHalfRestoredStoreIsNotBackedUp) {
+  back_up();
+  const std::string good = content();
+  const auto store = store::make_memory_store(clock_);
+  must(store->begin_restore("a1"));
+  const auto refused = backup(*store, clock_, {.path = path_, .replace = true}, kSilent);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().reason, "restore_unfinished");
+  EXPECT_EQ(traits(refused.error().code).exit_code, 2);
+  EXPECT_THAT(refused.error().message, HasSubstr("repeat the same `tidegate restore`"));
+  EXPECT_EQ(content(), good);
+}
+
 TEST_F(ArchiveTest, TwoBackupsDoNotMixInOneFile) {
   auto first = must(FileWriter::create(path_, false));
   EXPECT_EQ(FileWriter::create(path_, false).error().reason, "backup_running");

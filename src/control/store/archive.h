@@ -42,9 +42,10 @@ class ArchiveReader {
   // came after it: slots from its next_slot on, runs that its counters miss, greater fences. What a
   // job refers to may be missing when it was made or changed meanwhile.
   virtual bool is_snapshot() const = 0;
-  // The next page, of bounded size; empty: that was all. Workspaces, tokens, the fence and
-  // connections come first, then groups of jobs: their slot records and runs, the logs after the
-  // runs they belong to, and at a group's end the jobs themselves.
+  // The next page, of bounded size; empty: that was all. The first one fails as check_whole() does.
+  // Workspaces, tokens, the fence and connections come first, then groups of jobs: their slot
+  // records and runs, the logs after the runs they belong to, and at a group's end the jobs
+  // themselves.
   virtual Result<std::vector<ArchiveRecord>> next() = 0;
 };
 
@@ -65,6 +66,8 @@ class ArchiveStore {
   // they are. REQUIRES: between begin_restore and end_restore; runs are terminal; what belongs to
   // a job comes before it, a run before its log, a log in the order of its lines.
   virtual Status load_archive(std::span<const ArchiveRecord> records) = 0;
+  // Invalid `restore_unfinished`: it is being filled, or was left half full.
+  virtual Status check_whole() = 0;
   // Gives the lease back; the next leader's fence is greater than all before. No error when it was
   // given back already.
   virtual Status end_restore(const std::string& archive) = 0;

@@ -119,6 +119,8 @@ struct Contents {
 Status check_empty(const Contents& contents);
 std::unexpected<Error> store_in_use(const OwnerId& leader);
 std::unexpected<Error> other_restore(const OwnerId& owner);
+// ArchiveStore::check_whole(), of who has the scheduler's lease.
+Status check_whole(const OwnerId& leader);
 // Invalid: an active run among the records.
 Status check_loadable(std::span<const ArchiveRecord> records);
 bool made_at_start(const model::Token& token);

@@ -58,6 +58,17 @@ std::unexpected<Error> other_restore(const OwnerId& owner) {
               "other_restore");
 }
 
+Status check_whole(const OwnerId& leader) {
+  if (!is_restore(leader)) return {};
+  return fail(
+      Code::Invalid,
+      fmt::format("a restore into this store goes on or was left in the middle ({}): what it "
+                  "holds is not whole, and nothing of it is planned. Stop the servers of "
+                  "this store and repeat the same `tidegate restore`, or empty the store",
+                  leader.str()),
+      "restore_unfinished");
+}
+
 Status check_loadable(std::span<const ArchiveRecord> records) {
   for (const ArchiveRecord& record : records) {
     const auto* run = std::get_if<model::Run>(&record);

@@ -131,6 +131,7 @@ class FaultyStore : public store::Store {
   // archive
   TG_FORWARD(Result<std::unique_ptr<store::ArchiveReader>>, read_archive, ())
   TG_FORWARD(Result<Instant>, begin_restore, (const std::string& a), a)
+  TG_FORWARD(Status, check_whole, ())
   TG_FORWARD(Status, load_archive, (std::span<const store::ArchiveRecord> r), r)
   TG_FORWARD(Status, end_restore, (const std::string& a), a)
 #undef TG_FORWARD

@@ -227,13 +227,17 @@ TEST_P(StoreContract, AnInterruptedRestoreIsRepeatedAndNobodyLeadsMeanwhile) {
   Store& back = fresh->store();
   const Instant began = must(back.begin_restore("a1"));
   must(back.load_archive(std::span(all).first(all.size() / 2)));
+  EXPECT_EQ(reason_of(fresh->other().check_whole()), "restore_unfinished");
+  EXPECT_EQ(reason_of(must(fresh->other().read_archive())->next()), "restore_unfinished");
   fresh->clock().advance(240h);
   EXPECT_FALSE(must(fresh->other().acquire_leader(OwnerId("hasty"), Millis(8000))));
   EXPECT_EQ(reason_of(back.begin_restore("a2")), "other_restore");
   EXPECT_EQ(must(fresh->other().begin_restore("a1")), began) << "the same time, the same records";
   must(back.load_archive(all));
+  EXPECT_EQ(reason_of(back.check_whole()), "restore_unfinished") << "whoever repeats it";
   must(back.end_restore("a1"));
   must(back.end_restore("a1"));
+  must(back.check_whole());
   EXPECT_EQ(texts(all), texts(dump(back)));
   EXPECT_TRUE(must(back.acquire_leader(OwnerId("next"), Millis(8000))));
 }
@@ -248,6 +252,7 @@ TEST_P(StoreContract, OnlyAnEmptyStoreIsFilled) {
       {.id = TokenId("t0"), .name = "admin", .hash = "h0", .created_by = "bootstrap of x"}));
   const auto lease = must(empty.acquire_leader(OwnerId("server"), Millis(8000)));
   EXPECT_EQ(reason_of(empty.begin_restore("a1")), "store_in_use");
+  must(empty.check_whole());
   must(empty.release_leader(*lease));
   must(empty.create_token({.id = TokenId("t1"), .name = "ci", .hash = "h1", .created_by = "me"}));
   EXPECT_EQ(reason_of(empty.begin_restore("a1")), "store_not_empty");

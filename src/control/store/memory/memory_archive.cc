@@ -21,6 +21,7 @@ class MemoryStore::Pages final : public ArchivePages {
   bool is_snapshot() const override { return false; }
 
   Result<std::vector<ArchiveRecord>> head() override {
+    TG_CHECK(store_.check_whole());
     const std::scoped_lock lock(store_.mutex_);
     std::vector<ArchiveRecord> page;
     for (const auto& [id, w] : store_.workspaces_) page.emplace_back(w);
@@ -119,6 +120,11 @@ Result<Instant> MemoryStore::begin_restore(const std::string& archive) {
              .until = BootInstant::max(),
              .acquired_at = clock_.now()};
   return leader_.acquired_at;
+}
+
+Status MemoryStore::check_whole() {
+  const std::scoped_lock lock(mutex_);
+  return rules::check_whole(leader_.owner);
 }
 
 void MemoryStore::load_one(const ArchiveRecord& record) {

@@ -20,6 +20,10 @@ constexpr std::size_t kLogPage = 32;
 
 bj::object lease_id() { return {{"_id", "scheduler"}}; }
 
+Status whole(const std::optional<bj::object>& lease) {
+  return rules::check_whole(OwnerId(lease ? text_of(*lease, "owner") : ""));
+}
+
 bj::object after_id(const std::string& id) { return {{"_id", bj::object{{"$gt", id}}}}; }
 
 // Reads one job's runs and slots after the other's, in a snapshot where the server has them.
@@ -46,6 +50,7 @@ class Pages final : public ArchivePages {
       page.emplace_back(std::move(token));
     }
     TG_TRY(const auto lease, conn_.find_one(coll::kLocks, {.filter = lease_id()}));
+    TG_CHECK(whole(lease));
     page.emplace_back(ArchivedFence{Fence{lease ? number_of(*lease, "fence") : 0}});
     return page;
   }
@@ -314,6 +319,12 @@ Result<Instant> MongoStore::begin_restore(const std::string& archive) {
     }
     return since;
   });
+}
+
+Status MongoStore::check_whole() {
+  Conn conn(*pool_);
+  TG_TRY(const auto lease, conn.find_one(coll::kLocks, {.filter = lease_id()}));
+  return whole(lease);
 }
 
 // Not in a transaction, which would end with the first document that is there already. Nobody reads

@@ -29,6 +29,12 @@ Result<std::vector<T>> items_of(const Rows& rows, From&& from) {
   return items;
 }
 
+Query lease_row() { return query("SELECT owner, fence FROM worker_locks WHERE id = 'scheduler'"); }
+
+Status whole(const Rows& lease) {
+  return rules::check_whole(OwnerId(lease.empty() ? "" : lease.front().text(0)));
+}
+
 // One transaction over a session of its own; the server forgets it with the session.
 class Pages final : public ArchivePages {
  public:
@@ -37,17 +43,18 @@ class Pages final : public ArchivePages {
   bool is_snapshot() const override { return true; }
 
   Result<std::vector<ArchiveRecord>> head() override {
-    TG_TRY(const auto rows,
-           db_.run({query("SELECT id, name, revision, created_at FROM workspaces ORDER BY id"),
-                    query("SELECT " TG_TOKEN_COLUMNS " FROM api_tokens ORDER BY id"),
-                    query("SELECT fence FROM worker_locks WHERE id = 'scheduler'")}));
+    TG_TRY(
+        const auto rows,
+        db_.run({query("SELECT id, name, revision, created_at FROM workspaces ORDER BY id"),
+                 query("SELECT " TG_TOKEN_COLUMNS " FROM api_tokens ORDER BY id"), lease_row()}));
+    TG_CHECK(whole(rows[2]));
     std::vector<ArchiveRecord> page;
     for (const Row row : rows[0]) page.emplace_back(sql::workspace_from(row));
     for (const Row row : rows[1]) {
       TG_TRY(auto token, sql::token_from(row));
       page.emplace_back(std::move(token));
     }
-    page.emplace_back(ArchivedFence{Fence{rows[2].empty() ? 0 : rows[2].front().integer(0)}});
+    page.emplace_back(ArchivedFence{Fence{rows[2].empty() ? 0 : rows[2].front().integer(1)}});
     return page;
   }
 
@@ -272,6 +279,13 @@ Result<Instant> PostgresStore::begin_restore(const std::string& archive) {
                             mine, rules::next_fence(Fence{lease.integer(3)}, tx.now), tx.now,
                             rules::kForEver)}));
     return tx.now;
+  });
+}
+
+Status PostgresStore::check_whole() {
+  return db_.read([](Session& db) -> Status {
+    TG_TRY(const auto rows, db.run({lease_row()}));
+    return whole(rows[0]);
   });
 }
 

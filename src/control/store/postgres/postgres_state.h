@@ -103,6 +103,7 @@ class PostgresStore final : public Store {
   // archive
   Result<std::unique_ptr<ArchiveReader>> read_archive() override;
   Result<Instant> begin_restore(const std::string& archive) override;
+  Status check_whole() override;
   Status load_archive(std::span<const ArchiveRecord> records) override;
   Status end_restore(const std::string& archive) override;
 

@@ -17,6 +17,13 @@ constexpr int kPage = 200;     // rows, but
 constexpr int kRunPage = 100;  // of those that may be large
 constexpr int kLogPage = 32;
 
+Status whole(Db& db) {
+  OwnerId leader;
+  TG_CHECK(db.maybe("SELECT owner FROM worker_locks WHERE id = 'scheduler'",
+                    [&](const Row& r) { leader = OwnerId(r.text(0)); }));
+  return rules::check_whole(leader);
+}
+
 // Reads one job after the other within one read transaction, which holds back neither readers nor
 // writers; only the log of the database cannot be shortened meanwhile.
 class Pages final : public ArchivePages {
@@ -26,6 +33,7 @@ class Pages final : public ArchivePages {
   bool is_snapshot() const override { return true; }
 
   Result<std::vector<ArchiveRecord>> head() override {
+    TG_CHECK(whole(db_));
     std::vector<ArchiveRecord> page;
     TG_CHECK(db_.each("SELECT id, name, revision, created_at FROM workspaces ORDER BY id",
                       [&](const Row& r) { page.emplace_back(sql::workspace_from(r)); }));
@@ -272,6 +280,8 @@ Result<Instant> SqliteStore::begin_restore(const std::string& archive) {
     return tx.now;
   });
 }
+
+Status SqliteStore::check_whole() { return readers_.read(whole); }
 
 Status SqliteStore::load_archive(std::span<const ArchiveRecord> records) {
   TG_CHECK(rules::check_loadable(records));
