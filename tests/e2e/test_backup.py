@@ -110,7 +110,7 @@ def test_what_is_not_restored_says_why_and_writes_nothing(history, bin_dir, tmp_
     server, *_ = history
     file = tmp_path / "store.tgb"
     run(bin_dir, "backup", file, "--data", server.data_dir)
-    assert "exists" in run(bin_dir, "backup", file, "--data", server.data_dir, expect=1).stderr
+    assert "exists" in run(bin_dir, "backup", file, "--data", server.data_dir, expect=2).stderr
     run(bin_dir, "backup", file, "--data", server.data_dir, "--force")
     assert "servers work on this store" in run(bin_dir, "restore", file, "--data", server.data_dir, expect=1).stderr
     whole = file.read_bytes()
@@ -122,7 +122,7 @@ def test_what_is_not_restored_says_why_and_writes_nothing(history, bin_dir, tmp_
         assert not (empty / "tidegate.db").exists()
     assert "no store" in run(bin_dir, "backup", tmp_path / "x", "--data", empty, expect=2).stderr
     server.stop()
-    assert "not empty" in run(bin_dir, "restore", file, "--data", server.data_dir, expect=1).stderr
+    assert "not empty" in run(bin_dir, "restore", file, "--data", server.data_dir, expect=2).stderr
 
 
 # Seen by a new user: a restore that was killed left a store that looked well, and its backup replaced the good one.

@@ -120,6 +120,7 @@ TEST_F(ArchiveTest, AFileIsWholePrivateAndNotWrittenOver) {
   const std::string first = content();
   const auto again = backup(*source_, clock_, {.path = path_}, kSilent);
   EXPECT_EQ(again.error().reason, "file_exists");
+  EXPECT_EQ(traits(again.error().code).exit_code, 2);
   EXPECT_EQ(content(), first);
   must(source_->delete_job({}, JobId("j1"), {}));
   EXPECT_TRUE(backup(*source_, clock_, {.path = path_, .replace = true}, kSilent));
@@ -174,7 +175,9 @@ TEST_F(ArchiveTest, ARestoreFillsAnEmptyStore) {
   EXPECT_EQ(slots.items[0].outcome, "missed_restored");
   EXPECT_EQ(slots.items[0].count, 11);
   EXPECT_TRUE(must(store->get_job({}, JobId("j7"))).pause);
-  EXPECT_EQ(restore_into(*store).error().reason, "store_not_empty");
+  const auto not_empty = restore_into(*store);
+  EXPECT_EQ(not_empty.error().reason, "store_not_empty");
+  EXPECT_EQ(traits(not_empty.error().code).exit_code, 2);
 }
 
 TEST_F(ArchiveTest, AnInterruptedRestoreIsCompletedByRepeatingIt) {

@@ -17,7 +17,8 @@ namespace {
 constexpr unsigned kBuffer = 256 << 10;
 
 std::unexpected<Error> file_exists(const std::string& path) {
-  return fail(Code::Conflict,
+  // Not a Conflict: no other try mends it.
+  return fail(Code::Invalid,
               fmt::format("{} exists; choose another name, or --force to replace it", path),
               "file_exists");
 }

@@ -14,8 +14,8 @@ namespace tidegate::archive {
 // path. Removes the partial file unless it was published.
 class FileWriter {
  public:
-  // Conflict `file_exists` unless `replace`; `backup_running`: another process writes it now.
-  // Invalid: it cannot be made, with the remedy.
+  // Conflict `backup_running`: another process writes it now. Invalid, with the remedy:
+  // `file_exists`, unless `replace`; it cannot be made.
   static Result<FileWriter> create(const std::string& path, bool replace);
   FileWriter(FileWriter&&) noexcept;
   FileWriter& operator=(FileWriter&&) = delete;
@@ -25,7 +25,7 @@ class FileWriter {
   // All of it is on the disk when this returns, under the partial name still.
   Status close();
   const std::string& partial() const { return partial_; }
-  // Gives it its name. REQUIRES: closed. Conflict: unless `replace`, a file has it by now.
+  // Gives it its name. REQUIRES: closed. `file_exists`: unless `replace`, a file has it by now.
   Status publish();
 
  private:

@@ -58,9 +58,9 @@ class ArchiveStore {
 
   // Takes the scheduler's lease for good as `restore:<archive>`, so that nobody plans what is not
   // whole, and removes what a start makes (the workspace `default`, admin tokens). The time of the
-  // restore: that of the first call, when an interrupted one is repeated. Conflict
-  // `store_not_empty`; `store_in_use`: somebody leads; `other_restore`: it is being filled from
-  // another archive.
+  // restore: that of the first call, when an interrupted one is repeated. Invalid
+  // `store_not_empty`; `other_restore`: it is being filled from another archive. Conflict
+  // `store_in_use`: somebody leads.
   virtual Result<Instant> begin_restore(const std::string& archive) = 0;
   // Adds the records in one step, with their ids and times; those that are there already stay as
   // they are. REQUIRES: between begin_restore and end_restore; runs are terminal; what belongs to

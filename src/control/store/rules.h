@@ -110,7 +110,8 @@ void replace(model::Connection& row, const model::Connection& with);
 OwnerId restore_owner(const std::string& archive);
 bool is_restore(const OwnerId& owner);
 inline constexpr Instant kForEver = from_ms(253'402'300'799'000);  // 9999-12-31T23:59:59Z
-// What keeps a store from being filled. Conflict, with what to do; ok when nothing does.
+// What keeps a store from being filled, with what to do. Invalid, since no other try mends it, but
+// for store_in_use: a Conflict, which the end of a server mends.
 struct Contents {
   bool jobs = false, runs = false, slots = false, connections = false;
   bool workspaces = false;  // others than the one that a start makes

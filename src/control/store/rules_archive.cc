@@ -33,7 +33,7 @@ Status check_empty(const Contents& contents) {
   add(contents.workspaces, "workspaces");
   add(contents.tokens, "tokens");
   if (found.empty()) return {};
-  return fail(Code::Conflict,
+  return fail(Code::Invalid,
               fmt::format("the store is not empty: it has {}. A backup is restored into an empty "
                           "store only; name another one with --store, or empty this one. Nothing "
                           "was changed",
@@ -51,7 +51,7 @@ std::unexpected<Error> store_in_use(const OwnerId& leader) {
 }
 
 std::unexpected<Error> other_restore(const OwnerId& owner) {
-  return fail(Code::Conflict,
+  return fail(Code::Invalid,
               fmt::format("a restore of another backup into this store did not come to its end "
                           "({}); repeat that one, or empty the store. Nothing was changed",
                           owner.str()),

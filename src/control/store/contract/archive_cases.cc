@@ -245,6 +245,7 @@ TEST_P(StoreContract, AnInterruptedRestoreIsRepeatedAndNobodyLeadsMeanwhile) {
 TEST_P(StoreContract, OnlyAnEmptyStoreIsFilled) {
   const auto refused = store().begin_restore("a1");
   EXPECT_EQ(reason_of(refused), "store_not_empty");
+  EXPECT_EQ(code_of(refused), Code::Invalid) << "no other try mends it";
   EXPECT_THAT(refused.error().message, HasSubstr("data sources or destinations"));
   const auto fresh = GetParam().make();
   Store& empty = fresh->store();
