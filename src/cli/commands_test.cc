@@ -447,6 +447,30 @@ TEST_F(Commands, LoginNamesTheFileThatItWasGiven) {
   ::unlink(path.c_str());
 }
 
+// All jobs of a restored store are paused; its page said `tidegate jobs resume`, which did nothing.
+TEST_F(Commands, ResumeOfAllLeavesThoseAloneThatAreNotPaused) {
+  server_.list(kWs + "/sync-jobs", R"([{"id":"j1","name":"a","pause":{"note":"restored"}},
+      {"id":"j2","name":"b","pause":null},{"id":"j3","name":"c","pause":{"note":""}}])");
+  for (const std::string id : {"j1", "j3"}) {
+    server_.on("POST", kWs + "/sync-jobs/" + id + "/resume", 200,
+               R"({"data":{"id":")" + id + R"(","name":")" + id + R"(","status":"scheduled"}})");
+  }
+  EXPECT_EQ(run({"jobs", "resume", "--all", "-o", "json"}), 0) << err_;
+  EXPECT_EQ(server_.writes(), (std::vector<std::string>{"POST " + kWs + "/sync-jobs/j1/resume",
+                                                        "POST " + kWs + "/sync-jobs/j3/resume"}));
+  EXPECT_EQ(boost::json::parse(out_).as_array().size(), 2U);
+  server_.on("POST", kWs + "/sync-jobs/j3/resume", 403, R"({"error":"no","code":"forbidden"})");
+  EXPECT_EQ(run({"jobs", "resume", "--all"}), 2);
+  EXPECT_NE(err_.find("job c: "), std::string::npos) << err_;
+}
+
+TEST_F(Commands, ResumeTakesOneJobOrAll) {
+  EXPECT_EQ(run({"jobs", "resume"}), 2);
+  EXPECT_NE(err_.find("--all"), std::string::npos) << err_;
+  EXPECT_EQ(run({"jobs", "resume", "nightly", "--all"}), 2);
+  EXPECT_TRUE(server_.writes().empty());
+}
+
 TEST_F(Commands, LogsFollowUntilTheEnd) {
   server_.on("GET", kWs + "/runs/r1/logs", [](const httpclient::Request& r) {
     const bool stream = r.on_data != nullptr;

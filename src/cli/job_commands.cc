@@ -156,13 +156,16 @@ Result<int> run(Context& context, const Args& args) {
   return exit_code_of(ended);
 }
 
+Result<value> post(ApiClient& api, const object& job, const std::string& name, object body) {
+  return api.call({.method = "POST",
+                   .path = kJobs + ("/" + text_at(job, "id") + "/" + name),
+                   .body = std::move(body)});
+}
 // pause, resume, reset: POST …/VERB.
 Result<int> verb(Context& context, const Args& args, const std::string& name, object body) {
   TG_TRY(ApiClient api, ApiClient::connect(context, args));
   TG_TRY(const object job, api.find(kJobs, "job", args.get_or("JOB", "")));
-  TG_TRY(const value changed, api.call({.method = "POST",
-                                        .path = kJobs + ("/" + text_at(job, "id") + "/" + name),
-                                        .body = std::move(body)}));
+  TG_TRY(const value changed, post(api, job, name, std::move(body)));
   return print_job(api, args, changed);
 }
 Result<int> pause(Context& context, const Args& args) {
@@ -171,7 +174,32 @@ Result<int> pause(Context& context, const Args& args) {
   if (const auto until = args.get("until")) body["until"] = *until;
   return verb(context, args, "pause", std::move(body));
 }
-Result<int> resume(Context& context, const Args& args) { return verb(context, args, "resume", {}); }
+
+// One job after the other: what one of them refuses leaves the others before it resumed, and the
+// same command goes on.
+Result<int> resume_all(Context& context, const Args& args) {
+  TG_TRY(ApiClient api, ApiClient::connect(context, args));
+  TG_TRY(const boost::json::array jobs, api.list(kJobs));
+  boost::json::array resumed;
+  for (const value& job : jobs) {
+    if (at_path(job, "pause").is_null()) continue;
+    auto changed = post(api, job.as_object(), "resume", {});
+    if (!changed) {
+      Error& error = changed.error();
+      error.message = fmt::format("job {}: {}", text_at(job, "name"), error.message);
+      return fail(std::move(error));
+    }
+    resumed.push_back(std::move(*changed));
+  }
+  return print(context.io, args, resumed, list_columns());
+}
+Result<int> resume(Context& context, const Args& args) {
+  if (args.has("JOB") == args.has("all")) {
+    return fail(Code::Invalid, "name one JOB, or --all for every paused job of the workspace",
+                "usage");
+  }
+  return args.has("all") ? resume_all(context, args) : verb(context, args, "resume", {});
+}
 
 Result<int> reset(Context& context, const Args& args) { return verb(context, args, "reset", {}); }
 
@@ -259,7 +287,10 @@ std::vector<Command> job_commands() {
             {"--note", "Why"},
             {"--until", "Resume by itself at this RFC 3339 time", Arity::One, false, "TIME"}}),
        pause},
-      {"jobs resume", "End a pause", with_common({kJob}), resume},
+      {"jobs resume", "End a pause",
+       with_common(
+           {{kJob.name, kJob.help}, {"--all", "Every paused job of the workspace", Arity::Flag}}),
+       resume},
       {"jobs reset", "Forget the sync state: the next run reads every entity from its beginning",
        with_common({kJob}), reset},
       {"jobs delete", "Delete a job; a running run is cancelled, its history stays",

@@ -100,7 +100,8 @@ def test_a_restored_server_knows_all_of_it_and_waits(history, make_server, bin_d
     entries = [e for e in other.api("GET", f"/sync-jobs/{often}/slots?limit=1000") if e["outcome"] == "missed_restored"]
     assert len(entries) == 1 and entries[0]["count"] == restored["missedSlots"]
     assert "backup" in entries[0]["why"]
-    other.api("POST", f"/sync-jobs/{often}/resume")
+    run(bin_dir, "jobs", "resume", "--all", "--data", new)
+    assert "paused" not in [j["status"] for j in other.api("GET", "/sync-jobs")]
     wait_for(lambda: "succeeded" in [e["outcome"] for e in other.api("GET", f"/sync-jobs/{often}/slots?limit=3")],
              "it runs again")
     check_slots(other, often)

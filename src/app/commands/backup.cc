@@ -125,7 +125,7 @@ Result<int> run_restore(cli::Context& context, const cli::Args& args) {
   if (context.io.out_is_terminal && report->paused_jobs > 0) {
     context.io.err(
         "All jobs are paused. When the old server is off, start this one and resume "
-        "them: tidegate jobs resume JOB\n");
+        "them: tidegate jobs resume --all (in each workspace)\n");
   }
   return 0;
 }
