@@ -69,7 +69,7 @@ def test_cron_next_does_not_depend_on_the_process_zone(bin_dir, zone):
     (["serve", "--store", "mongodb://u:canary-pw@h:port/db"], "mongodb://"),
     (["serve", "--store", "postgres://u:x@canary-pw/x@h/db"], "percent-encoded"),
     (["migrate", "--store", "mongodb://u:x/canary-pw@h/db"], "percent-encoded"),
-    (["serve", "--store", "mongodb://u@h/db?replicaSett=x"], "replicaSett"),
+    (["serve", "--store", "mongodb://u@h/db?replicasett=x"], "replicasett"),
     (["serve", "--store", "postgres://u@h/db?sslrootcert=/nope.pem"], "/nope.pem"),
     (["config", "--config", "/no/such/file.yaml"], "/no/such/file.yaml"),
 ])

@@ -132,7 +132,7 @@ TEST_F(OpenStore, AServerThatIsAwayMayComeBackAndAWrongFileMayNot) {
 TEST_F(OpenStore, AWrongOptionOfAMongoUriIsNamed) {
   for (const auto& [options, code, expected] :
        {std::tuple{"tlsCAFile=/nope.pem", Code::Invalid, "/nope.pem"},
-        {"replicaSett=rs0", Code::Invalid, "replicaSett"},
+        {"replicasett=rs0", Code::Invalid, "replicasett"},
         {"replicaSet=other&serverSelectionTimeoutMS=100", Code::Unavailable, "'other'"}}) {
     const auto refused = open(std::string("mongodb://u:s3cret@127.0.0.1:1/d?") + options);
     ASSERT_FALSE(refused) << options;
