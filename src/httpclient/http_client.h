@@ -45,9 +45,9 @@ class Transport {
  public:
   virtual ~Transport() = default;
   // Any HTTP status is a success. Unavailable: no answer (the message names address and cause; the
-  // reason is `timeout` when something took the connection and is silent, `certificate` when that is
-  // not trusted, `no_http` when what ends the connection speaks no HTTP).
-  // Cancelled. Invalid: the URL or the CA file. TooLarge: an answer beyond 256 MiB.
+  // reason is `timeout` when something took the connection and is silent, `certificate` when that
+  // is not trusted, `no_http` when what ends the connection speaks no HTTP). Cancelled. Invalid:
+  // the URL or the CA file. TooLarge: an answer beyond 256 MiB.
   virtual Result<Response> send(const Request& request) = 0;
 };
 
