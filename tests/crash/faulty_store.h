@@ -183,6 +183,7 @@ class FaultyStore final : public Store {
   Result<Instant> begin_restore(const std::string& a) override {
     return write([&] { return inner_->begin_restore(a); });
   }
+  Status check_whole() override { return inner_->check_whole(); }
   Status load_archive(std::span<const ArchiveRecord> r) override {
     return write([&] { return inner_->load_archive(r); });
   }
