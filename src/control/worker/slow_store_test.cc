@@ -9,14 +9,23 @@
 namespace tidegate::worker::testing {
 namespace {
 
+class SlowStore : public Simulation {
+ protected:
+  // Of a job of its own, on a worker that is there.
+  JobId start_long_run() {
+    script_ = [](const auto&) { return Script{.runs_for = Seconds(300)}; };
+    const JobId id = add_job(Seconds(10), [](auto& j) { j.spec.stall_timeout = Millis(0); });
+    run_for(Seconds(12));
+    EXPECT_EQ(outcomes(id), "running");
+    return id;
+  }
+};
+
 // Symptom: the first answer after an outage was the list of orphans, and they were released at
 // once, although their workers live.
-TEST_F(Simulation, TheLookThatFindsTheStoreBackReleasesNobody) {
-  script_ = [](const auto&) { return Script{.runs_for = Seconds(300)}; };
+TEST_F(SlowStore, TheLookThatFindsTheStoreBackReleasesNobody) {
   SimWorker& worker = add_worker();
-  const JobId id = add_job(Seconds(10), [](auto& j) { j.spec.stall_timeout = Millis(0); });
-  run_for(Seconds(12));
-  ASSERT_EQ(outcomes(id), "running");
+  const JobId id = start_long_run();
   const Millis from = stage_.passed();
   store_.set_gate([&](std::string_view method) {
     const Millis t = stage_.passed() - from;
@@ -33,12 +42,9 @@ TEST_F(Simulation, TheLookThatFindsTheStoreBackReleasesNobody) {
 
 // Symptom: a worker that had waited for the store led before the others came back from their own
 // waits, and took their live runs.
-TEST_F(Simulation, AWorkerThatStartedInAnOutageReleasesNobody) {
-  script_ = [](const auto&) { return Script{.runs_for = Seconds(300)}; };
+TEST_F(SlowStore, AWorkerThatStartedInAnOutageReleasesNobody) {
   add_worker();
-  const JobId id = add_job(Seconds(10), [](auto& j) { j.spec.stall_timeout = Millis(0); });
-  run_for(Seconds(12));
-  ASSERT_EQ(outcomes(id), "running");
+  const JobId id = start_long_run();
   const Millis from = stage_.passed();
   store_.set_gate([&](std::string_view method) {
     const Millis t = stage_.passed() - from;
@@ -57,7 +63,7 @@ TEST_F(Simulation, AWorkerThatStartedInAnOutageReleasesNobody) {
 
 // Symptom: a slow first answer looked like a step of the clock, and planning stood still for half a
 // minute.
-TEST_F(Simulation, ASlowAnswerIsNoStepOfTheClock) {
+TEST_F(SlowStore, ASlowAnswerIsNoStepOfTheClock) {
   options_.max_drift = Seconds(2);  // less than half of the delay
   SimWorker& worker = add_worker();
   bool slow = true;

@@ -255,7 +255,7 @@ TEST_F(PostgresFault, EndsLockTheirJobsInOrder) {
   for (const Status& status : ended.get()) EXPECT_TRUE(status);
 }
 
-// Its worker had asked for its cancels a moment before, and tries the run again.
+// The cancel came after its worker had last asked for one: the worker wants to try the run again.
 TEST_F(PostgresFault, ACancelOfARunWhoseAttemptEndsIsHeeded) {
   trigger(add_job("a"), "r");
   AttemptEnd end = contract::end_of(claim(*store_, "w").at(0), RunState::Queued);
