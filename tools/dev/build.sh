@@ -24,6 +24,8 @@ run_build_soak() {
   step "Configure the optimized simulation" configure-bench configure bench
   step "Build the optimized simulation" build-sim compile bench sim_test
   step "Build the cron oracle" build-oracle compile release cron_oracle
+  step "Configure the ASan+UBSan build" configure-asan configure asan
+  step "Build the unit and contract tests" build-asan compile asan tidegate_tests
 }
 
 run_demo() {

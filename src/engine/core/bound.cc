@@ -186,7 +186,7 @@ Status BoundFilter::take_cursors(const arrow::Array& column) {
     TG_CHECK(check_order(*v));
     if (inside(v) && (!max_ || *v > *max_)) {
       max_ = v;
-      max_has_order_ = has_order(*v);
+      max_has_order_ = has_order(max_);
       grew = true;
     }
   }

@@ -89,9 +89,12 @@ void Pool::give_back(std::unique_ptr<Session> connection, bool slow) {
     const std::scoped_lock lock(mutex_);
     --used_;
     slow_ -= slow ? 1 : 0;
-    if (keep) idle_.push_back(std::move(connection));
-    // What killed one has mostly killed all, and each would cost its caller the whole time-out.
-    if (connection && connection->broken()) suspect.swap(idle_);
+    if (keep) {
+      idle_.push_back(std::move(connection));
+    } else if (connection && connection->broken()) {
+      // What killed one has mostly killed all, and each would cost its caller the whole time-out.
+      suspect.swap(idle_);
+    }
   }
   // Both kinds wait on one condition.
   freed_.notify_all();
