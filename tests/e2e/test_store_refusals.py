@@ -13,7 +13,8 @@ import bson
 import pymongo
 import pytest
 
-from cluster import SECRET_KEY, TOKEN
+from cluster import SECRET_KEY, TOKEN, Jobs
+from harness import wait_for
 from stores import MongoServer
 
 COMMANDS = ["serve", "api", "worker"]
@@ -164,6 +165,24 @@ def test_each_missing_privilege_is_named(bin_dir, cluster, store, tmp_path, role
     grant("INSERT ON run_logs")
     grant("DELETE ON run_queue")
     cluster.start(command, url=store.server.url(store.name, f"{role}:role-secret"))
+
+
+@pytest.mark.parametrize("store", ["postgres"], indirect=True)
+@pytest.mark.parametrize("lost", ["UPDATE ON sync_runs", "DELETE ON job_execution_locks"])
+def test_a_privilege_that_is_taken_away_is_told_and_costs_nothing(cluster, store, role, lost):
+    """Seen: /readyz stayed 200 while no run could be begun or ended."""
+    api = cluster.api()
+    store.server.sql(f"GRANT USAGE ON SCHEMA public TO {role}; "
+                     f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}", store.name)
+    worker = cluster.worker(url=store.server.url(store.name, f"{role}:role-secret"))
+    jobs = Jobs(api, 2)
+    wait_for(lambda: all(api.api("GET", f"/sync-jobs/{j}/history?limit=5") for j in jobs.ids), "runs")
+    store.server.sql(f"REVOKE {lost} FROM {role}", store.name)
+    code, why = wait_for(lambda: (said := worker.readyz())[0] == 503 and said, "the worker says that it can do nothing")
+    assert "permission denied" in why and f"give user {role}" in why and "role-secret" not in why, why
+    store.server.sql(f"GRANT {lost} TO {role}", store.name)
+    worker.wait_ready()
+    jobs.check(store)
 
 
 class OldServer:

@@ -176,15 +176,24 @@ Status ServerProcess::check_whole() const {
   return whole;
 }
 
-std::optional<std::string> ServerProcess::not_ready() const {
-  if (worker_) {
-    const worker::WorkerHealth health = worker_->health();
-    if (health.draining) return "the server is stopping";
-    if (!health.ready) return health.reason;
+Status ServerProcess::ready() const {
+  const auto not_ready = [](std::string why) {
+    return fail(Code::Unavailable, std::move(why), "not_ready");
+  };
+  if (Status there = store_->ping(); !there) {
+    // Whatever the store says (its tables may be gone): the probe asks again.
+    Error why = std::move(there).error();
+    why.code = Code::Unavailable;
+    return fail(std::move(why));
   }
-  if (const Status whole = check_whole(); !whole) return whole.error().message;
+  if (worker_) {
+    worker::WorkerHealth health = worker_->health();
+    if (health.draining) return not_ready("the server is stopping");
+    if (!health.ready) return not_ready(std::move(health.reason));
+  }
+  if (const Status whole = check_whole(); !whole) return not_ready(whole.error().message);
   const std::lock_guard lock(engine_mutex_);
-  return engine_fault_.empty() ? std::nullopt : std::optional(engine_fault_);
+  return engine_fault_.empty() ? Status() : not_ready(engine_fault_);
 }
 
 Result<http::Router> ServerProcess::live_routes() {
@@ -194,19 +203,18 @@ Result<http::Router> ServerProcess::live_routes() {
     options.path_roots = roots_;
     options.forbidden_paths = forbidden_;
     options.version = version();
-    options.not_ready = [this] { return not_ready(); };
+    options.ready = [this] { return ready(); };
     api_ = std::make_unique<api::Api>(api::ApiDeps{*store_, *engine_, *keys_, clock_, rng_},
                                       std::move(options));
     return api_->router();
   }
-  const auto ready = [this](const http::Request&) -> Result<http::Response> {
-    TG_CHECK(store_->ping());
-    if (auto why = not_ready()) return fail(Code::Unavailable, std::move(*why), "not_ready");
+  const auto probe = [this](const http::Request&) -> Result<http::Response> {
+    TG_CHECK(ready());
     return small_answer("ready");
   };
   std::vector<http::Route> routes;
   routes.push_back(health_route());
-  routes.push_back({http::Method::Get, "/readyz", ready, http::Run::Pool});
+  routes.push_back({http::Method::Get, "/readyz", probe, http::Run::Pool});
   return http::Router::create(std::move(routes));
 }
 

@@ -62,7 +62,7 @@ class ServerProcess {
   // Asks the store; logs when the answer is another one than before.
   Status check_whole() const;
   // The API asks the engine what a worker starts it for: without it neither is ready.
-  std::optional<std::string> not_ready() const;
+  Status ready() const;  // for /readyz; errors: Unavailable, with the reason
 
   const Config config_;
   const Parts parts_;

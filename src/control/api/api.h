@@ -7,7 +7,6 @@
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,9 +36,9 @@ struct ApiOptions {
   // Absolute paths that no connection may name: the control store's files and its key.
   std::vector<std::string> forbidden_paths;
   std::string version;
-  // Why the server is not ready, for /readyz; called per request, must be quick. Empty: always
-  // ready (when the store answers).
-  std::function<std::optional<std::string>()> not_ready;
+  // Whether the server can do its work, for /readyz; called per request, must be quick. Errors:
+  // Unavailable, with the reason. Empty: whenever the store answers.
+  std::function<Status()> ready;
   // Largest body that is parsed as JSON, in bytes.
   std::size_t max_body_bytes = 1 << 20;
 };

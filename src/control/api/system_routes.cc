@@ -13,11 +13,9 @@ Result<Response> healthz(const Call& call) {
 }
 
 Result<Response> readyz(const Call& call) {
-  TG_CHECK(call.store().ping());
-  if (const auto& not_ready = call.services.options.not_ready) {
-    if (auto why = not_ready()) return fail(Code::Unavailable, std::move(*why), "not_ready");
-  }
-  return answer(boost::json::object{{"status", "ready"}});
+  const ApiOptions& options = call.services.options;
+  TG_CHECK(options.ready ? options.ready() : call.store().ping());
+  return answer(boost::json::object{{"status", "ready"}, {"version", options.version}});
 }
 
 Result<Response> openapi(const Call&) {

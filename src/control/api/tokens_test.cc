@@ -121,7 +121,9 @@ TEST_F(TokensTest, HealthReadinessAndContract) {
 // "Scheduler running" was green while nothing fired.
 TEST_F(TokensTest, ReadinessSaysWhatIsWrong) {
   ApiOptions options;
-  options.not_ready = [] { return "the planner made no progress for 30 s"; };
+  options.ready = [] {
+    return fail(Code::Unavailable, "the planner made no progress for 30 s", "not_ready");
+  };
   Api api({*store_, engine_, keys_, clock_, rng_}, options);
   const http::Router router = api.router().value();
   auto request = http::Request::make(Method::Get, "/readyz").value();

@@ -24,7 +24,8 @@ ClaimLoop::ClaimLoop(store::Store& store, RunTable& table, launch::Launcher& lau
       owner_(std::move(owner)),
       resolve_(resolve),
       may_execute_(std::move(may_execute)),
-      options_(options) {}
+      options_(options),
+      trouble_("claim runs", clock) {}
 
 std::size_t ClaimLoop::take_places() {
   if (!may_execute_()) return 0;
@@ -47,7 +48,10 @@ Millis ClaimLoop::claim(std::size_t places) {
   const BootInstant sent = clock_.boot_now();
   const bool more_places = places > free_before_;
   free_before_ = places;
-  if (places == 0) return options_.reread;
+  if (places == 0) {
+    trouble_.forget();
+    return options_.reread;
+  }
   if (!hinted_.load() && !more_places && sent < look_at_) return look_at_ - sent;
 
   hinted_.store(false);  // before the look: a hint during it must not be lost

@@ -17,7 +17,7 @@
 
 namespace tidegate::worker {
 
-// step() from one thread; hint() from any.
+// step() from one thread; the rest from any.
 class ClaimLoop {
  public:
   // REQUIRES: everything outlives this. `may_execute`: false while another server is to do it.
@@ -28,6 +28,7 @@ class ClaimLoop {
   Millis step();
   // Something may have been queued: look at the next step instead of at the next re-read.
   void hint() { hinted_.store(true); }
+  const StoreTrouble& trouble() const { return trouble_; }
 
  private:
   std::size_t take_places();  // marks the table as claiming when there are any
@@ -45,7 +46,7 @@ class ClaimLoop {
   std::atomic<bool> hinted_{true};
   std::size_t free_before_ = 0;  // at the last look; more of them now: look again
   BootInstant look_at_;
-  StoreTrouble trouble_{"claim runs"};
+  StoreTrouble trouble_;
 };
 
 }  // namespace tidegate::worker

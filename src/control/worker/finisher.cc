@@ -26,7 +26,11 @@ bool log_is_written(const ActiveRun& run) { return run.log.empty() && !run.writi
 
 Finisher::Finisher(store::Store& store, RunTable& table, const Clock& clock,
                    const WorkerOptions& options)
-    : store_(store), table_(table), clock_(clock), options_(options) {}
+    : store_(store),
+      table_(table),
+      clock_(clock),
+      options_(options),
+      trouble_("write the ends of runs", clock) {}
 
 // ---- ends
 
@@ -69,23 +73,42 @@ std::vector<Status> Finisher::write_ends(std::span<const store::AttemptEnd> ends
   return out;
 }
 
+// A repeated end is harmless, and the lease is renewed meanwhile. An outage has an end; a store
+// that answers and refuses (a privilege is missing) is given the time in which another worker would
+// have taken the run: one that can never be written must not hold its job for ever.
+bool Finisher::is_tried_again(ActiveRun& run, const Error& error) const {
+  if (error.code == Code::Unavailable) return true;
+  const BootInstant now = clock_.boot_now();
+  if (!run.refused_since) run.refused_since = now;
+  return now - *run.refused_since < options_.run_ttl;
+}
+
 Finisher::Step Finisher::finish_step() {
   const BootInstant now = clock_.boot_now();
   if (now < finish_at_) return {.wait = finish_at_ - now};
   const std::vector<store::AttemptEnd> ends = collect_ends();
-  if (ends.empty()) return {.wait = gathering_until_ ? *gathering_until_ - now : options_.reread};
+  if (ends.empty() && gathering_until_) return {.wait = *gathering_until_ - now};
+  if (ends.empty()) {
+    if (!gave_up_) trouble_.forget();
+    return {.wait = options_.reread};
+  }
   const std::vector<Status> statuses = write_ends(ends);
 
   const std::lock_guard lock(table_.mutex);
-  bool again = false;
+  bool again = false, taken = false;
+  const Status* trouble = nullptr;
   for (std::size_t i = 0; i < ends.size(); ++i) {
     const Status& status = statuses[i];
-    if (!status && status.error().code == Code::Unavailable) {
-      // Its effect is unknown; a repeated one is harmless. The lease is renewed meanwhile.
-      if (ActiveRun* run = table_.find(ends[i].held.run)) run->finishing = false;
+    ActiveRun* run = table_.find(ends[i].held.run);
+    const bool refused = !status && status.error().code != Code::Fenced;
+    taken = taken || !refused;
+    if (refused) trouble = &status;
+    if (refused && run != nullptr && is_tried_again(*run, status.error())) {
+      run->finishing = false;
       again = true;
       continue;
     }
+    gave_up_ = gave_up_ || refused;
     if (!status) {
       log::warn("the end of a run was not taken",
                 {{"run", ends[i].held.run.str()}, {"error", describe(status.error())}});
@@ -93,6 +116,8 @@ Finisher::Step Finisher::finish_step() {
     table_.remove(ends[i].held.run);
   }
   if (again) finish_at_ = clock_.boot_now() + options_.retry_store;
+  if (taken) gave_up_ = false;
+  trouble_.note(taken || trouble == nullptr ? Status() : *trouble);
   return {.wait = again ? options_.retry_store : kAtOnce, .changed = true};
 }
 

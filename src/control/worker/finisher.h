@@ -11,10 +11,11 @@
 #include "control/store/store.h"
 #include "control/worker/options.h"
 #include "control/worker/run_table.h"
+#include "control/worker/store_trouble.h"
 
 namespace tidegate::worker {
 
-// log_step() and finish_step() each from one thread.
+// log_step() and finish_step() each from one thread; trouble() from any.
 class Finisher {
  public:
   // REQUIRES: everything outlives this.
@@ -28,6 +29,8 @@ class Finisher {
   Step finish_step();
   // Writes gathered log lines, those of ended runs first.
   Step log_step();
+  // Of finish_step().
+  const StoreTrouble& trouble() const { return trouble_; }
 
  private:
   struct Lines {
@@ -36,6 +39,7 @@ class Finisher {
   };
   std::vector<store::AttemptEnd> collect_ends();
   std::vector<Status> write_ends(std::span<const store::AttemptEnd> ends);
+  bool is_tried_again(ActiveRun& run, const Error& error) const;
   std::vector<Lines> collect_lines(Millis& wait);
   void after_log(const Lines& written, const Status& status);
 
@@ -45,6 +49,8 @@ class Finisher {
   const WorkerOptions& options_;
   std::optional<BootInstant> gathering_until_;  // some runs have ended; more are likely to
   BootInstant finish_at_, log_at_;              // not before: the store failed
+  StoreTrouble trouble_;
+  bool gave_up_ = false;  // an end, and none was taken since
 };
 
 }  // namespace tidegate::worker

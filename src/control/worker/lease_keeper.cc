@@ -20,7 +20,8 @@ LeaseKeeper::LeaseKeeper(store::Store& store, RunTable& table, launch::Launcher&
       launcher_(launcher),
       clock_(clock),
       owner_(std::move(owner)),
-      options_(options) {}
+      options_(options),
+      trouble_("renew run leases", clock) {}
 
 void LeaseKeeper::hint(const std::string& run) {
   const std::lock_guard lock(hints_mutex_);
@@ -62,7 +63,10 @@ bool LeaseKeeper::renew() {
   const BootInstant sent_at = clock_.boot_now();
   renew_at_ = sent_at + options_.run_renew;
   const std::vector<store::Renewal> renewals = collect();
-  if (renewals.empty()) return false;
+  if (renewals.empty()) {
+    trouble_.forget();
+    return false;
+  }
   auto outcomes = store_.renew_runs(owner_, options_.run_ttl, renewals);
   trouble_.note(outcomes ? Status() : fail(outcomes.error()));
   if (outcomes) return take(renewals, *outcomes, sent_at);

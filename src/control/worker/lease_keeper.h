@@ -16,7 +16,7 @@
 
 namespace tidegate::worker {
 
-// step() from one thread; hint() from any.
+// step() from one thread; the rest from any.
 class LeaseKeeper {
  public:
   // REQUIRES: everything outlives this.
@@ -31,6 +31,7 @@ class LeaseKeeper {
   // A run changed, perhaps by a request to cancel it: it is read at the next step, which is cheaper
   // than to renew and writes nothing, so that hints of own writes cause no writes.
   void hint(const std::string& run);
+  const StoreTrouble& trouble() const { return trouble_; }
 
  private:
   bool renew();
@@ -46,7 +47,7 @@ class LeaseKeeper {
   const OwnerId owner_;
   const WorkerOptions& options_;
   BootInstant renew_at_, look_at_;
-  StoreTrouble trouble_{"renew run leases"};
+  StoreTrouble trouble_;
 
   std::mutex hints_mutex_;
   std::set<std::string> hints_;  // guarded by hints_mutex_; "": any run

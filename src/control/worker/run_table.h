@@ -45,6 +45,7 @@ struct ActiveRun {
   std::optional<protocol::RunResult> result;  // the child's last word
   std::optional<store::AttemptEnd> end;       // the child is gone; to be written
   bool finishing = false;                     // is being written
+  std::optional<BootInstant> refused_since;   // the end, by a store that is there
   bool lost = false;                          // fenced: nothing may be written any more
 
   // The store's time, whatever this machine's wall clock shows.

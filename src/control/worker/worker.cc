@@ -32,7 +32,8 @@ Worker::Worker(store::Store& store, const Clock& clock, Rng& rng, launch::Launch
           [this] { return options_.executors == Executors::All || leader_.leading(); }, options_),
       keeper_(store, table_, launcher, clock, id_, options_),
       supervisor_(table_, launcher, clock, rng, options_),
-      finisher_(store, table_, clock, options_) {}
+      finisher_(store, table_, clock, options_),
+      trouble_("tell of this server", clock) {}
 
 Worker::~Worker() { stop(); }
 
@@ -200,6 +201,15 @@ void Worker::wake() {
   keeper_thread_.wake();
 }
 
+// A store that answers but takes nothing from this worker.
+std::string Worker::store_trouble() const {
+  for (const StoreTrouble* trouble :
+       {&claims_.trouble(), &keeper_.trouble(), &finisher_.trouble(), &trouble_}) {
+    if (std::string why = trouble->lasting(options_.frozen_after); !why.empty()) return why;
+  }
+  return {};
+}
+
 WorkerHealth Worker::health() const {
   WorkerHealth health{.draining = draining_, .capacity = options_.max_concurrent_runs};
   {
@@ -218,7 +228,8 @@ WorkerHealth Worker::health() const {
   } else if (clock_.boot_now() - executor_at > options_.frozen_after) {
     health.reason = "the executor gives no sign of life";
   } else {
-    health.ready = true;
+    health.reason = store_trouble();
+    health.ready = health.reason.empty();
   }
   return health;
 }

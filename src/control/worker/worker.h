@@ -72,6 +72,7 @@ class Worker {
   Millis prune();
   Status heartbeat();
   bool wait_until_idle(Millis limit);
+  std::string store_trouble() const;  // empty: none
 
   store::Store& store_;
   const Clock& clock_;
@@ -96,7 +97,7 @@ class Worker {
   std::atomic<std::int64_t> executor_wake_at_{0};  // boot ms: the executor is late after it
   std::atomic<std::uint64_t> attempts_ended_{0}, run_leases_lost_{0}, rows_pruned_{0};
   BootInstant heartbeat_at_;
-  StoreTrouble trouble_{"tell of this server"};
+  StoreTrouble trouble_;
   Instant started_at_;
 
   std::mutex idle_mutex_;

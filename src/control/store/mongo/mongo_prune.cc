@@ -91,14 +91,27 @@ Result<std::size_t> remove_some(Conn& db, std::string_view collection, Find find
   return static_cast<std::size_t>(n);
 }
 
-// Slot records beyond the newest `runs_per_job` of each job.
-Result<std::size_t> remove_surplus_records(Conn& db, std::int64_t kept, std::size_t limit) {
-  if (limit == 0) return std::size_t{0};
+Result<std::vector<JobId>> next_jobs(Conn& db, const JobRound& round) {
+  TG_TRY(const auto jobs,
+         db.find(coll::kJobs, {.filter = {{"_id", bj::object{{"$gt", round.after().str()}}}},
+                               .sort = {{"_id", 1}},
+                               .limit = JobRound::kStretch,
+                               .projection = {{"_id", 1}}}));
+  std::vector<JobId> ids;
+  for (const auto& job : jobs) ids.emplace_back(text_of(job, "_id"));
+  return ids;
+}
+
+// Slot records beyond the newest `kept` of each of these jobs.
+Result<std::size_t> remove_surplus_records(Conn& db, const std::vector<JobId>& jobs,
+                                           std::int64_t kept, std::size_t limit) {
+  if (limit == 0 || jobs.empty()) return std::size_t{0};
+  const bj::object of_jobs{{"jobId", any_of(jobs, [](const JobId& id) { return id.str(); })}};
   const bj::object group{{"_id", "$jobId"}, {"n", bj::object{{"$sum", 1}}}};
   TG_TRY(const auto reply,
          db.run({{"aggregate", coll::kRecords},
                  {"pipeline",
-                  bj::array{bj::object{{"$group", group}},
+                  bj::array{bj::object{{"$match", of_jobs}}, bj::object{{"$group", group}},
                             bj::object{{"$match", bj::object{{"n", bj::object{{"$gt", kept}}}}}},
                             bj::object{{"$limit", limit}}}},
                  {"cursor", bj::object{{"batchSize", limit}}}}));
@@ -147,10 +160,13 @@ bj::object up_to(std::string_view field, Instant at) {
 Result<std::size_t> MongoStore::prune(const Retention& retention, Instant now) {
   const Instant oldest = now - retention.max_age;
   DoomedRuns runs;
+  std::vector<JobId> jobs;
   {
     Conn conn(*pool_);
     TG_TRY(runs, doomed_runs(conn, retention, oldest));
+    TG_TRY(jobs, next_jobs(conn, pruned_));
   }
+  pruned_.found(jobs);
   return write_one([&](Tx& tx) -> Result<std::size_t> {
     TG_TRY(std::size_t removed, remove_runs(tx, runs, retention.batch));
     const auto add = [&](Result<std::size_t> more) -> Status {
@@ -161,7 +177,7 @@ Result<std::size_t> MongoStore::prune(const Retention& retention, Instant now) {
     const auto left = [&] { return retention.batch - std::min(removed, retention.batch); };
     const bj::object old{{"last", bj::object{{"$lt", date(oldest)}}}};
     TG_CHECK(add(remove_some(tx.db, coll::kRecords, {.filter = old}, left())));
-    TG_CHECK(add(remove_surplus_records(tx.db, retention.runs_per_job, left())));
+    TG_CHECK(add(remove_surplus_records(tx.db, jobs, retention.runs_per_job, left())));
     TG_CHECK(
         add(remove_some(tx.db, coll::kKeys,
                         {.filter = up_to("createdAt", now - rules::kIdempotencyKept)}, left())));

@@ -11,6 +11,7 @@
 
 #include "control/store/bad_rows.h"
 #include "control/store/change_hub.h"
+#include "control/store/job_round.h"
 #include "control/store/mongo/feed.h"
 #include "control/store/mongo/mongo_store.h"
 #include "control/store/mongo/rows.h"
@@ -174,6 +175,7 @@ class MongoStore final : public Store {
   ServerClock time_;
   std::unique_ptr<SessionBook> sessions_;  // none without transactions
   BadRows bad_rows_;
+  JobRound pruned_;  // whose slot records were looked at
   ChangeHub hub_;
   Feed feed_;  // last: its thread uses the others
 };

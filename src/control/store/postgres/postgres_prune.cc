@@ -49,11 +49,17 @@ Result<std::size_t> remove_runs(Tx& tx, const std::vector<RunId>& ids) {
   return static_cast<std::size_t>(rows[1].front().integer(0));
 }
 
-// Slot records, keys, workers, and jobs deleted that nothing refers to any more; $1 is what may
-// still be removed.
+Query next_jobs(const JobRound& round) {
+  return query("SELECT id FROM sync_jobs WHERE id > $1 ORDER BY id LIMIT $2", round.after(),
+               JobRound::kStretch);
+}
+
+// Slot records (beyond the newest of each of `jobs`, and old ones), keys, workers, and jobs deleted
+// that nothing refers to any more; $1 is what may still be removed.
 class SmallThings {
  public:
-  SmallThings(const Retention& retention, Instant now) : retention_(retention), now_(now) {}
+  SmallThings(const Retention& retention, Instant now, const std::vector<JobId>& jobs)
+      : retention_(retention), now_(now), jobs_(jobs) {}
 
   Result<std::size_t> remove(Tx& tx, std::size_t budget) {
     budget_ = budget;
@@ -63,12 +69,11 @@ class SmallThings {
                   "$1 FOR UPDATE SKIP LOCKED)",
                   now_ - retention_.max_age));
     TG_CHECK(step(tx,
-                  "DELETE FROM slot_records WHERE ctid = ANY (ARRAY(SELECT "
-                  "b.place FROM (SELECT job_id FROM slot_records GROUP BY job_id HAVING "
-                  "count(*) > $2 LIMIT $1) j, LATERAL (SELECT place FROM (SELECT ctid AS "
-                  "place, first_slot FROM slot_records s WHERE s.job_id = j.job_id ORDER BY "
-                  "first_slot DESC OFFSET $2) beyond ORDER BY first_slot) b LIMIT $1))",
-                  retention_.runs_per_job));
+                  "DELETE FROM slot_records WHERE ctid = ANY (ARRAY(SELECT b.place FROM "
+                  "unnest($3) AS j(id), LATERAL (SELECT place FROM (SELECT ctid AS place, "
+                  "first_slot FROM slot_records s WHERE s.job_id = j.id ORDER BY first_slot DESC "
+                  "OFFSET $2) beyond ORDER BY first_slot) b LIMIT $1))",
+                  retention_.runs_per_job, jobs_));
     TG_CHECK(step(tx,
                   "DELETE FROM idempotency_keys WHERE (scope, key) IN (SELECT scope, key FROM "
                   "idempotency_keys WHERE created_at <= $2 LIMIT $1)",
@@ -89,16 +94,17 @@ class SmallThings {
   }
 
  private:
-  template <class T>
-  Status step(Tx& tx, const char* sql, const T& bound) {
+  template <class... Args>
+  Status step(Tx& tx, const char* sql, const Args&... args) {
     if (removed_ >= budget_) return {};
-    TG_TRY(const auto rows, tx.db.exec(sql, budget_ - removed_, bound));
+    TG_TRY(const auto rows, tx.db.exec(sql, budget_ - removed_, args...));
     removed_ += static_cast<std::size_t>(rows.changed());
     return {};
   }
 
   const Retention& retention_;
-  Instant now_;
+  const Instant now_;
+  const std::vector<JobId>& jobs_;
   std::size_t budget_ = 0, removed_ = 0;
 };
 
@@ -106,19 +112,24 @@ class SmallThings {
 
 // The search holds nothing; the removal, bounded by the batch, holds the jobs' rows.
 Result<std::size_t> PostgresStore::prune(const Retention& retention, Instant now) {
+  std::vector<JobId> jobs;
   TG_TRY(const auto runs,
          db_.read(
              [&](Session& db) -> Result<std::vector<RunId>> {
                TG_TRY(const auto found,
                       db.run({surplus_runs(now - retention.max_age, retention.runs_per_job,
-                                           retention.batch)}));
+                                           retention.batch),
+                              next_jobs(pruned_)}));
+               jobs = column(found[1], [](const Row& row) { return JobId(row.text(0)); });
                return within_bytes(found[0]);
              },
              Pool::Use::Slow));
+  pruned_.found(jobs);
   return db_.write_simply([&](Tx& tx) -> Result<std::size_t> {
     TG_TRY(std::size_t removed, remove_runs(tx, runs));
     if (removed < retention.batch) {
-      TG_TRY(const auto small, SmallThings(retention, now).remove(tx, retention.batch - removed));
+      TG_TRY(const auto small,
+             SmallThings(retention, now, jobs).remove(tx, retention.batch - removed));
       removed += small;
     }
     return removed;

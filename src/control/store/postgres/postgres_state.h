@@ -10,6 +10,7 @@
 
 #include "control/store/bad_rows.h"
 #include "control/store/change_hub.h"
+#include "control/store/job_round.h"
 #include "control/store/postgres/feed.h"
 #include "control/store/postgres/held_runs.h"
 #include "control/store/postgres/postgres_store.h"
@@ -120,6 +121,7 @@ class PostgresStore final : public Store {
   BadRows bad_rows_;
   SpecCache specs_;
   HeldRuns held_;
+  JobRound pruned_;  // whose slot records were looked at
   std::mutex claiming_;
   Pool pool_;
   Feed feed_;
