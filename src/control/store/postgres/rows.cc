@@ -128,14 +128,15 @@ Query update_runs(const std::vector<const Run*>& runs) {
 namespace {
 
 // The newest of success_durations with one more; what is no list of numbers begins anew, so that no
-// job holds up the others of its batch. The text's commas tell how many there are.
-static_assert(model::kDurationsKept == 20);
+// job holds up the others of its batch. Few functions on purpose: translate() and rtrim() of such a
+// list cost more than the update of its row.
 #define TG_LIST "j.success_durations::text"
-#define TG_APPENDED                                                                          \
-  "(CASE WHEN translate(" TG_LIST ", '0123456789,', '') <> '[]' OR " TG_LIST                 \
-  " = '[]' THEN '[' WHEN length(translate(" TG_LIST                                          \
-  ", '[]0123456789', '')) >= 19 THEN '[' || substr(rtrim(" TG_LIST ", ']'), strpos(" TG_LIST \
-  ", ',') + 1) || ',' ELSE rtrim(" TG_LIST ", ']') || ',' END || i.took || ']')::json"
+#define TG_APPENDED                                                   \
+  "(CASE WHEN " TG_LIST                                               \
+  " !~ '^\\[[0-9]+(,[0-9]+)*\\]$' THEN '[' || i.took || ']' WHEN "    \
+  "json_array_length(j.success_durations) < $8 THEN replace(" TG_LIST \
+  ", ']', ',' || i.took || ']') ELSE '[' || substr(replace(" TG_LIST  \
+  ", ']', ',' || i.took || ']'), strpos(" TG_LIST ", ',') + 1) END)::json"
 
 Query tell_each_job(const std::vector<const JobNews*>& news) {
   const auto of_lesson = [&](auto part) {
@@ -158,7 +159,8 @@ Query tell_each_job(const std::vector<const JobNews*>& news) {
       of_lesson([](const rules::Lesson& l) { return l.error; }),
       of_lesson([](const rules::Lesson& l) {
         return l.took ? std::optional(l.took->count()) : std::nullopt;
-      }));
+      }),
+      model::kDurationsKept);
 }
 
 }  // namespace
