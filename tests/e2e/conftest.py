@@ -5,6 +5,7 @@ Waiting is always for a condition with a generous bound, never for a time.
 """
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,11 @@ from stores import Servers
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = Path(os.environ.get("TIDEGATE_BIN", ROOT / "build" / "release" / "bin"))
+
+
+def pytest_configure():
+    """Ended from outside: what the tests have started is stopped all the same."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended by SIGTERM", returncode=143))
 
 
 @pytest.fixture(scope="session")
