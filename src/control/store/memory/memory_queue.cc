@@ -218,7 +218,9 @@ Result<QueueStore::Claim> MemoryStore::claim_runs(const ClaimParams& params) {
       continue;
     }
     JobRow& job = jobs_.at(row.run.job);
-    if (const auto& pause = job.job.pause; is_held(row.run) && pause && pause->until) {
+    // One that is over holds nothing, and may stay with a job that is disabled.
+    if (const auto& pause = job.job.pause;
+        is_held(row.run) && pause && pause->until && *pause->until > now) {
       claim.next = std::min(claim.next.value_or(*pause->until), *pause->until);
     }
     if (claim.runs.size() >= params.max || !may_start(row.run)) continue;
