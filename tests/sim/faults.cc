@@ -86,6 +86,12 @@ Fault World::gate(Process& p, std::string_view method) {
   if (plans && store_->lease_of_leader(p.worker->id) <= passed()) {
     violation("a leader sends " + std::string(method) + " although its lease has ended");
   }
+  // When it is sent: one that has been under way since before the outage is not the leader's fault.
+  if (method == "release_orphans" && passed() < p.no_orphans_before) {
+    violation(
+        "a leader calls runs orphans right after the store had been away: their workers "
+        "could not renew");
+  }
   if (method == "claim_runs" && p.clock.now() != clock_.now()) report_.bite(FaultKind::Skew);
   pass_time(p);
   if (p.worker->dead) return Fault::Before;
@@ -113,7 +119,7 @@ bool World::answer(Process& p, std::string_view method) {
       return true;
     }
     if (p.failing_since && passed() - *p.failing_since >= scenario_.options.run_renew) {
-      store_->no_orphans_before(p.worker->id, passed() + scenario_.options.run_ttl);
+      p.no_orphans_before = passed() + scenario_.options.run_ttl;
     }
     p.failing_since.reset();
   } else if (method == "now") {  // perhaps asked by the leader loop

@@ -206,13 +206,6 @@ Result<std::size_t> RecordingStore::release_orphans(
       violation(
           fmt::format("{} was called an orphan although its lease is good", text(decision.held)));
     }
-    const auto quiet = quiet_until_.find(lease.owner);
-    if (quiet != quiet_until_.end() && quiet->second > passed_()) {
-      violation(
-          fmt::format("{} was called an orphan right after the store had been away: its "
-                      "worker could not renew",
-                      text(decision.held)));
-    }
     running_.erase(id);
     ended_[id] = {fence, decision.end.outcome};
   }

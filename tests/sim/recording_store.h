@@ -28,8 +28,6 @@ class RecordingStore final : public worker::testing::FaultyStore {
   // When the last lease ends that the store gave to an attempt, or to a leader.
   Millis lease_of(const RunId& run, Fence fence) const;
   Millis lease_of_leader(const OwnerId& owner) const;
-  // While `until` has not come, this leader may call nobody's run an orphan.
-  void no_orphans_before(const OwnerId& leader, Millis until) { quiet_until_[leader] = until; }
   std::vector<Era> eras(const JobId& job) const;
   const std::map<JobId, std::vector<Era>>& all_eras() const { return eras_; }
 
@@ -74,7 +72,7 @@ class RecordingStore final : public worker::testing::FaultyStore {
   OwnerId leader_;
   Fence leader_fence_{};
   Millis leader_until_{0};
-  std::map<OwnerId, Millis> leader_leases_, quiet_until_;
+  std::map<OwnerId, Millis> leader_leases_;
   std::map<JobId, Fence> fences_;
   std::map<RunId, Held> running_;
   std::map<RunId, std::pair<Fence, std::string>>

@@ -38,6 +38,7 @@ class World {
     Millis thaws_at{0};
     std::optional<Millis> failing_since;  // calls of its leader loop
     bool leader_call_fails = false;       // the one that is under way
+    Millis no_orphans_before{0};          // an outage that lasted had just ended
   };
   using Act = std::function<void()>;
 

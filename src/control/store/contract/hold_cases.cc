@@ -51,6 +51,20 @@ TEST_P(StoreContract, AQueuedRunOfADisabledJobWaitsUntilItIsEnabled) {
   EXPECT_THAT(claim("w1"), SizeIs(1));
 }
 
+// Found by the simulation: a worker span, because the end of a pause that was over was the next
+// thing to wait for.
+TEST_P(StoreContract, TheEndOfAPauseThatIsOverIsNotWaitedFor) {
+  const JobId id = add(job("j1"));
+  plan(id, {base_});
+  must(store().set_pause(
+      ws_, id, {}, model::Pause{.note = "", .until = now() + 1h, .since = now(), .by = "b"}, {}));
+  must(store().update_job(switched(reread(id), false, now())));
+  clock().advance(2h);
+  const auto held = must(store().claim_runs({.owner = OwnerId("w1"), .max = 1}));
+  EXPECT_THAT(held.runs, IsEmpty());
+  EXPECT_TRUE(!held.next || *held.next > now()) << "who waits for it asks again and again";
+}
+
 TEST_P(StoreContract, WhatAPersonStartsRunsThoughTheJobIsPausedOrDisabled) {
   const JobId paused = add(job("paused")), disabled = add(job("disabled"));
   must(store().set_pause(ws_, paused, {},
