@@ -110,6 +110,17 @@ def test_another_secret_key_migrates_nothing(bin_dir, cluster, store, tmp_path):
     assert "sealed with the key" in said, said
 
 
+# Seen: what was missing was made first.
+@pytest.mark.parametrize("store", ["mongo"], indirect=True)
+def test_another_secret_key_mends_nothing(bin_dir, cluster, store, tmp_path):
+    cluster.start("serve").stop()
+    with store.server.client() as client:
+        client[store.name].workers.drop()
+    with untouched(store):
+        said = refused(bin_dir, tmp_path, store.url, secret_key="a5" * 32)
+    assert "sealed with the key" in said, said
+
+
 def older(store):
     """As a binary of the version before has left it: its newest migration is not there."""
     newest = "DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations)"

@@ -141,9 +141,7 @@ Result<std::unique_ptr<store::Store>> open_store(const Config& config, const Sto
   if (keys != nullptr) {
     TG_TRY(const store::SchemaState state, inspect_store(config, url));
     const auto kept = state.settings.find(kSecretKey);
-    if (state.present < state.needed && kept != state.settings.end()) {
-      TG_CHECK(require_key(*keys, kept->second));
-    }
+    if (kept != state.settings.end()) TG_CHECK(require_key(*keys, kept->second));
   }
   auto opened = open_kind(config, url, clock, rng);
   if (opened) return opened;

@@ -34,8 +34,8 @@ bool is_there(const StoreUrl& url);
 // Opens the configured store, making or migrating it where needed. Time limits of a server's
 // sessions follow the leases. Unavailable: it cannot be reached or is locked now, later may help.
 // Every other error is Invalid: somebody has to mend something, and nothing was written. `keys`, if
-// there are any: a store that is to be migrated has to have one of them (`wrong_secret_key`), since
-// the servers that have its key would not start any more.
+// there are any: a store that has a key has to have one of them (`wrong_secret_key`), which is
+// looked at before anything is made or migrated: the servers that have its key go on beside it.
 Result<std::unique_ptr<store::Store>> open_store(const Config& config, const StoreUrl& url,
                                                  const Clock& clock, Rng& rng,
                                                  const secrets::KeyRing* keys = nullptr);

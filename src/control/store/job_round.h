@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <mutex>
-#include <utility>
 #include <vector>
 
 #include "base/ids.h"
