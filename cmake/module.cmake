@@ -1,5 +1,6 @@
 # tidegate_module(NAME LAYER n SRCS … [DEPS modules…] [LIBS third-party…]
-#                 [TESTS files…] [THREAD_TESTS files…] [TEST_DEPS modules…] [TEST_LIBS …])
+#                 [TESTS files…] [THREAD_TESTS files…] [TEST_DEPS modules…] [SERVER_TEST_DEPS modules…]
+#                 [TEST_LIBS …])
 #
 # One static library `tidegate_NAME` (INTERFACE when it has no sources), with includes absolute from
 # src/. DEPS are modules: each must lie on a strictly lower layer, or on the same layer inside the
@@ -9,7 +10,7 @@
 # executable `NAME_test` in the sanitizer builds; THREAD_TESTS become `NAME_threads_test`, which the
 # TSan build also runs. TESTS named *_pgtest.cc and *_mongotest.cc need a server: they become
 # `NAME_pgtest` and `NAME_mongotest`, run beneath tools/with_postgres and tools/with_mongo, which
-# start one for them.
+# start one for them. SERVER_TEST_DEPS are of those alone: a contract suite is linked where it is used.
 set_property(GLOBAL PROPERTY TIDEGATE_MODULES "")
 
 function(tidegate_tower dir out)
@@ -22,7 +23,7 @@ function(tidegate_tower dir out)
 endfunction()
 
 function(tidegate_module name)
-  cmake_parse_arguments(M "" "LAYER" "SRCS;DEPS;LIBS;TESTS;THREAD_TESTS;TEST_DEPS;TEST_LIBS" ${ARGN})
+  cmake_parse_arguments(M "" "LAYER" "SRCS;DEPS;LIBS;TESTS;THREAD_TESTS;TEST_DEPS;SERVER_TEST_DEPS;TEST_LIBS" ${ARGN})
   if(NOT DEFINED M_LAYER)
     message(FATAL_ERROR "tidegate_module(${name}): LAYER is missing")
   endif()
@@ -38,7 +39,7 @@ function(tidegate_module name)
   # A suite that registers its cases is linked whole, so as a library of the test.
   string(REGEX MATCHALL "tidegate_[a-z_]+" whole "${M_TEST_LIBS}")
   list(TRANSFORM whole REPLACE "^tidegate_" "")
-  set_property(GLOBAL PROPERTY TIDEGATE_TEST_DEPS_${name} "${M_TEST_DEPS};${whole}")
+  set_property(GLOBAL PROPERTY TIDEGATE_TEST_DEPS_${name} "${M_TEST_DEPS};${M_SERVER_TEST_DEPS};${whole}")
   set_property(GLOBAL PROPERTY TIDEGATE_FILES_${name} "${M_SRCS};${M_TESTS};${M_THREAD_TESTS}")
 
   list(TRANSFORM M_DEPS PREPEND tidegate_ OUTPUT_VARIABLE dep_targets)
@@ -59,9 +60,9 @@ function(tidegate_module name)
       list(FILTER M_TESTS EXCLUDE REGEX "_${server}test\\.cc$")
     endforeach()
     tidegate_test_executable(${name}_test unit "${M_TESTS}" "${name};${M_TEST_DEPS}" "${M_TEST_LIBS}")
-    tidegate_test_executable(${name}_pgtest unit "${pg_tests}" "${name};${M_TEST_DEPS}"
+    tidegate_test_executable(${name}_pgtest unit "${pg_tests}" "${name};${M_TEST_DEPS};${M_SERVER_TEST_DEPS}"
                              "${M_TEST_LIBS}" ${CMAKE_SOURCE_DIR}/tools/with_postgres)
-    tidegate_test_executable(${name}_mongotest unit "${mongo_tests}" "${name};${M_TEST_DEPS}"
+    tidegate_test_executable(${name}_mongotest unit "${mongo_tests}" "${name};${M_TEST_DEPS};${M_SERVER_TEST_DEPS}"
                              "${M_TEST_LIBS}" ${CMAKE_SOURCE_DIR}/tools/with_mongo)
     tidegate_test_executable(${name}_threads_test threads "${M_THREAD_TESTS}"
                              "${name};${M_TEST_DEPS}" "${M_TEST_LIBS}")

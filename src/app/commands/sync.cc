@@ -367,7 +367,7 @@ cli::Command sync_command() {
       "sync",
       "Copy from SOURCE to DESTINATION now, without a server\n\n"
       "SOURCE and DESTINATION are paths (data/*.csv, out.db), URLs (sqlite:out.db, "
-      "sqlite:///abs/out.db)\n"
+      "postgresql://host/db)\n"
       "or names from a file given with --config. CSV files are written into a folder, a "
       "DESTINATION "
       "that\n"

@@ -195,20 +195,18 @@ TEST_P(CrashContract, ADestinationThatIsMovedAwayInMidRunFailsTheRun) {
   auto modes = incremental_modes(GetParam());
   modes.push_back(SyncMode::Full);
   for (const SyncMode mode : modes) {
-    for (const bool remove : {false, true}) {
+    for (const auto loss :
+         {DestinationUnderTest::Loss::Moved, DestinationUnderTest::Loss::Removed}) {
       Bench bench(GetParam());
       const Case c{mode, Call::Flush, Moment::After, 1};
       ASSERT_NO_FATAL_FAILURE(prepare(bench, c, bench_->entity()));
-      const std::string away = bench.folder + "-away";
       int hits = 0;
       {
         const auto real = bench.destination();
         FaultyDestination faulty(*real, fault_at(
                                             c,
                                             [&]() -> Status {
-                                              std::filesystem::rename(bench.folder, away);
-                                              std::filesystem::create_directory(bench.folder);
-                                              if (remove) std::filesystem::remove_all(away);
+                                              GetParam().lose(bench.folder, loss);
                                               return {};
                                             },
                                             hits));
@@ -222,7 +220,6 @@ TEST_P(CrashContract, ADestinationThatIsMovedAwayInMidRunFailsTheRun) {
       const auto again = bench.run();
       EXPECT_EQ(again.outcome, EntityOutcome::Succeeded) << again.error.value_or("");
       EXPECT_EQ(bench.stored(), bench.expected());
-      std::filesystem::remove_all(away);
     }
   }
 }
@@ -271,33 +268,36 @@ TEST_P(CrashContract, AKillAtEveryStepLosesAndDoublesNothing) {
 // A worker frozen inside its transaction keeps the destination's lock for ever; the next attempt
 // must get past it, and the frozen one must not write when it is continued.
 TEST_P(CrashContract, AFrozenHolderIsEndedByTheNextAttempt) {
-  Bench bench(GetParam());
-  const Case c{SyncMode::Full, Call::Write, Moment::After, 1};
-  ASSERT_NO_FATAL_FAILURE(prepare(bench, c, bench_->entity()));
-  const pid_t pid = fork();
-  if (pid == 0) {
-    int hits = 0;
-    const auto real = bench.destination();
-    FaultyDestination faulty(*real, fault_at(
-                                        c,
-                                        [] {
-                                          raise(SIGSTOP);
-                                          return Status();
-                                        },
-                                        hits));
-    bench.run(faulty);
-    _exit(0);
+  for (const Call call : {Call::Write, Call::Flush}) {
+    Bench bench(GetParam());
+    const Case c{SyncMode::Full, call, Moment::After, 1};
+    SCOPED_TRACE(describe_case(c));
+    ASSERT_NO_FATAL_FAILURE(prepare(bench, c, bench_->entity()));
+    const pid_t pid = fork();
+    if (pid == 0) {
+      int hits = 0;
+      const auto real = bench.destination();
+      FaultyDestination faulty(*real, fault_at(
+                                          c,
+                                          [] {
+                                            raise(SIGSTOP);
+                                            return Status();
+                                          },
+                                          hits));
+      bench.run(faulty);
+      _exit(0);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(pid, &status, WUNTRACED), pid);
+    ASSERT_TRUE(WIFSTOPPED(status));
+    bench.spec.fence = Fence(3);
+    bench.spec.attempt = 2;
+    const auto again = bench.run();
+    EXPECT_EQ(again.outcome, EntityOutcome::Succeeded) << again.error.value_or("");
+    kill(pid, SIGCONT);
+    ASSERT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_EQ(bench.stored(), wanted(bench, c, bench_->entity()));
   }
-  int status = 0;
-  ASSERT_EQ(waitpid(pid, &status, WUNTRACED), pid);
-  ASSERT_TRUE(WIFSTOPPED(status));
-  bench.spec.fence = Fence(3);
-  bench.spec.attempt = 2;
-  const auto again = bench.run();
-  EXPECT_EQ(again.outcome, EntityOutcome::Succeeded) << again.error.value_or("");
-  kill(pid, SIGCONT);
-  ASSERT_EQ(waitpid(pid, &status, 0), pid);
-  EXPECT_EQ(bench.stored(), wanted(bench, c, bench_->entity()));
 }
 
 }  // namespace

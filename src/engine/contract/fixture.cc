@@ -13,6 +13,37 @@ namespace tidegate::engine::contract {
 
 std::ostream& operator<<(std::ostream& out, const DestinationUnderTest& d) { return out << d.name; }
 
+namespace {
+
+std::string away(const std::string& folder) { return folder + "-away"; }
+std::string old(const std::string& folder) { return folder + "-old"; }
+
+}  // namespace
+
+void DestinationUnderTest::lose_folder(const std::string& folder, Loss loss) {
+  std::filesystem::rename(folder, away(folder));
+  std::filesystem::create_directory(folder);
+  if (loss == Loss::Removed) std::filesystem::remove_all(away(folder));
+}
+
+void DestinationUnderTest::back_up_folder(const std::string& folder) {
+  std::filesystem::copy(
+      folder, old(folder),
+      std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+}
+
+void DestinationUnderTest::restore_folder(const std::string& folder) {
+  std::filesystem::remove_all(folder);
+  std::filesystem::rename(old(folder), folder);
+}
+
+void DestinationUnderTest::tidy_folder(const std::string& folder) {
+  std::error_code ignored;
+  for (const std::string& path : {folder, away(folder), old(folder)}) {
+    std::filesystem::remove_all(path, ignored);
+  }
+}
+
 template <class Event>
 std::vector<Event> CollectingSink::all_of() const {
   const std::scoped_lock lock(mutex_);
@@ -47,6 +78,7 @@ Bench::Bench(DestinationUnderTest d) : under_test(std::move(d)) {
 }
 
 Bench::~Bench() {
+  under_test.tidy(folder);
   std::error_code ignored;
   std::filesystem::remove_all(folder, ignored);
 }

@@ -30,6 +30,21 @@ struct DestinationUnderTest {
   boost::json::object (*reader_config)(const std::string& folder) = nullptr;
   // The rejected rows that are kept of the entity "t", sorted: `run/attempt locator`.
   std::vector<std::string> (*rejected)(const std::string& folder) = nullptr;
+  // The destination is lost with all that it holds, also while a writer has it open, and an empty
+  // one is in its place.
+  enum class Loss : std::uint8_t { Moved, Removed };
+  void (*lose)(const std::string& folder, Loss loss) = &lose_folder;
+  // A copy is made, and takes the destination's place later, as a backup that is restored.
+  void (*back_up)(const std::string& folder) = &back_up_folder;
+  void (*restore)(const std::string& folder) = &restore_folder;
+  void (*tidy)(const std::string& folder) = &tidy_folder;  // at the end of a test
+
+  static void lose_folder(const std::string& folder, Loss loss);
+  static void back_up_folder(const std::string& folder);
+  static void restore_folder(const std::string& folder);
+  static void tidy_folder(const std::string& folder);
+
+  bool holds_nul = true;    // in a text; else such a row is rejected
   bool merges = true;       // incremental
   bool appends = true;      // full_append, incremental_append
   bool keeps_types = true;  // types come back as they went in

@@ -115,9 +115,7 @@ TEST_P(OwnershipContract, ADestinationThatWasSwappedIsNoticed) {
   if (bench_->spec.mode == SyncMode::Full) return;
   ASSERT_EQ(bench_->run().outcome, EntityOutcome::Succeeded);
   bench_->remember();
-  for (const auto& entry : std::filesystem::directory_iterator(bench_->folder)) {
-    std::filesystem::remove_all(entry.path());
-  }
+  GetParam().lose(bench_->folder, DestinationUnderTest::Loss::Removed);
   const auto refused = bench_->run();
   EXPECT_EQ(refused.outcome, EntityOutcome::Failed);
   EXPECT_NE(refused.error.value_or("").find("destination changed"), std::string::npos);
@@ -130,16 +128,12 @@ TEST_P(OwnershipContract, ADestinationThatWasSwappedIsNoticed) {
 TEST_P(OwnershipContract, ADestinationThatWentBackInTimeIsNoticed) {
   if (bench_->spec.mode == SyncMode::Full) return;
   ASSERT_EQ(bench_->run().outcome, EntityOutcome::Succeeded);
-  const std::string copy = bench_->folder + "-old";
-  std::filesystem::copy(
-      bench_->folder, copy,
-      std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+  GetParam().back_up(bench_->folder);
   auto& e = bench_->entity();
   e.batches.push_back(batch_of(e.schema, "[[3, 30]]"));
   ASSERT_EQ(bench_->run().outcome, EntityOutcome::Succeeded);
   bench_->remember();
-  std::filesystem::remove_all(bench_->folder);
-  std::filesystem::rename(copy, bench_->folder);
+  GetParam().restore(bench_->folder);
   const auto refused = bench_->run();
   EXPECT_NE(refused.error.value_or("").find("went back"), std::string::npos)
       << refused.error.value_or("");

@@ -1,0 +1,235 @@
+// When a full load's table takes the place of the old one, and what hangs on that.
+
+#include "engine/connectors/postgres/replacement.h"
+
+#include <arrow/type.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/connectors/postgres/postgres.h"
+#include "engine/connectors/postgres/server_fixture.h"
+#include "engine/contract/fixture.h"
+
+namespace tidegate::engine::postgres {
+namespace {
+
+using contract::batch_of;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+boost::json::object in_database(const std::string& folder) {
+  return config_of(database_of(folder));
+}
+void tidy(const std::string& folder) {
+  run(*console(), "DROP DATABASE " + database_of(folder) + " WITH (FORCE)");
+}
+
+const auto kSchema =
+    arrow::schema({arrow::field("id", arrow::int64(), false), arrow::field("name", arrow::utf8())});
+
+class ReplacementTest : public ::testing::Test {
+ protected:
+  ReplacementTest() : db_(console(database_of(bench_.folder))) {
+    bench_.spec.mode = protocol::SyncMode::Full;
+    bench_.entity().schema = kSchema;
+    bench_.entity().primary_key = {"id"};
+    load(R"([[1, "a"], [2, "b"]])");
+  }
+
+  // One run: what is in the table then.
+  std::vector<std::string> load(const std::string& rows) {
+    bench_.entity().batches = {batch_of(kSchema, rows)};
+    bench_.spec.fence = Fence(value(bench_.spec.fence) + 1);
+    last_ = bench_.run();
+    EXPECT_EQ(last_.outcome, protocol::EntityOutcome::Succeeded) << last_.error.value_or("");
+    bench_.remember();
+    return bench_.stored();
+  }
+  void sql(std::string text) {
+    for (std::size_t end = 0; !text.empty(); text.erase(0, end)) {
+      end = std::min(text.find("; "), text.size());
+      run(*db_, text.substr(0, end));
+      end = std::min(end + 2, text.size());
+    }
+  }
+  std::string ask(Connection& db, const std::string& query) {
+    const auto rows = db.query(query);
+    if (!rows) throw std::runtime_error(describe(rows.error()));
+    return rows->size() == 0 ? "" : std::string(rows->text(0, 0));
+  }
+  std::string ask(const std::string& query) { return ask(*db_, query); }
+  std::string oid() { return ask("SELECT 't'::regclass::oid"); }
+  std::string stages() {
+    return ask(
+        "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname LIKE "
+        "'\\_tidegate\\_stage%'");
+  }
+
+  contract::Bench bench_{{.name = "postgres",
+                          .connector = &postgres_connector,
+                          .config = &in_database,
+                          .reader = &postgres_connector,
+                          .reader_config = &in_database,
+                          .rejected = nullptr,
+                          .tidy = &tidy}};
+  std::unique_ptr<Connection> db_;
+  protocol::EntityResult last_;
+};
+
+TEST_F(ReplacementTest, ATableOfTidegatesOwnIsReplacedAsAWhole) {
+  const std::string before = oid();
+  EXPECT_THAT(load(R"([[2, "c"], [3, null]])"), ElementsAre("id=2|name=c", "id=3|name=∅"));
+  EXPECT_NE(oid(), before);
+  EXPECT_EQ(last_.rows_deleted, 2);
+  EXPECT_EQ(last_.rows_written, 2);
+  EXPECT_EQ(stages(), "0");
+  EXPECT_EQ(
+      ask("SELECT conname FROM pg_constraint WHERE conrelid = 't'::regclass AND contype = 'p'"),
+      "_tidegate_pk_t");
+  EXPECT_THAT(load("[]"), IsEmpty());
+}
+
+struct Hung {
+  const char* what;
+  const char* sql;
+};
+std::ostream& operator<<(std::ostream& out, const Hung& h) { return out << h.what; }
+
+class WhatHangs : public ReplacementTest, public ::testing::WithParamInterface<Hung> {};
+
+TEST_P(WhatHangs, StaysAndTheRowsAreReplaced) {
+  sql(GetParam().sql);
+  const std::string before = oid();
+  EXPECT_THAT(load(R"([[2, "c"], [3, "d"]])"), ElementsAre("id=2|name=c", "id=3|name=d"));
+  EXPECT_EQ(oid(), before);
+  EXPECT_EQ(last_.rows_deleted, 2);
+  EXPECT_EQ(last_.rows_written, 2);
+  EXPECT_EQ(stages(), "0");
+}
+
+constexpr Hung kHung[] = {
+    {"view", "CREATE VIEW v AS SELECT name FROM t"},
+    {"function", "CREATE FUNCTION f(t) RETURNS text LANGUAGE sql AS 'SELECT $1.name'"},
+    {"column of its type", "CREATE TABLE other (whole t)"},
+    {"index", "CREATE INDEX ON t (name)"},
+    {"statistics", "CREATE STATISTICS s ON id, name FROM t"},
+    {"check", "ALTER TABLE t ADD CHECK (name <> 'x')"},
+    {"not null", "ALTER TABLE t ALTER name SET NOT NULL"},
+    {"default", "ALTER TABLE t ALTER name SET DEFAULT 'n'"},
+    {"column with a default", "ALTER TABLE t ADD more int DEFAULT 7"},
+    {"owned sequence", "CREATE SEQUENCE q OWNED BY t.id"},
+    {"trigger",
+     "CREATE TRIGGER g BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION "
+     "suppress_redundant_updates_trigger()"},
+    {"rule", "CREATE RULE r AS ON UPDATE TO t DO ALSO NOTIFY x"},
+    {"policy", "CREATE POLICY p ON t USING (true)"},
+    {"row security", "ALTER TABLE t ENABLE ROW LEVEL SECURITY"},
+    {"foreign key out",
+     "CREATE TABLE p (name text PRIMARY KEY); INSERT INTO p VALUES ('a'), ('b'), "
+     "('c'), ('d'); ALTER TABLE t ADD FOREIGN KEY (name) REFERENCES p"},
+    {"child", "CREATE TABLE child () INHERITS (t)"},
+    {"publication", "CREATE PUBLICATION p FOR TABLE t"},
+    {"replica identity", "ALTER TABLE t REPLICA IDENTITY FULL"},
+    {"storage options", "ALTER TABLE t SET (fillfactor = 50)"},
+    {"statistics target", "ALTER TABLE t ALTER name SET STATISTICS 500"},
+    {"compression", "ALTER TABLE t ALTER name SET STORAGE EXTERNAL"},
+    {"grant of a column", "GRANT SELECT (name) ON t TO PUBLIC"},
+    {"wider type", "ALTER TABLE t ALTER id TYPE numeric(20,0)"},
+};
+INSTANTIATE_TEST_SUITE_P(Postgres, WhatHangs, ::testing::ValuesIn(kHung));
+
+TEST_F(ReplacementTest, APublicationOfAllTablesIsNotGivenTheStage) {
+  sql("CREATE PUBLICATION p FOR ALL TABLES");
+  const std::string before = oid();
+  load(R"([[3, "d"]])");
+  EXPECT_EQ(oid(), before);
+}
+
+TEST_F(ReplacementTest, GrantsAndCommentsAreTheOldOnes) {
+  const std::string role = "r" + ask("SELECT floor(random() * 1e9)::text");
+  sql("CREATE ROLE " + role + "; GRANT SELECT, DELETE ON t TO " + role +
+      " WITH GRANT OPTION; GRANT SELECT ON t TO PUBLIC; COMMENT ON TABLE t IS 'it''s ours'; "
+      "COMMENT ON COLUMN t.name IS 'of a person'");
+  constexpr const char* kGrants =
+      "SELECT string_agg(g::text, ' ' ORDER BY g::text) FROM pg_class, unnest(relacl) g WHERE oid "
+      "= 't'::regclass";
+  const std::string before = oid(), grants = ask(kGrants);
+  sql("ALTER DEFAULT PRIVILEGES GRANT INSERT ON TABLES TO PUBLIC");
+  load(R"([[3, "d"]])");
+  EXPECT_NE(oid(), before);
+  EXPECT_EQ(ask(kGrants), grants);
+  EXPECT_EQ(ask("SELECT obj_description('t'::regclass)"), "it's ours");
+  EXPECT_EQ(ask("SELECT col_description('t'::regclass, 2)"), "of a person");
+  sql("DROP OWNED BY " + role + "; DROP ROLE " + role);
+}
+
+// Names are looked up anew by every statement, and rows by the transaction's snapshot.
+TEST_F(ReplacementTest, AReaderWithAnOlderSnapshotSeesAWholeTable) {
+  const auto reader = console(database_of(bench_.folder));
+  run(*reader, "BEGIN ISOLATION LEVEL REPEATABLE READ");
+  ask(*reader, "SELECT 1");  // takes the snapshot
+  load(R"([[3, "d"], [4, "e"], [5, "f"]])");
+  EXPECT_EQ(ask(*reader, "SELECT count(*) FROM t"), "3");
+  run(*reader, "COMMIT");
+}
+
+// Rows of one key that were dropped from the new table are there for an older snapshot.
+TEST_F(ReplacementTest, AReaderWithAnOlderSnapshotSeesNoRowTwice) {
+  const auto reader = console(database_of(bench_.folder));
+  run(*reader, "BEGIN ISOLATION LEVEL REPEATABLE READ");
+  ask(*reader, "SELECT 1");
+  EXPECT_THAT(load(R"([[3, "d"], [4, "e"], [3, "f"]])"), ElementsAre("id=3|name=f", "id=4|name=e"));
+  EXPECT_EQ(ask(*reader, "SELECT count(*) FROM t"), "2");
+  run(*reader, "COMMIT");
+}
+
+TEST_F(ReplacementTest, WhoReadsTheOldTableIsNotWaitedForWithoutEnd) {
+  const std::string before = oid();
+  const auto reader = console(database_of(bench_.folder));
+  run(*reader, "BEGIN");
+  EXPECT_EQ(ask(*reader, "SELECT count(*) FROM t"), "2");
+  load(R"([[3, "d"]])");
+  EXPECT_EQ(oid(), before);
+  EXPECT_EQ(ask(*reader, "SELECT count(*) FROM t"), "1");
+  run(*reader, "COMMIT");
+  EXPECT_EQ(stages(), "0");
+}
+
+TEST_F(ReplacementTest, AChangedSchemaIsInTheNewTable) {
+  const std::string before = oid();
+  const auto wider =
+      arrow::schema({arrow::field("id", arrow::int64(), false), arrow::field("name", arrow::utf8()),
+                     arrow::field("more", arrow::boolean())});
+  bench_.entity().schema = wider;
+  bench_.entity().batches = {batch_of(wider, R"([[1, "a", true]])")};
+  bench_.spec.fence = Fence(value(bench_.spec.fence) + 1);
+  EXPECT_EQ(bench_.run().outcome, protocol::EntityOutcome::Succeeded);
+  EXPECT_NE(oid(), before);
+  EXPECT_THAT(bench_.stored(), ElementsAre("id=1|name=a|more=1"));
+}
+
+// The stage was committed, and then its worker was killed.
+TEST_F(ReplacementTest, WhatAKilledAttemptLeftIsTakenAway) {
+  WritePlan plan{.job = bench_.spec.job, .entity = "t", .run_id = RunId("r"), .fence = Fence(50)};
+  {
+    const auto destination = bench_.destination();
+    auto writer = destination->open(plan);
+    ASSERT_TRUE(writer) << describe(writer.error());
+    const auto batch = batch_of(kSchema, R"([[7, "z"]])");
+    ASSERT_TRUE((*writer)->begin(
+        {.kind = LoadKind::Replace, .schema = kSchema, .key = {"id"}, .cursor = {}}));
+    ASSERT_TRUE((*writer)->write(*batch));
+    ASSERT_TRUE((*writer)->flush());
+    sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid()");
+  }
+  EXPECT_EQ(stages(), "1");
+  EXPECT_THAT(bench_.stored(), ElementsAre("id=1|name=a", "id=2|name=b"));
+  bench_.spec.fence = Fence(50);
+  EXPECT_THAT(load(R"([[3, "d"]])"), ElementsAre("id=3|name=d"));
+  EXPECT_EQ(stages(), "0");
+}
+
+}  // namespace
+}  // namespace tidegate::engine::postgres

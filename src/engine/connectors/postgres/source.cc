@@ -1,0 +1,256 @@
+#include "engine/connectors/postgres/source.h"
+
+#include <arrow/record_batch.h>
+#include <arrow/type.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/connectors/postgres/copy_decoder.h"
+#include "engine/core/rows.h"
+#include "engine/core/text_order.h"
+
+namespace tidegate::engine::postgres {
+namespace {
+
+// Small enough that a batch stays in the processor's cache between the two threads.
+constexpr std::int64_t kBatchRows = 16LL * 1024;
+static_assert(kBatchRows <= kMaxBatchRows);
+
+std::string qualified(const Connection& db, const Relation& table) {
+  return db.identifier(table.schema) + "." + db.identifier(table.name);
+}
+
+Error of_condition(const std::string& entity, std::string_view what, const Error& error) {
+  Error e = error;
+  e.message =
+      fmt::format("entity \"{}\": the condition `where` {}: {}", entity, what, error.message);
+  return e;
+}
+
+// Runs while it lives; the connection is used by nobody else meanwhile.
+class CopyReader final : public Reader {
+ public:
+  CopyReader(Connection& db, const ReadParams& params, std::shared_ptr<arrow::Schema> schema,
+             std::vector<std::unique_ptr<Column>> columns, bool ordered)
+      : db_(db),
+        entity_(params.entity),
+        conditional_(!params.where.empty()),
+        schema_(schema),
+        decoder_(std::move(schema), std::move(columns)),
+        ordered_(ordered) {}
+
+  ~CopyReader() override {
+    if (!done_) db_.close();
+  }
+
+  std::shared_ptr<arrow::Schema> schema() const override { return schema_; }
+  bool ordered_by_cursor() const override { return ordered_; }
+
+  Result<std::optional<ReadBatch>> next() override {
+    if (done_) return std::nullopt;
+    while (decoder_.rows() < kBatchRows && decoder_.bytes() < kMaxBatchBytes) {
+      const auto piece = db_.next_piece();
+      // Functions and casts tell only of a row that they refuse it.
+      if (!piece && conditional_ && piece.error().code == Code::Invalid) {
+        return fail(of_condition(entity_, "or a view fails for a row", piece.error()));
+      }
+      if (!piece) return fail(piece.error());
+      if (!*piece) {
+        TG_CHECK(db_.exec("COMMIT"));
+        done_ = true;
+        break;
+      }
+      TG_CHECK(decoder_.take(**piece));
+    }
+    if (decoder_.rows() == 0) return std::nullopt;
+    const std::int64_t before = std::exchange(rows_, rows_ + decoder_.rows());
+    TG_TRY(CopyDecoder::Taken taken, decoder_.finish());
+    ReadBatch out{.batch = std::move(taken.batch), .bytes = taken.bytes, .rejected = {}};
+    if (taken.refused.empty()) return out;
+    std::vector<std::uint8_t> keep(static_cast<std::size_t>(out.batch->num_rows()), 1);
+    for (auto& refused : taken.refused) {
+      keep[static_cast<std::size_t>(refused.row)] = 0;
+      out.rejected.push_back({fmt::format("{} row {}", entity_, before + refused.row + 1),
+                              std::move(refused.why), std::move(refused.raw)});
+    }
+    TG_TRY(out.batch, keep_rows(out.batch, keep));
+    return out;
+  }
+
+ private:
+  Connection& db_;
+  const std::string entity_;
+  const bool conditional_;
+  const std::shared_ptr<arrow::Schema> schema_;
+  CopyDecoder decoder_;
+  const bool ordered_;
+  std::int64_t rows_ = 0;
+  bool done_ = false;
+};
+
+// A bound as SQL, a little wider than it is where the server's arithmetic may round; the engine
+// applies it exactly. Empty: it cannot be handed down.
+struct Bound {
+  std::string value, compared;  // `c >= value`
+};
+std::optional<Bound> bound_sql(const Connection& db, const TableColumn& column,
+                               const CursorValue& v, bool lower) {
+  const std::string name = db.identifier(column.name);
+  const Int128 second = lower ? -1 : 1;
+  switch (column.type.kind) {
+    case Kind::Int2:
+    case Kind::Int4:
+    case Kind::Int8:
+      return Bound{std::to_string(v.as_integer()), name};
+    case Kind::Numeric:
+      return Bound{v.to_string(), name};
+    case Kind::Date:
+      return Bound{fmt::format("date '1970-01-01' + ({})", v.as_integer()), name};
+    case Kind::Timestamp:
+    case Kind::TimestampTz: {
+      const auto seconds = static_cast<std::int64_t>(v.as_ns() / 1'000'000'000 + second * 2);
+      return Bound{fmt::format("{} '1970-01-01 00:00:00{}' + ({}) * interval '1 second'",
+                               column.type.kind == Kind::Timestamp ? "timestamp" : "timestamptz",
+                               column.type.kind == Kind::Timestamp ? "" : "+00", seconds),
+                   name};
+    }
+    case Kind::Text:
+      // Rows below it that come after it in their own order are for the engine to see and to
+      // refuse.
+      if (lower && may_be_followed_out_of_order(v.as_text())) return std::nullopt;
+      return Bound{db.literal(v.as_text()), fmt::format("{}::text COLLATE \"C\"", name)};
+    default:
+      return std::nullopt;
+  }
+}
+
+// As the engine compares; NaN is no position among numbers.
+std::optional<std::string> order_sql(const Connection& db, const TableColumn& column) {
+  std::string name = db.identifier(column.name);
+  switch (column.type.kind) {
+    case Kind::Int2:
+    case Kind::Int4:
+    case Kind::Int8:
+    case Kind::Numeric:
+    case Kind::Date:
+    case Kind::Timestamp:
+    case Kind::TimestampTz:
+      return name;
+    case Kind::Text:
+      return fmt::format("{}::text COLLATE \"C\"", name);
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace
+
+Status PostgresSource::connect() {
+  if (db_ && db_->is_open()) return {};
+  TG_TRY(db_, Connection::open(config_, context_.stop));
+  return {};
+}
+
+Status PostgresSource::check() {
+  TG_CHECK(connect());
+  for (const std::string& schema : config_.schemas) {
+    TG_TRY(
+        const Rows found,
+        db_->query("SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = $1",
+                   {schema}));
+    if (found.size() == 0) {
+      return fail(Code::NotFound, fmt::format("there is no schema \"{}\" in {}; correct `schemas`",
+                                              schema, config_.place));
+    }
+    if (!found.flag(0, 0)) {
+      return fail(
+          Code::Forbidden,
+          fmt::format(
+              "the user may not use the schema \"{0}\"; GRANT USAGE ON SCHEMA {1} TO the user",
+              schema, db_->identifier(schema)));
+    }
+  }
+  return {};
+}
+
+Result<Catalog> PostgresSource::discover(const Wanted& wanted) {
+  TG_CHECK(connect());
+  TG_TRY(Found found, read_catalog(*db_, config_.schemas, wanted));
+  tables_ = std::move(found.tables);
+  return std::move(found.catalog);
+}
+
+// In parentheses a condition may close them and open others, without them it may go on to another
+// clause: only an expression is both.
+Status PostgresSource::check_condition(const Relation& table, const std::string& where) {
+  const auto refuse = [&](const Error& e) {
+    return fail(of_condition(table.name, "was refused", e));
+  };
+  if (where.find_first_not_of(" \t\r\n") == std::string::npos) {
+    return refuse({Code::Invalid, "it is empty; leave it out, or give one", {}, {}});
+  }
+  const std::string select = fmt::format("SELECT 1 FROM {} WHERE ", qualified(*db_, table));
+  for (const auto& sql : {select + where, fmt::format("{}(\n{}\n)", select, where)}) {
+    if (const Status parsed = db_->parse(sql); !parsed) return refuse(parsed.error());
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Reader>> PostgresSource::open(const ReadParams& params, const Partition&) {
+  TG_CHECK(connect());
+  const auto known = tables_.find(params.entity);
+  if (known == tables_.end()) {
+    return fail(Code::NotFound,
+                fmt::format("there is no table \"{}\" in {}", params.entity, config_.place));
+  }
+  const Relation& table = known->second;
+  const auto column_named = [&](const std::string& name) {
+    return std::ranges::find(table.columns, name, &TableColumn::name);
+  };
+  std::string list;
+  arrow::FieldVector fields;
+  std::vector<std::unique_ptr<Column>> columns;
+  for (const std::string& name : params.columns) {
+    const auto column = column_named(name);
+    if (column == table.columns.end()) {
+      return fail(Code::Invalid,
+                  fmt::format("there is no column \"{}\" in \"{}\"", name, params.entity));
+    }
+    list += (list.empty() ? "" : ", ") + select_expression(db_->identifier(name), column->type);
+    fields.push_back(to_field(name, column->type));
+    TG_TRY(columns.emplace_back(), Column::make(column->type));
+  }
+  for (const auto& where : params.where) TG_CHECK(check_condition(table, where));
+  std::vector<std::string> conditions;
+  // On lines of its own, so that a comment in it cannot swallow the parenthesis.
+  for (const auto& where : params.where) conditions.push_back(fmt::format("(\n{}\n)", where));
+  std::optional<std::string> order;
+  if (params.cursor) {
+    const TableColumn& cursor = *column_named(*params.cursor);
+    const std::string name = db_->identifier(cursor.name);
+    for (const bool lower : {true, false}) {
+      const auto& v = lower ? params.from : params.to;
+      const auto bound = v ? bound_sql(*db_, cursor, *v, lower) : std::nullopt;
+      if (!bound) continue;
+      conditions.push_back(fmt::format("({} {} {} OR {} IS NULL)", bound->compared,
+                                       lower ? ">=" : "<=", bound->value, name));
+    }
+    order = order_sql(*db_, cursor);
+  }
+  std::string sql = fmt::format("SELECT {} FROM {}", list, qualified(*db_, table));
+  for (std::size_t i = 0; i < conditions.size(); ++i)
+    sql += (i == 0 ? " WHERE " : " AND ") + conditions[i];
+  if (order) sql += fmt::format(" ORDER BY {} NULLS FIRST", *order);
+  TG_CHECK(db_->exec("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
+  if (const Status begun = db_->copy_out(fmt::format("COPY ({}) TO STDOUT (FORMAT binary)", sql));
+      !begun) {
+    (void)db_->exec("ROLLBACK");
+    return fail(begun.error());
+  }
+  return std::make_unique<CopyReader>(*db_, params, arrow::schema(std::move(fields)),
+                                      std::move(columns), order.has_value());
+}
+
+}  // namespace tidegate::engine::postgres
