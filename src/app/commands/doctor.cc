@@ -31,6 +31,12 @@ class Report {
     failed = true;
     add(check, "failed", std::move(detail), std::move(remedy));
   }
+  // An error's message is "what is wrong; the remedy"; `otherwise`: where it has none.
+  void bad(std::string_view check, const Error& error, std::string_view otherwise) {
+    const std::size_t cut = error.message.find("; ");
+    if (cut == std::string::npos) return bad(check, error.message, std::string(otherwise));
+    bad(check, error.message.substr(0, cut), error.message.substr(cut + 2));
+  }
   boost::json::array rows;
   bool failed = false;
 
@@ -94,7 +100,7 @@ void check_keys(const Config& config, Report& report) {
     } else if (is_file) {
       if (const auto token = kept_admin_token(config); !token) usable = fail(token.error());
     }
-    if (!usable) report.bad(name, usable.error().message, "the message says what to do");
+    if (!usable) report.bad(name, usable.error(), "replace it");
   }
 }
 
@@ -129,7 +135,7 @@ void check_address(const Config& config, Report& report) {
   if (started) {
     report.ok("address", config.listen);
   } else {
-    report.bad("address", started.error().message, "the message says what to do");
+    report.bad("address", started.error(), "choose another with --listen");
   }
 }
 
@@ -160,7 +166,7 @@ void check_store(const Config& config, Report& report) {
     return;
   }
   if (const Status folder = check_store_folder(config, *url); !folder) {
-    report.bad("store", folder.error().message, "the message says what to do");
+    report.bad("store", folder.error(), "choose another with --store");
     return;
   }
   if (!is_there(*url)) {
@@ -181,14 +187,13 @@ void check_store(const Config& config, Report& report) {
   }
   const Status whole = usable ? (*store)->check_whole() : Status();
   if (!whole) {
-    report.bad("store", whole.error().message, "the message says what to do");
+    report.bad("store", whole.error(), "restore it from a backup");
   } else if (usable) {
     report.ok("store", url->shown);
   } else {
-    report.bad("store", usable.error().message,
-               url->kind == StoreKind::Sqlite
-                   ? "the message says what to do; a backup restores a damaged file"
-                   : "the message says what to do");
+    report.bad("store", usable.error(),
+               url->kind == StoreKind::Sqlite ? "a backup restores a damaged file"
+                                              : "see whether its server runs, and `store`");
   }
 }
 

@@ -63,7 +63,7 @@ Status check_whole(const OwnerId& leader) {
   return fail(
       Code::Invalid,
       fmt::format("a restore into this store goes on or was left in the middle ({}): what it "
-                  "holds is not whole, and nothing of it is planned. Stop the servers of "
+                  "holds is not whole, and nothing of it is planned; stop the servers of "
                   "this store and repeat the same `tidegate restore`, or empty the store",
                   leader.str()),
       "restore_unfinished");
