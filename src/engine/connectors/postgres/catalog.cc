@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -45,6 +46,8 @@ constexpr const char* kKeys =
     "i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND k.place <= "
     "i.indnkeyatts ORDER BY i.indrelid, i.indisprimary DESC, i.indexrelid, k.place";
 
+constexpr int kTries = 20;
+
 std::string array_of(const std::vector<std::string>& texts) {
   std::string out = "{";
   for (const std::string& text : texts) {
@@ -69,7 +72,8 @@ class CatalogReader {
  public:
   CatalogReader(Connection& db, const Wanted& wanted) : db_(db), wanted_(wanted) {}
 
-  Result<Found> read(const std::vector<std::string>& schemas) {
+  // nullopt: a table was dropped meanwhile, perhaps because another took its place.
+  Result<std::optional<Found>> read(const std::vector<std::string>& schemas) {
     TG_TRY(const Rows tables, db_.query(kTables, {array_of(schemas)}));
     for (int i = 0; i < tables.size(); ++i) take_table(tables, i);
     std::vector<std::string> oids;
@@ -79,9 +83,12 @@ class CatalogReader {
       for (int i = 0; i < columns.size(); ++i) take_column(columns, i);
       TG_TRY(const Rows keys, db_.query(kKeys, {array_of(oids)}));
       for (int i = 0; i < keys.size(); ++i) take_key(keys, i);
+      TG_TRY(const Rows left, db_.query("SELECT count(*) FROM pg_class WHERE oid = ANY ($1::oid[])",
+                                        {array_of(oids)}));
+      if (left.integer(0, 0) != std::ssize(oids)) return std::nullopt;
     }
     for (const std::string& entity : order_) describe(entity);
-    return std::move(found_);
+    return std::optional(std::move(found_));
   }
 
  private:
@@ -212,7 +219,13 @@ class CatalogReader {
 
 Result<Found> read_catalog(Connection& db, const std::vector<std::string>& schemas,
                            const Wanted& wanted) {
-  return CatalogReader(db, wanted).read(schemas);
+  for (int i = 0; i < kTries; ++i) {
+    TG_TRY(auto found, CatalogReader(db, wanted).read(schemas));
+    if (found) return std::move(*found);
+  }
+  return fail(Code::Unavailable,
+              "tables come and go faster than they can be listed; try again, or name the schemas "
+              "to read in `schemas`");
 }
 
 }  // namespace tidegate::engine::postgres

@@ -102,6 +102,17 @@ std::optional<Values> from_url(const std::string& url, json::Reader& r) {
     }
     values.emplace(o->keyword, o->val);
   }
+  // libpq takes what stands behind the first @ for the host, and the host is shown.
+  const auto cut = [&](const char* keyword) {
+    const auto at = values.find(keyword);
+    return at != values.end() && at->second.find('@') != std::string::npos;
+  };
+  if (cut("host") || cut("dbname")) {
+    r.error("url",
+            "has more than one @, or a / or ? before it; write %40 for an @, %2F for a / and %3F "
+            "for a ? in the password");
+    return std::nullopt;
+  }
   // libpq looks at it when it connects.
   if (const auto port = values.find("port"); port != values.end()) {
     for (const auto part : std::views::split(port->second, ',')) {

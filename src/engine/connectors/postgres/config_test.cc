@@ -66,6 +66,8 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{R"({"host":"h","database":"d","port":0})", "config.port", "1"},
         Wrong{R"({"host":"h","database":"d","sslMode":"on"})", "config.sslMode", "verify-full"},
         Wrong{R"({"url":"postgresql://u:canary@h:x/d"})", "config.url", "port"},
+        Wrong{R"({"url":"postgresql://u:pa@canary@h/d"})", "config.url", "%40"},
+        Wrong{R"({"url":"postgresql://u:12/canary@h/d"})", "config.url", "%2F"},
         Wrong{R"({"url":"postgresql://u:canary@h/d?service=x"})", "config.url", "service"},
         Wrong{R"({"url":"postgresql://u:canary@h/d?passfile=/etc/passwd"})", "config.url",
               "passfile"},

@@ -182,7 +182,13 @@ Result<TableLayout> read_layout(Connection& db, const Place& place) {
                    "choose another destination or rename the entity");
   }
   layout.exists = true;
+  layout.partitioned = table.text(0, 1) == "p";
   const std::string oid(table.text(0, 0));
+  TG_TRY(const Rows referring,
+         db.query("SELECT string_agg(DISTINCT conrelid::regclass::text, ', ') FROM pg_constraint "
+                  "WHERE confrelid = $1::oid AND conrelid <> confrelid AND conparentid = 0",
+                  {oid}));
+  layout.referenced_by = referring.text(0, 0);
   TG_TRY(const Rows columns,
          db.query(
              "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid "
@@ -219,6 +225,14 @@ Result<TableLayout> read_layout(Connection& db, const Place& place) {
 Result<LayoutChange> plan_layout(const Place& place, const TableLayout& now, const LoadPlan& load) {
   LayoutChange change;
   TG_CHECK(check_names(place, load));
+  if (load.kind == LoadKind::Replace && !now.referenced_by.empty()) {
+    return fail(Code::Invalid,
+                fmt::format("table \"{}\": foreign keys of {} refer to its rows, which a full load "
+                            "would replace; use `incremental` with a key (--incremental --key), or "
+                            "drop the foreign keys",
+                            place.table, now.referenced_by),
+                "table_referenced");
+  }
   change.create = !now.exists;
   std::size_t count = now.columns.size();
   for (int i = 0; i < load.schema->num_fields(); ++i) {

@@ -19,8 +19,9 @@ struct DestinationColumn {
 };
 
 struct TableLayout {
-  bool exists = false;
+  bool exists = false, partitioned = false;
   bool empty = true;
+  std::string referenced_by;               // tables whose foreign keys refer to it, for people
   std::vector<DestinationColumn> columns;  // those that can be written
   std::vector<std::string> primary_key;
   std::string primary_key_name;                  // of the constraint

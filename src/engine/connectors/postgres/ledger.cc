@@ -28,6 +28,16 @@ constexpr const char* kTurn = "SELECT pg_advisory_xact_lock(hashtext('tidegate d
 
 std::string number(std::int64_t v) { return std::to_string(v); }
 
+std::unexpected<Error> owned(const Claim& claim, const Rows& owner) {
+  return fail(
+      Code::Conflict,
+      fmt::format("the table \"{}\" belongs to the job '{}' (entity \"{}\"); write to another "
+                  "destination, or take the table over (--take-over of `tidegate sync` or "
+                  "`tidegate jobs run`), which ends that job's use of it",
+                  claim.table, owner.text(0, 0), owner.text(0, 1)),
+      "table_owned");
+}
+
 }  // namespace
 
 Error fenced(const Claim& claim) {
@@ -82,13 +92,7 @@ Status Ledger::check_owner(const Claim& claim, bool take_over) {
     if (owner.size() > 0) {
       if ((owner.text(0, 0) == claim.job && owner.text(0, 1) == claim.entity) || take_over)
         return {};
-      return fail(
-          Code::Conflict,
-          fmt::format("the table \"{}\" belongs to the job '{}' (entity \"{}\"); write to another "
-                      "destination, or take the table over (--take-over of `tidegate sync` or "
-                      "`tidegate jobs run`), which ends that job's use of it",
-                      claim.table, owner.text(0, 0), owner.text(0, 1)),
-          "table_owned");
+      return owned(claim, owner);
     }
   }
   if (take_over) return {};
@@ -133,7 +137,14 @@ Status Ledger::end_older_session(const StoredState& stored, std::int64_t fence, 
       LogLevel::Warn,
       fmt::format("connection {} of an older attempt still held the destination and was ended",
                   who[0]));
-  TG_CHECK(db_.query(fmt::format("SELECT pg_terminate_backend(pid, 5000){}", kAlive), who));
+  // Version 13 does not wait for the end itself.
+  const char* const end = db_.server_version() < 140'000 ? "pg_terminate_backend(pid)"
+                                                         : "pg_terminate_backend(pid, 5000)";
+  TG_CHECK(db_.query(fmt::format("SELECT {}{}", end, kAlive), who));
+  for (int i = 0; i < 50; ++i) {
+    TG_TRY(const Rows left, db_.query(fmt::format("SELECT pg_sleep(0.1){}", kAlive), who));
+    if (left.size() == 0) break;
+  }
   return {};
 }
 
@@ -191,20 +202,31 @@ Status Ledger::lock_fence(const Claim& claim) {
   return still_mine(mine, claim);
 }
 
-Status Ledger::own_table(const Claim& claim) {
-  TG_CHECK(db_.query(
-      fmt::format("UPDATE {0} s SET fence = s.fence + 1, state = '', session = '' FROM {1} t "
-                  "WHERE t.table_name = $1 AND t.job = s.job AND t.entity = s.entity "
-                  "AND NOT (t.job = $2 AND t.entity = $3)",
-                  at("_tidegate_state"), at("_tidegate_tables")),
-      {claim.table, claim.job, claim.entity}));
-  TG_CHECK(
-      db_.query(fmt::format("INSERT INTO {} AS t (table_name, job, entity) VALUES ($1, $2, $3) ON "
-                            "CONFLICT (table_name) DO UPDATE SET since = CASE WHEN t.job = "
-                            "excluded.job AND t.entity = excluded.entity THEN t.since ELSE "
-                            "now() END, job = excluded.job, entity = excluded.entity",
-                            at("_tidegate_tables")),
-                {claim.table, claim.job, claim.entity}));
+Status Ledger::own_table(const Claim& claim, bool take_over) {
+  const std::vector<std::string> me{claim.table, claim.job, claim.entity};
+  TG_CHECK(db_.query(fmt::format("INSERT INTO {} (table_name, job, entity) VALUES ($1, $2, $3) ON "
+                                 "CONFLICT (table_name) DO NOTHING",
+                                 at("_tidegate_tables")),
+                     me));
+  TG_TRY(const Rows owner,
+         db_.query(fmt::format("SELECT job, entity FROM {} WHERE table_name = $1 FOR UPDATE",
+                               at("_tidegate_tables")),
+                   {claim.table}));
+  if (owner.size() == 0) {
+    return fail(Code::Unavailable, fmt::format("the owner of the table \"{}\" was forgotten by "
+                                               "somebody else meanwhile",
+                                               claim.table));
+  }
+  if (owner.text(0, 0) == claim.job && owner.text(0, 1) == claim.entity) return {};
+  if (!take_over) return owned(claim, owner);
+  TG_CHECK(db_.query(fmt::format("UPDATE {} SET fence = fence + 1, state = '', session = '' WHERE "
+                                 "job = $1 AND entity = $2",
+                                 at("_tidegate_state")),
+                     {std::string(owner.text(0, 0)), std::string(owner.text(0, 1))}));
+  TG_CHECK(db_.query(fmt::format("UPDATE {} SET job = $2, entity = $3, since = now() WHERE "
+                                 "table_name = $1",
+                                 at("_tidegate_tables")),
+                     me));
   return {};
 }
 

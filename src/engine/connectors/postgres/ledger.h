@@ -56,8 +56,9 @@ class Ledger {
   Status claim(const Claim& claim, const Context& context);
   // The first statement of every transaction that writes: locks the fence row and compares it.
   Status lock_fence(const Claim& claim);
-  // Makes the claim the table's owner; the owner before it is fenced off and loses its state.
-  Status own_table(const Claim& claim);
+  // Makes the claim the table's owner; with `take_over` an owner before it is fenced off and loses
+  // its state. Conflict without: another job may have made the table since check_owner().
+  Status own_table(const Claim& claim, bool take_over);
   Status store(const Claim& claim, const Writer::NewState& state);
   Status release(const Claim& claim);
 

@@ -18,6 +18,7 @@ constexpr int kLockTimeout = 200;  // ms; readers that come meanwhile wait for s
 constexpr Millis kFirstPause{100}, kLongestPause{1'000};
 constexpr const char* kLockNotAvailable = "55P03";
 constexpr const char* kUniqueViolation = "23505";
+constexpr const char* kDependents = "2BP01";
 
 // Why the table $1.$2 cannot be replaced as a whole; no row: there is no such table; NULL: it can.
 constexpr const char* kObstacle = R"(
@@ -47,10 +48,13 @@ SELECT CASE
   WHEN EXISTS (SELECT FROM aclexplode(c.relacl) WHERE grantor <> c.relowner) THEN 'others have passed on their grants'
   WHEN EXISTS (SELECT FROM pg_depend d WHERE d.deptype <> 'i' AND (
       d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid OR
-      d.refclassid = 'pg_type'::regclass AND d.refobjid = c.reltype) AND NOT (
+      d.refclassid = 'pg_type'::regclass AND d.refobjid IN (
+        SELECT oid FROM pg_type WHERE c.reltype IN (oid, typelem))) AND NOT (
       d.classid = 'pg_constraint'::regclass AND EXISTS (
         SELECT FROM pg_constraint k WHERE k.oid = d.objid AND k.conrelid = c.oid)))
     THEN 'a view, a publication or another object depends on it'
+  WHEN EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
+    THEN 'it belongs to an extension'
   END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2)";
 
@@ -157,6 +161,8 @@ Result<std::int64_t> Replacement::seal(const LayoutChange& change, const std::st
 // In short tries: who waits for the lock makes every reader after it wait.
 Status Replacement::lock_old(const std::stop_token& stop, bool& held) {
   Millis wait = kFirstPause;
+  TG_TRY(const Rows patience, db_.query("SELECT current_setting('lock_timeout')"));
+  const std::string before(patience.text(0, 0));
   TG_CHECK(db_.exec(fmt::format("SET LOCAL lock_timeout = {}", kLockTimeout)));
   for (int i = 0; i < kTries; ++i, wait = std::min(2 * wait, kLongestPause)) {
     TG_CHECK(db_.exec("SAVEPOINT _tidegate_lock"));
@@ -170,7 +176,8 @@ Status Replacement::lock_old(const std::stop_token& stop, bool& held) {
     TG_CHECK(db_.exec("ROLLBACK TO SAVEPOINT _tidegate_lock"));
     if (!pause(wait, stop)) break;
   }
-  return db_.exec("SET LOCAL lock_timeout = DEFAULT");
+  TG_CHECK(db_.query("SELECT set_config('lock_timeout', $1, true)", {before}));
+  return {};
 }
 
 Result<bool> Replacement::take_place(const TableLayout& now, const LayoutChange& change,
@@ -181,10 +188,20 @@ Result<bool> Replacement::take_place(const TableLayout& now, const LayoutChange&
     TG_CHECK(lock_old(stop, held));
     if (!held) return false;
     TG_TRY(const auto hangs, obstacle(db_, place_, now, change));
-    if (hangs) return false;
-    TG_CHECK(copy_grants());
-    TG_CHECK(copy_comments());
-    TG_CHECK(db_.exec("DROP TABLE " + qualified(db_, place_)));
+    bool gone = false;
+    if (!hangs) {
+      TG_CHECK(copy_grants());
+      TG_CHECK(copy_comments());
+      const Status dropped = db_.exec("DROP TABLE " + qualified(db_, place_));
+      if (!dropped && (!db_.is_open() || db_.sqlstate() != kDependents)) {
+        return fail(dropped.error());
+      }
+      gone = dropped.has_value();
+    }
+    if (!gone) {  // with it the lock goes: readers may come while the rows are replaced
+      TG_CHECK(db_.exec("ROLLBACK TO SAVEPOINT _tidegate_lock"));
+      return false;
+    }
   }
   TG_CHECK(
       db_.exec(fmt::format("ALTER TABLE {} RENAME TO {}", table(), db_.identifier(place_.table))));
@@ -197,12 +214,13 @@ Result<bool> Replacement::take_place(const TableLayout& now, const LayoutChange&
   return true;
 }
 
-Status Replacement::copy_rows(const LayoutChange& change) {
+Result<std::int64_t> Replacement::copy_rows(const LayoutChange& change) {
   std::vector<std::string> names;
   for (const DestinationColumn& c : change.written) names.push_back(c.name);
   const std::string columns = column_list(db_, names);
-  return db_.exec(fmt::format("INSERT INTO {0} ({1}) SELECT {1} FROM {2}", qualified(db_, place_),
-                              columns, table()));
+  TG_TRY(const Rows copied, db_.query(fmt::format("INSERT INTO {0} ({1}) SELECT {1} FROM {2}",
+                                                  qualified(db_, place_), columns, table())));
+  return copied.changed();
 }
 
 // Statements that a query makes; {0}: the schema, {1}: the old table, {2}: the new one, as
@@ -220,15 +238,15 @@ Status Replacement::copy_grants() {
   TG_CHECK(run_all(
       "SELECT DISTINCT format('REVOKE ALL ON %I.%I FROM %s', {0}, {2}, CASE x.grantee WHEN 0 THEN "
       "'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END) FROM pg_class c JOIN "
-      "pg_namespace n ON n.oid = c.relnamespace CROSS JOIN aclexplode(c.relacl) x WHERE n.nspname "
-      "= {0} AND c.relname = {2}"));
+      "pg_namespace n ON n.oid = c.relnamespace CROSS JOIN aclexplode(coalesce(c.relacl, "
+      "acldefault('r', c.relowner))) x WHERE n.nspname = {0} AND c.relname = {2}"));
   return run_all(
       "SELECT format('GRANT %s ON %I.%I TO %s%s', x.privilege_type, {0}, {2}, CASE x.grantee WHEN "
       "0 "
       "THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END, CASE WHEN x.is_grantable "
       "AND x.grantee <> c.relowner THEN ' WITH GRANT OPTION' ELSE '' END) FROM pg_class c JOIN "
-      "pg_namespace n ON n.oid = c.relnamespace CROSS JOIN aclexplode(c.relacl) x WHERE n.nspname "
-      "= {0} AND c.relname = {1}");
+      "pg_namespace n ON n.oid = c.relnamespace CROSS JOIN aclexplode(coalesce(c.relacl, "
+      "acldefault('r', c.relowner))) x WHERE n.nspname = {0} AND c.relname = {1}");
 }
 
 Status Replacement::copy_comments() {

@@ -14,6 +14,7 @@ namespace tidegate::engine::postgres {
 namespace {
 
 using contract::batch_of;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -112,6 +113,7 @@ constexpr Hung kHung[] = {
     {"view", "CREATE VIEW v AS SELECT name FROM t"},
     {"function", "CREATE FUNCTION f(t) RETURNS text LANGUAGE sql AS 'SELECT $1.name'"},
     {"column of its type", "CREATE TABLE other (whole t)"},
+    {"column of an array of its type", "CREATE TABLE other (many t[])"},
     {"index", "CREATE INDEX ON t (name)"},
     {"statistics", "CREATE STATISTICS s ON id, name FROM t"},
     {"check", "ALTER TABLE t ADD CHECK (name <> 'x')"},
@@ -164,6 +166,17 @@ TEST_F(ReplacementTest, GrantsAndCommentsAreTheOldOnes) {
   sql("DROP OWNED BY " + role + "; DROP ROLE " + role);
 }
 
+// An owner's own privileges are no entry of the table's list until somebody else has some.
+TEST_F(ReplacementTest, DefaultPrivilegesThatCameLaterGiveAndTakeNothing) {
+  sql("ALTER DEFAULT PRIVILEGES GRANT INSERT ON TABLES TO PUBLIC");
+  const std::string before = oid();
+  load(R"([[3, "d"]])");
+  EXPECT_NE(oid(), before);
+  EXPECT_EQ(ask("SELECT coalesce(relacl, acldefault('r', relowner)) = acldefault('r', relowner) "
+                "FROM pg_class WHERE oid = 't'::regclass"),
+            "t");
+}
+
 // Names are looked up anew by every statement, and rows by the transaction's snapshot.
 TEST_F(ReplacementTest, AReaderWithAnOlderSnapshotSeesAWholeTable) {
   const auto reader = console(database_of(bench_.folder));
@@ -207,6 +220,89 @@ TEST_F(ReplacementTest, AChangedSchemaIsInTheNewTable) {
   EXPECT_EQ(bench_.run().outcome, protocol::EntityOutcome::Succeeded);
   EXPECT_NE(oid(), before);
   EXPECT_THAT(bench_.stored(), ElementsAre("id=1|name=a|more=1"));
+}
+
+// ---- rows that are replaced in a table that stays
+
+TEST_F(ReplacementTest, ATableThatOthersReferToIsNotEmptied) {
+  sql("CREATE TABLE child (id bigint REFERENCES t ON DELETE CASCADE); INSERT INTO child VALUES "
+      "(1)");
+  bench_.entity().batches = {batch_of(kSchema, R"([[1, "c"], [3, "d"]])")};
+  bench_.spec.fence = Fence(9);
+  const auto refused = bench_.run();
+  EXPECT_EQ(refused.outcome, protocol::EntityOutcome::Failed);
+  EXPECT_THAT(refused.error.value_or(""),
+              AllOf(HasSubstr("foreign keys of child"), HasSubstr("--incremental")));
+  EXPECT_THAT(bench_.stored(), ElementsAre("id=1|name=a", "id=2|name=b"));
+  EXPECT_EQ(ask("SELECT count(*) FROM child"), "1");
+}
+
+TEST_F(ReplacementTest, ATriggerThatKeepsOldRowsFailsTheLoad) {
+  sql("CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL;END'");
+  sql("CREATE TRIGGER k BEFORE DELETE ON t FOR EACH ROW EXECUTE FUNCTION keep()");
+  bench_.entity().batches = {batch_of(kSchema, R"([[3, "d"]])")};
+  bench_.spec.fence = Fence(9);
+  const auto failed = bench_.run();
+  EXPECT_EQ(failed.outcome, protocol::EntityOutcome::Failed);
+  EXPECT_THAT(failed.error.value_or(""), HasSubstr("would hold 3 rows after a full load of 1"));
+  EXPECT_THAT(bench_.stored(), ElementsAre("id=1|name=a", "id=2|name=b"));
+}
+
+// The old rows are about to go: what they are is no obstacle.
+TEST_F(ReplacementTest, ANewKeyNeedNotFitTheOldRows) {
+  bench_.entity().primary_key = {};
+  load(R"([[1, "a"], [1, "b"]])");
+  sql("CREATE VIEW v AS SELECT name FROM t");
+  bench_.entity().primary_key = {"id"};
+  EXPECT_THAT(load(R"([[1, "c"], [2, "d"]])"), ElementsAre("id=1|name=c", "id=2|name=d"));
+}
+
+// Casts round, cut and drop without a word.
+TEST_F(ReplacementTest, AValueThatTheColumnWouldBendIsRejected) {
+  sql("DROP TABLE t; CREATE TABLE t (id bigint PRIMARY KEY, name varchar(3))");
+  bench_.spec.schema_change = protocol::SchemaChange::Ignore;
+  bench_.spec.max_rejected = 5;
+  bench_.spec.known_state.clear();
+  bench_.spec.take_over = true;
+  EXPECT_THAT(load(R"([[1, "abc"], [2, "abcd"], [3, null]])"),
+              ElementsAre("id=1|name=abc", "id=3|name=∅"));
+  EXPECT_EQ(last_.rows_rejected, 1);
+  EXPECT_THAT(ask("SELECT reason FROM _tidegate_rejected"), HasSubstr("abcd does not fit"));
+}
+
+TEST_F(ReplacementTest, RowsAreMergedIntoAPartitionedTable) {
+  sql("DROP TABLE t; CREATE TABLE t (id bigint PRIMARY KEY, name text) PARTITION BY RANGE (id); "
+      "CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (2); "
+      "CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (2) TO (100)");
+  bench_.spec.known_state.clear();
+  bench_.spec.mode = protocol::SyncMode::Incremental;
+  bench_.spec.entities["t"] = {.cursor = "id", .primary_key = {"id"}};
+  bench_.spec.reset_epoch = 1;
+  EXPECT_THAT(load(R"([[1, "a"], [2, "b"]])"), ElementsAre("id=1|name=a", "id=2|name=b"));
+  EXPECT_THAT(load(R"([[2, "c"], [3, "d"]])"),
+              ElementsAre("id=1|name=a", "id=2|name=c", "id=3|name=d"));
+  EXPECT_EQ(last_.rows_updated, 1);
+  EXPECT_EQ(last_.rows_written, 2);
+}
+
+// Both saw a table that was nobody's.
+TEST_F(ReplacementTest, OfTwoJobsThatMakeOneTableTheSecondIsRefused) {
+  const auto open = [&](Destination& destination, const char* job) {
+    return *destination.open(
+        {.job = job, .entity = "new", .run_id = RunId("r"), .fence = Fence(1)});
+  };
+  const auto a = bench_.destination(), b = bench_.destination();
+  auto first = open(*a, "job-a"), second = open(*b, "job-b");
+  for (Writer* writer : {first.get(), second.get()}) {
+    ASSERT_TRUE(
+        writer->begin({.kind = LoadKind::Replace, .schema = kSchema, .key = {"id"}, .cursor = {}}));
+    ASSERT_TRUE(writer->write(*batch_of(kSchema, R"([[7, "z"]])")));
+  }
+  ASSERT_TRUE(first->flush());
+  ASSERT_TRUE(first->commit(Writer::NewState{"{}", 0}));
+  const auto refused = second->flush();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::Conflict) << describe(refused.error());
 }
 
 // The stage was committed, and then its worker was killed.

@@ -26,6 +26,18 @@ constexpr const char* kLeftOut =
     "rows (maxRejected)";
 
 // Of the user's own: constraints, triggers that raise, values that an ignored type cannot hold.
+// The staged value as the column has it. A value that the column would bend is an error of its row:
+// casts round, cut and drop without a word.
+std::string cast_of(const std::string& value, const TargetType& from, const TargetType& to) {
+  if (from == to) return value;
+  std::string cast = fmt::format("{}::{}", value, to.declared);
+  if (holds(to, from)) return cast;
+  return fmt::format(
+      "CASE WHEN {0} IS NULL OR ({1})::{2} = {0} THEN {1} ELSE (({0}::text || ' does "
+      "not fit the column')::integer)::text::{3} END",
+      value, cast, from.declared, to.declared);
+}
+
 bool is_of_a_row(const std::string& sqlstate) {
   return sqlstate.starts_with("23") || sqlstate.starts_with("22") || sqlstate == "P0001" ||
          sqlstate == "44000";
@@ -158,7 +170,7 @@ Status PostgresWriter::start_transaction() {
   in_transaction_ = true;
   TG_CHECK(ledger_.lock_fence(claim_));
   TG_CHECK(ledger_.check_owner(claim_, plan_.take_over));
-  TG_CHECK(ledger_.own_table(claim_));
+  TG_CHECK(ledger_.own_table(claim_, plan_.take_over));
   // It may have changed since begin(): what is decided by what it is, is decided under its lock.
   TG_TRY(now_, read_layout(db_, place_));
   TG_TRY(LayoutChange change, plan_layout(place_, now_, load_));
@@ -171,7 +183,8 @@ Status PostgresWriter::start_transaction() {
                     place_.table));
   }
   change_ = std::move(change);
-  if (!replacement_) TG_CHECK(apply_layout(db_, place_, now_, change_));
+  deleted_ = 0;
+  if (!replacement_) TG_CHECK(prepare_table());
   if (load_.kind == LoadKind::Replace) TG_CHECK(ledger_.forget_rejected(claim_));
   TG_CHECK(ledger_.reject(claim_, plan_.run_id.str(), plan_.attempt, rejected_));
   rejected_.clear();
@@ -215,8 +228,7 @@ std::string PostgresWriter::insert_sql(std::int64_t begin, std::int64_t end) con
     const DestinationColumn& c = change_.written[i];
     const std::string name = db_.identifier(c.name);
     columns += (i == 0 ? "" : ", ") + name;
-    values += fmt::format("{}c{}{}", i == 0 ? "" : ", ", i,
-                          c.type == change_.staged[i] ? "" : "::" + c.type.declared);
+    values += (i == 0 ? "" : ", ") + cast_of(fmt::format("c{}", i), change_.staged[i], c.type);
     if (!std::ranges::count(load_.key, c.name))
       set += fmt::format("{0}{1} = excluded.{1}", set.empty() ? "" : ", ", name);
   }
@@ -225,25 +237,50 @@ std::string PostgresWriter::insert_sql(std::int64_t begin, std::int64_t end) con
                   db_.identifier(place_.schema), db_.identifier(place_.table), columns, values,
                   kStage, begin, end);
   if (load_.kind != LoadKind::Merge) return sql;
+  const std::string conflict =
+      fmt::format(" ON CONFLICT ({}) DO UPDATE SET ", column_list(db_, load_.key));
   // A key that is the whole row is met all the same, and counted.
   if (set.empty()) set = fmt::format("{0} = excluded.{0}", db_.identifier(load_.key.front()));
+  // A partitioned table cannot say which rows are new.
+  if (now_.partitioned) return sql + conflict + set;
   return fmt::format(
-      "WITH put AS ({} ON CONFLICT ({}) DO UPDATE SET {} RETURNING t.xmax = 0 AS fresh) SELECT "
-      "count(*), count(*) "
-      "FILTER (WHERE fresh) FROM put",
-      sql, column_list(db_, load_.key), set);
+      "WITH put AS ({}{}{} RETURNING t.xmax = 0 AS fresh) SELECT count(*), count(*) FILTER (WHERE "
+      "fresh) FROM put",
+      sql, conflict, set);
 }
 
-// One statement that writes `rows` rows, all of them or none. "": they were taken; else why not.
-Result<std::string> PostgresWriter::put(const std::string& sql, std::int64_t rows,
+// How many staged rows of a range are in the table already, by their key.
+Result<std::int64_t> PostgresWriter::known_rows(std::int64_t begin, std::int64_t end) {
+  std::string same;
+  for (std::size_t i = 0; i < change_.written.size(); ++i) {
+    const DestinationColumn& c = change_.written[i];
+    if (!std::ranges::count(load_.key, c.name)) continue;
+    same += fmt::format("{}t.{} = {}", same.empty() ? "" : " AND ", db_.identifier(c.name),
+                        cast_of(fmt::format("s.c{}", i), change_.staged[i], c.type));
+  }
+  TG_TRY(const Rows found,
+         db_.query(fmt::format("SELECT count(*) FROM {} s JOIN {} t ON {} WHERE s.seq >= {} AND "
+                               "s.seq < {}",
+                               kStage, qualified(db_, place_), same, begin, end)));
+  return found.integer(0, 0);
+}
+
+// Staged rows with a number in [begin, end), of which there are `rows`: all of them or none. "":
+// they were taken; else why not.
+Result<std::string> PostgresWriter::put(std::int64_t begin, std::int64_t end, std::int64_t rows,
                                         CommitReport& report) {
+  const bool counted = load_.kind == LoadKind::Merge && !now_.partitioned;
   TG_CHECK(db_.exec("SAVEPOINT _tidegate_rows"));
-  const auto done = db_.query(sql);
+  std::int64_t known = 0;
+  if (load_.kind == LoadKind::Merge && now_.partitioned) {
+    TG_TRY(known, known_rows(begin, end));
+  }
+  const auto done = db_.query(insert_sql(begin, end));
   if (!done && (!db_.is_open() || !is_of_a_row(db_.sqlstate()))) return fail(done.error());
   std::int64_t taken = 0, fresh = 0;
   if (done) {
-    taken = load_.kind == LoadKind::Merge ? done->integer(0, 0) : done->changed();
-    fresh = load_.kind == LoadKind::Merge ? done->integer(0, 1) : taken;
+    taken = counted ? done->integer(0, 0) : done->changed();
+    fresh = counted ? done->integer(0, 1) : taken - known;
   }
   if (taken != rows) TG_CHECK(db_.exec("ROLLBACK TO SAVEPOINT _tidegate_rows"));
   TG_CHECK(db_.exec("RELEASE SAVEPOINT _tidegate_rows"));
@@ -254,12 +291,11 @@ Result<std::string> PostgresWriter::put(const std::string& sql, std::int64_t row
   return std::string();
 }
 
-// Staged rows with a number in [begin, end), of which there are `rows`. Those that are refused are
-// found by halving.
+// As put(); rows that are refused are found by halving.
 Status PostgresWriter::place_range(std::int64_t begin, std::int64_t end, std::int64_t rows,
                                    CommitReport& report) {
   if (rows == 0) return {};
-  TG_TRY(std::string why, put(insert_sql(begin, end), rows, report));
+  TG_TRY(std::string why, put(begin, end, rows, report));
   if (why.empty()) return {};
   if (static_cast<std::int64_t>(report.refused.size()) > load_.max_rejected) return {};
   if (end - begin > 1) {
@@ -311,15 +347,35 @@ Status PostgresWriter::flush_rows(CommitReport& report) {
     TG_TRY(const Rows gone, db_.query(drop_superseded()));
     report.superseded = gone.changed();
   }
-  if (load_.kind == LoadKind::Replace) {
-    TG_TRY(const Rows gone, db_.query("DELETE FROM " + qualified(db_, place_)));
-    report.deleted = gone.changed();
-  }
+  report.deleted = deleted_;
   TG_TRY(const Rows staged,
          db_.query(fmt::format("SELECT count(*), coalesce(max(seq), 0) FROM {}", kStage)));
   TG_CHECK(place_range(0, staged.integer(0, 1) + 1, staged.integer(0, 0), report));
   report.rejected += static_cast<std::int64_t>(report.refused.size());
-  return {};
+  return load_.kind == LoadKind::Replace ? check_whole(report.inserted) : Status();
+}
+
+// A full load's rows go first: a new key, or type, is none of theirs.
+Status PostgresWriter::prepare_table() {
+  if (load_.kind == LoadKind::Replace && now_.exists) {
+    TG_TRY(const Rows gone,
+           db_.query(fmt::format("DELETE FROM {}{}", now_.partitioned ? "" : "ONLY ",
+                                 qualified(db_, place_))));
+    deleted_ = gone.changed();
+  }
+  return apply_layout(db_, place_, now_, change_);
+}
+
+// Triggers and rules of the user's may keep old rows, or leave out new ones.
+Status PostgresWriter::check_whole(std::int64_t rows) {
+  TG_TRY(const Rows found,
+         db_.query(fmt::format("SELECT count(*) FROM {}{}", now_.partitioned ? "" : "ONLY ",
+                               qualified(db_, place_))));
+  if (found.integer(0, 0) == rows) return {};
+  return fail(data_error(fmt::format(
+      "table \"{}\": it would hold {} rows after a full load of {}; a trigger or rule of the table "
+      "keeps or adds rows: drop it, or use another mode",
+      place_.table, found.integer(0, 0), rows)));
 }
 
 Status PostgresWriter::flush_replacement(CommitReport& report) {
@@ -327,7 +383,7 @@ Status PostgresWriter::flush_replacement(CommitReport& report) {
   TG_CHECK(end_copy());
   TG_TRY(report.superseded, replacement_->seal(change_, drop_superseded()));
   staging_ = false;
-  report.inserted = copied_ - report.superseded;
+  report.inserted = rows_ = copied_ - report.superseded;
   TG_CHECK(start_transaction());
   if (!now_.exists) return {};
   TG_TRY(const Rows before, db_.query("SELECT count(*) FROM " + qualified(db_, place_)));
@@ -342,9 +398,9 @@ Status PostgresWriter::place_replacement() {
                fmt::format("the table \"{}\" stays and its rows are replaced: it was read all the "
                            "time, or rows of one key came twice",
                            place_.table));
-  TG_CHECK(apply_layout(db_, place_, now_, change_));
-  TG_CHECK(db_.exec("DELETE FROM " + qualified(db_, place_)));
-  TG_CHECK(replacement_->copy_rows(change_));
+  TG_CHECK(prepare_table());
+  TG_TRY([[maybe_unused]] const std::int64_t rows, replacement_->copy_rows(change_));
+  TG_CHECK(check_whole(rows_));
   return replacement_->drop();
 }
 

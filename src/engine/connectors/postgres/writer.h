@@ -69,7 +69,11 @@ class PostgresWriter final : public Writer {
   std::string stage() const;
   std::string staged_name(std::size_t i) const;
   Status place_range(std::int64_t begin, std::int64_t end, std::int64_t rows, CommitReport& report);
-  Result<std::string> put(const std::string& sql, std::int64_t rows, CommitReport& report);
+  Result<std::string> put(std::int64_t begin, std::int64_t end, std::int64_t rows,
+                          CommitReport& report);
+  Result<std::int64_t> known_rows(std::int64_t begin, std::int64_t end);
+  Status prepare_table();
+  Status check_whole(std::int64_t rows);
   Result<boost::json::object> staged_row(std::int64_t seq);
   template <class Value>
   std::string locator_by(const Value& value) const;
@@ -104,6 +108,7 @@ class PostgresWriter final : public Writer {
   std::string bytes_;  // of one batch
   bool copying_ = false, staging_ = false, in_transaction_ = false;
   std::int64_t copied_ = 0, refused_ = 0;  // since the last commit
+  std::int64_t deleted_ = 0, rows_ = 0;    // of a Replace: rows before it, and after
   std::vector<RejectedRow> rejected_;      // since the last commit, until the transaction
 };
 
