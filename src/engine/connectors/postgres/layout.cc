@@ -17,7 +17,7 @@ namespace {
 using protocol::SchemaChange;
 
 constexpr std::size_t kMaxColumns = 1600, kNameBytes = 63;
-constexpr std::string_view kPrimaryKey = "_tidegate_pk_", kKeyIndex = "_tidegate_key_";
+constexpr std::string_view kPrimaryKey = "_tidegate_pk_";
 
 std::unexpected<Error> refused(const Place& place, const std::string& what,
                                std::string_view remedy) {
@@ -135,7 +135,7 @@ Status plan_key(const Place& place, const TableLayout& now, const LoadPlan& load
   const bool unique =
       same_columns(now.primary_key, load.key) ||
       std::ranges::any_of(now.unique, [&](const auto& u) { return same_columns(u, load.key); });
-  change.add_key_index = !load.key.empty() && !unique;
+  change.add_primary_key = !load.key.empty() && !unique;
   return {};
 }
 
@@ -303,14 +303,9 @@ Status apply_layout(Connection& db, const Place& place, const TableLayout& now,
                     db.identifier(c.name), c.type.declared, db.identifier(c.name), c.type.declared);
   }
   if (!steps.empty()) TG_CHECK(db.exec(fmt::format("ALTER TABLE {} {}", table, steps)));
-  if (!change.add_key_index) return {};
-  if (now.primary_key.empty() || change.drop_primary_key) {
-    return db.exec(fmt::format("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY ({})", table,
-                               db.identifier(own_key_name(place.table)),
-                               column_list(db, change.key)));
-  }
-  return db.exec(fmt::format("CREATE UNIQUE INDEX {} ON {} ({})",
-                             db.identifier(short_name(kKeyIndex, place.table)), table,
+  if (!change.add_primary_key) return {};
+  return db.exec(fmt::format("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY ({})", table,
+                             db.identifier(own_key_name(place.table)),
                              column_list(db, change.key)));
 }
 

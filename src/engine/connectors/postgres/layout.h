@@ -46,7 +46,7 @@ struct LayoutChange {
   std::vector<TargetType> staged;
   std::vector<int> fields;
   std::vector<std::string> key;
-  bool create = false, drop_primary_key = false, add_key_index = false;
+  bool create = false, drop_primary_key = false, add_primary_key = false;
   std::vector<DestinationColumn> columns;  // of a new table
   std::vector<DestinationColumn> added, widened;
   bool operator==(const LayoutChange&) const = default;
