@@ -87,7 +87,16 @@ class CatalogReader {
                                         {array_of(oids)}));
       if (left.integer(0, 0) != std::ssize(oids)) return std::nullopt;
     }
-    for (const std::string& entity : order_) describe(entity);
+    for (const std::string& entity : order_) {
+      if (!twice_.contains(entity)) describe(entity);
+    }
+    // Neither: which of the two was meant is not known.
+    for (const std::string& entity : twice_) {
+      std::erase_if(found_.catalog.bad, [&](const BadEntity& b) { return b.name == entity; });
+      bad(entity, data_error(fmt::format("two tables would be called \"{}\"; rename one, or name "
+                                         "the schemas to read in `schemas`",
+                                         entity)));
+    }
     return std::optional(std::move(found_));
   }
 
@@ -104,10 +113,8 @@ class CatalogReader {
       return;
     }
     if (!seen_.insert(entity).second) {
-      return bad(entity + " (" + db_.identifier(schema) + "." + db_.identifier(name) + ")",
-                 data_error(fmt::format("two tables would be called \"{}\"; rename one, or name "
-                                        "the schemas to read in `schemas`",
-                                        entity)));
+      twice_.insert(entity);
+      return;
     }
     const std::string shown = db_.identifier(schema) + "." + db_.identifier(name);
     if (!rows.flag(i, 5)) {
@@ -209,7 +216,7 @@ class CatalogReader {
   Connection& db_;
   const Wanted& wanted_;
   Found found_;
-  std::set<std::string> seen_;
+  std::set<std::string> seen_, twice_;                 // entities
   std::map<std::int64_t, std::string> wanted_tables_;  // entity by oid
   std::map<std::string, Draft> drafts_;
   std::vector<std::string> order_;

@@ -307,6 +307,7 @@ Result<std::unique_ptr<Column>> Column::make(const ColumnType& type) {
     case Kind::NumericText:
       return std::make_unique<NumericTextColumn>();
     case Kind::Text:
+    case Kind::Char:
     case Kind::Json:
     case Kind::CastText:
     case Kind::CastJson:

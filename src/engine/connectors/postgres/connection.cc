@@ -183,6 +183,11 @@ std::unexpected<Error> Connection::refused(const pg_result* result) {
     return fail(c, fmt::format("PostgreSQL: {}{}{}", message, remedy.empty() ? "" : "; ", remedy));
   };
   const std::string_view kind = code.substr(0, 2);
+  if (code == "42501" && message.find("row-level security") != std::string::npos) {
+    return error(Code::Forbidden,
+                 "name the table's owner or a user with BYPASSRLS, or copy a view of the rows that "
+                 "are wanted");
+  }
   if (code == "42501") {
     return error(Code::Forbidden,
                  fmt::format("GRANT the right to {}", user_.empty() ? "the user" : user_));

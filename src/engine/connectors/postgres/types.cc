@@ -49,6 +49,7 @@ std::shared_ptr<arrow::DataType> arrow_type(const ColumnType& type) {
       return arrow::timestamp(arrow::TimeUnit::MICRO, "UTC");
     case Kind::NumericText:
     case Kind::Text:
+    case Kind::Char:
     case Kind::Json:
     case Kind::Jsonb:
     case Kind::Uuid:
@@ -81,9 +82,10 @@ ColumnType column_type(const CatalogType& type) {
       return numeric(type.typmod);
     case 25:    // text
     case 1043:  // varchar
-    case 1042:  // char(n): its blanks are part of the value as it is stored
     case 19:    // name
       return {Kind::Text};
+    case 1042:
+      return {Kind::Char};
     case 114:
       return {Kind::Json};
     case 3802:

@@ -23,6 +23,7 @@ enum class Kind : std::uint8_t {
   Numeric,      // with precision and scale, at most 38 digits
   NumericText,  // any other numeric: as text, digit by digit
   Text,
+  Char,  // char(n): with its blanks, which PostgreSQL leaves aside when it compares
   Json,
   Jsonb,
   Bytes,
