@@ -91,6 +91,13 @@ Result<SyncEndpoint> from_local_url(std::string_view type, std::string_view rest
   return local(type, absolute(rest, params.cwd));
 }
 
+// `postgres:user:password@host`, `host=… password=…`.
+bool may_hold_password(std::string_view text) {
+  const std::size_t at = text.rfind('@');
+  const bool user = at != std::string_view::npos && text.find(':') < at;
+  return user || text.find("password=") != std::string_view::npos;
+}
+
 Result<SyncEndpoint> from_path(std::string_view text, Role role, const EndpointParams& params) {
   if (text == ":memory:") return from_local_url("sqlite", text, params);
   const std::string path = absolute(text, params.cwd);
@@ -107,6 +114,13 @@ Result<SyncEndpoint> from_path(std::string_view text, Role role, const EndpointP
                                              path, text, text));
     case PathKind::Missing:
       break;
+  }
+  if (may_hold_password(text)) {
+    return fail(Code::Invalid,
+                fmt::format("the {} looks like a database's URL that is mistyped; write "
+                            "postgresql://user:password@host/database. It is not shown, as it may "
+                            "hold a password",
+                            kRoleNames[static_cast<std::size_t>(role)]));
   }
   if (text.ends_with('/')) return local("file", path);
   const std::string no_name =

@@ -95,6 +95,10 @@ TEST(Endpoint, WhatIsNoneSaysWhatToWrite) {
            {":memory:", "not kept in a file"},
            {"sqlite::memory:", "not kept in a file"},
            {"sqlite:file:x?mode=memory", "not kept in a file"},
+           {"postgres:rd:s3cret@h/db", "looks like a database's URL"},
+           {"postgresql:/rd:s3cret@h/db", "looks like a database's URL"},
+           {"rd:s3cret@h/db", "looks like a database's URL"},
+           {"host=h password=s3cret", "looks like a database's URL"},
            {"broken", "must be a map with type and config"},
            {"untyped", "must be a map with type and config"}}) {
     const auto e = parse_endpoint(c.text, Role::Source, params());
