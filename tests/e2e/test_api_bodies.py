@@ -50,6 +50,14 @@ class World:
     def connection(self, kind, path, **config):
         return {"name": self.name(), "type": kind, "config": {"path": path} | config}
 
+    def database(self, **config):
+        return {"name": self.name(), "type": "postgres", "config": {
+            "host": "db.example.com", "port": 5432, "database": "shop", "user": "ada", "password": "canary-of-a-field",
+            "sslMode": "verify-full", "sslRootCert": str(self.server.files / "ca.pem")} | config}
+
+    def database_url(self):
+        return {"name": self.name(), "type": "postgres", "config": {"url": "postgresql://ada:canary-of-a-url@db.example.com/shop"}}
+
     def job(self, **fields):
         return {"name": self.name(), "dataSourceId": self.source, "destinationDatabaseId": self.destination} | fields
 
@@ -77,9 +85,11 @@ class World:
         if "data-sources" in path and last in ("data-sources", "{id}"):
             return [self.connection("file", "in.csv", format="csv", delimiter=";", quote="'", header=False, nullValues=["NA"],
                                     types={"id": "integer", "in": {"id": "text"}}, entities={"in": "*.csv"}),
-                    self.connection("sqlite", "in.db"), self.connection("file", "in.csv")]
+                    self.connection("sqlite", "in.db"), self.connection("file", "in.csv"),
+                    self.database(schemas=["public", "sales"]), self.database_url()]
         if "destinations" in path and last in ("destinations", "{id}"):
-            return [self.connection("sqlite", "out.db", journalMode="keep"), self.connection("file", "out", format="csv")]
+            return [self.connection("sqlite", "out.db", journalMode="keep"), self.connection("file", "out", format="csv"),
+                    self.database(schema="sales"), self.database_url()]
         return {
             "workspaces": [{"name": self.name()}],
             "tokens": [{"name": self.name(), "role": "viewer", "workspaces": ["default"], "expiresAt": FUTURE},
@@ -89,13 +99,16 @@ class World:
             "pause": [{"note": "moved", "until": FUTURE}, {}, {"note": None, "until": None}],
         }.get(last, [{}])
 
-    def url(self, path):
-        """With the id of something new to which the operation can be done."""
+    def url(self, path, body=None):
+        """With the id of something new to which the operation can be done; of the body's type, where its fields are those of one."""
         made = ""
+        database = None
+        if isinstance(body, dict) and body.get("type") == "postgres":
+            database = self.database_url() if "url" in (body.get("config") or ()) else self.database()
         if "/data-sources/{id}" in path:
-            made = self.server.api("POST", "/data-sources", self.connection("file", "in.csv"))["id"]
+            made = self.server.api("POST", "/data-sources", database or self.connection("file", "in.csv"))["id"]
         elif "/destinations/{id}" in path:
-            made = self.server.api("POST", "/destinations", self.connection("sqlite", "there.db"))["id"]
+            made = self.server.api("POST", "/destinations", database or self.connection("sqlite", "there.db"))["id"]
         elif "{id}" in path:
             made = self.new_job()
         if "/runs/" in path:
@@ -253,9 +266,12 @@ def test_right_bodies_are_accepted(world, method, path):
     """So that what is refused below is refused for the value that was changed."""
     success = int(next(s for s in world.operation(method, path)["responses"] if s.startswith("2")))
     for body in right_bodies(world, method, path):
-        answer = world.send(method, world.url(path), body)
+        answer = world.send(method, world.url(path, body), body)
         assert answer.status_code == success, (body, answer.text)
+        assert "canary" not in answer.text
         kept = answer.json()["data"]
+        if isinstance(body.get("config"), dict):
+            body["config"] = {k: "***" if "canary" in str(v) else v for k, v in body["config"].items()}
         for field in set(body) & {"name", "description", "dataSourceId", "destinationDatabaseId", "entityFilter", "enabled", "overlap",
                                   "catchup", "maxCatchup", "schemaChange", "maxRejected", "labels", "type", "config", "role"}:
             assert kept[field] == body[field] or body[field] is None, (field, body, answer.text)

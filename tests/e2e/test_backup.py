@@ -147,7 +147,7 @@ def test_a_half_restored_store_is_told_by_all_and_completed_by_the_same_command(
         assert text and half.log_text().count("a restore into this store") == 1, half.log_text()
         half.stop()
     looked = json.loads(run(bin_dir, "doctor", "--data", new, "--listen", "127.0.0.1:0", "-o", "json", expect=1).stdout)
-    assert ["repeat the same" in row["detail"] for row in looked if row["status"] == "failed"] == [True], looked
+    assert ["repeat the same" in row["remedy"] for row in looked if row["status"] == "failed"] == [True], looked
 
     run(bin_dir, "restore", file, "--data", new)
     make_server(data_dir=new)
