@@ -159,8 +159,9 @@ Result<std::int64_t> Replacement::seal(const LayoutChange& change, const std::st
 }
 
 // In short tries: who waits for the lock makes every reader after it wait.
-Status Replacement::lock_old(const std::stop_token& stop, bool& held) {
+Result<bool> Replacement::lock_old(const std::stop_token& stop) {
   Millis wait = kFirstPause;
+  bool held = false;
   TG_TRY(const Rows patience, db_.query("SELECT current_setting('lock_timeout')"));
   const std::string before(patience.text(0, 0));
   TG_CHECK(db_.exec(fmt::format("SET LOCAL lock_timeout = {}", kLockTimeout)));
@@ -177,15 +178,14 @@ Status Replacement::lock_old(const std::stop_token& stop, bool& held) {
     if (!pause(wait, stop)) break;
   }
   TG_CHECK(db_.query("SELECT set_config('lock_timeout', $1, true)", {before}));
-  return {};
+  return held;
 }
 
 Result<bool> Replacement::take_place(const TableLayout& now, const LayoutChange& change,
                                      const std::stop_token& stop) {
   if (twins_ && now.exists) return false;
   if (now.exists) {
-    bool held = false;
-    TG_CHECK(lock_old(stop, held));
+    TG_TRY(const bool held, lock_old(stop));
     if (!held) return false;
     TG_TRY(const auto hangs, obstacle(db_, place_, now, change));
     bool gone = false;
@@ -214,13 +214,12 @@ Result<bool> Replacement::take_place(const TableLayout& now, const LayoutChange&
   return true;
 }
 
-Result<std::int64_t> Replacement::copy_rows(const LayoutChange& change) {
+Status Replacement::copy_rows(const LayoutChange& change) {
   std::vector<std::string> names;
   for (const DestinationColumn& c : change.written) names.push_back(c.name);
   const std::string columns = column_list(db_, names);
-  TG_TRY(const Rows copied, db_.query(fmt::format("INSERT INTO {0} ({1}) SELECT {1} FROM {2}",
-                                                  qualified(db_, place_), columns, table())));
-  return copied.changed();
+  return db_.exec(fmt::format("INSERT INTO {0} ({1}) SELECT {1} FROM {2}", qualified(db_, place_),
+                              columns, table()));
 }
 
 // Statements that a query makes; {0}: the schema, {1}: the old table, {2}: the new one, as

@@ -42,13 +42,13 @@ class Replacement {
   // it was before: somebody reads the old table all the time, or something hangs on it by now.
   Result<bool> take_place(const TableLayout& now, const LayoutChange& change,
                           const std::stop_token& stop);
-  // REQUIRES: as above. The rows are copied into the old table, which stays: how many were.
-  Result<std::int64_t> copy_rows(const LayoutChange& change);
+  // REQUIRES: as above. The rows are copied into the old table, which stays.
+  Status copy_rows(const LayoutChange& change);
   Status drop();
 
  private:
   std::string key_name() const;
-  Status lock_old(const std::stop_token& stop, bool& held);
+  Result<bool> lock_old(const std::stop_token& stop);
   Status copy_grants();
   Status copy_comments();
   Status run_all(std::string_view query);

@@ -25,7 +25,6 @@ constexpr const char* kLeftOut =
     "a trigger or rule of the table left the row out without an error; change it, or accept such "
     "rows (maxRejected)";
 
-// Of the user's own: constraints, triggers that raise, values that an ignored type cannot hold.
 // The staged value as the column has it. A value that the column would bend is an error of its row:
 // casts round, cut and drop without a word.
 std::string cast_of(const std::string& value, const TargetType& from, const TargetType& to) {
@@ -38,6 +37,7 @@ std::string cast_of(const std::string& value, const TargetType& from, const Targ
       value, cast, from.declared, to.declared);
 }
 
+// Of the user's own: constraints, triggers that raise, values that an ignored type cannot hold.
 bool is_of_a_row(const std::string& sqlstate) {
   return sqlstate.starts_with("23") || sqlstate.starts_with("22") || sqlstate == "P0001" ||
          sqlstate == "44000";
@@ -233,9 +233,8 @@ std::string PostgresWriter::insert_sql(std::int64_t begin, std::int64_t end) con
       set += fmt::format("{0}{1} = excluded.{1}", set.empty() ? "" : ", ", name);
   }
   std::string sql =
-      fmt::format("INSERT INTO {}.{} AS t ({}) SELECT {} FROM {} WHERE seq >= {} AND seq < {}",
-                  db_.identifier(place_.schema), db_.identifier(place_.table), columns, values,
-                  kStage, begin, end);
+      fmt::format("INSERT INTO {} AS t ({}) SELECT {} FROM {} WHERE seq >= {} AND seq < {}",
+                  qualified(db_, place_), columns, values, kStage, begin, end);
   if (load_.kind != LoadKind::Merge) return sql;
   const std::string conflict =
       fmt::format(" ON CONFLICT ({}) DO UPDATE SET ", column_list(db_, load_.key));
@@ -396,10 +395,10 @@ Status PostgresWriter::place_replacement() {
   if (placed) return {};
   context_.log(LogLevel::Info,
                fmt::format("the table \"{}\" stays and its rows are replaced: it was read all the "
-                           "time, or rows of one key came twice",
+                           "time, something hangs on it by now, or rows of one key came twice",
                            place_.table));
   TG_CHECK(prepare_table());
-  TG_TRY([[maybe_unused]] const std::int64_t rows, replacement_->copy_rows(change_));
+  TG_CHECK(replacement_->copy_rows(change_));
   TG_CHECK(check_whole(rows_));
   return replacement_->drop();
 }
