@@ -76,17 +76,10 @@ Status PostgresDestination::check() {
 }
 
 Result<WriterState> PostgresDestination::read_state(const Claim& claim) {
-  WriterState state;
   Ledger ledger(*db_, config_.schema);
-  state.table = claim.table;
-  TG_TRY(state.destination_id, ledger.destination_id());
+  TG_TRY(std::string id, ledger.destination_id());
   TG_TRY(const auto stored, ledger.read(claim.job, claim.entity));
-  if (stored) {
-    state.fence = Fence(stored->fence);
-    state.epoch = stored->epoch;
-    state.sequence = stored->sequence;
-    state.state = stored->state;
-  }
+  WriterState state = writer_state(claim, std::move(id), stored);
   TG_TRY(const TableLayout layout, read_layout(*db_, {config_.schema, claim.table}));
   state.table_exists = layout.exists;
   state.table_empty = layout.empty;
@@ -125,7 +118,7 @@ Result<std::unique_ptr<Writer>> PostgresDestination::open(const WritePlan& plan)
   Claim claim{.job = plan.job,
               .entity = plan.entity,
               .table = short_name("", plan.entity),
-              .fence = serverless ? (stored ? stored->fence : 0) + 1 : value(plan.fence),
+              .fence = fence_of(plan, stored),
               .session = session};
   // Before the row is asked for: a frozen writer inside a transaction keeps it locked for ever.
   if (stored) TG_CHECK(ledger.end_older_session(*stored, claim.fence, serverless, context_));

@@ -28,25 +28,7 @@ constexpr const char* kTurn = "SELECT pg_advisory_xact_lock(hashtext('tidegate d
 
 std::string number(std::int64_t v) { return std::to_string(v); }
 
-std::unexpected<Error> owned(const Claim& claim, const Rows& owner) {
-  return fail(
-      Code::Conflict,
-      fmt::format("the table \"{}\" belongs to the job '{}' (entity \"{}\"); write to another "
-                  "destination, or take the table over (--take-over of `tidegate sync` or "
-                  "`tidegate jobs run`), which ends that job's use of it",
-                  claim.table, owner.text(0, 0), owner.text(0, 1)),
-      "table_owned");
-}
-
 }  // namespace
-
-Error fenced(const Claim& claim) {
-  return {Code::Fenced,
-          fmt::format("entity \"{}\": a newer attempt writes it; this one wrote nothing more",
-                      claim.entity),
-          {},
-          {}};
-}
 
 std::string Ledger::at(std::string_view table) const {
   return fmt::format("{}.{}", db_.identifier(schema_), table);
@@ -92,7 +74,7 @@ Status Ledger::check_owner(const Claim& claim, bool take_over) {
     if (owner.size() > 0) {
       if ((owner.text(0, 0) == claim.job && owner.text(0, 1) == claim.entity) || take_over)
         return {};
-      return owned(claim, owner);
+      return fail(table_owned(claim, owner.text(0, 0), owner.text(0, 1)));
     }
   }
   if (take_over) return {};
@@ -104,13 +86,7 @@ Status Ledger::check_owner(const Claim& claim, bool take_over) {
   TG_TRY(const Rows rows, db_.query(fmt::format("SELECT EXISTS (SELECT 1 FROM {})",
                                                 at(db_.identifier(claim.table)))));
   if (!rows.flag(0, 0)) return {};
-  return fail(
-      Code::Conflict,
-      fmt::format("the table \"{}\" holds rows that Tidegate did not write; it is not touched. "
-                  "Rename it, write to another destination, or take it over (--take-over of "
-                  "`tidegate sync` or `tidegate jobs run`)",
-                  claim.table),
-      "table_foreign");
+  return fail(table_foreign(claim));
 }
 
 Status Ledger::end_older_session(const StoredState& stored, std::int64_t fence, bool serverless,
@@ -218,7 +194,7 @@ Status Ledger::own_table(const Claim& claim, bool take_over) {
                                                claim.table));
   }
   if (owner.text(0, 0) == claim.job && owner.text(0, 1) == claim.entity) return {};
-  if (!take_over) return owned(claim, owner);
+  if (!take_over) return fail(table_owned(claim, owner.text(0, 0), owner.text(0, 1)));
   TG_CHECK(db_.query(fmt::format("UPDATE {} SET fence = fence + 1, state = '', session = '' WHERE "
                                  "job = $1 AND entity = $2",
                                  at("_tidegate_state")),

@@ -11,25 +11,10 @@
 #include "base/rng.h"
 #include "base/time.h"
 #include "engine/connectors/postgres/connection.h"
+#include "engine/core/claim.h"
 #include "engine/core/context.h"
-#include "engine/core/destination.h"
 
 namespace tidegate::engine::postgres {
-
-// Who holds the fence of one entity.
-struct Claim {
-  std::string job, entity, table;
-  std::int64_t fence = 0;
-  std::string session;  // Connection::session() of the writer
-};
-
-// A newer attempt writes the entity.
-Error fenced(const Claim& claim);
-
-struct StoredState {
-  std::int64_t fence = 0, epoch = 0, sequence = 0;
-  std::string state, session;
-};
 
 class Ledger {
  public:

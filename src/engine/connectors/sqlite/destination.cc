@@ -131,17 +131,10 @@ Status SqliteDestination::check() {
 }
 
 Result<WriterState> SqliteDestination::read_state(Db& db, const Claim& claim) const {
-  WriterState state;
   Ledger ledger(db);
-  state.table = claim.table;
-  TG_TRY(state.destination_id, ledger.destination_id());
+  TG_TRY(std::string id, ledger.destination_id());
   TG_TRY(const auto stored, ledger.read(claim.job, claim.entity));
-  if (stored) {
-    state.fence = Fence(stored->fence);
-    state.epoch = stored->epoch;
-    state.sequence = stored->sequence;
-    state.state = stored->state;
-  }
+  WriterState state = writer_state(claim, std::move(id), stored);
   TG_TRY(const TableLayout layout, read_layout(db, claim.table));
   state.table_exists = layout.exists;
   state.table_empty = layout.empty;
@@ -192,7 +185,7 @@ Result<std::unique_ptr<Writer>> SqliteDestination::open(const WritePlan& plan) {
   Claim claim{.job = plan.job,
               .entity = plan.entity,
               .table = plan.entity,
-              .fence = serverless ? (stored ? stored->fence : 0) + 1 : value(plan.fence),
+              .fence = fence_of(plan, stored),
               .session = writer_session(++writers_)};
   // Before the lock is asked for: a frozen writer inside a transaction keeps the file locked for
   // ever. (One that froze before its claim was committed: lock_holder.h.)

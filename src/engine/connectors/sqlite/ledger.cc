@@ -66,14 +66,7 @@ Status Ledger::check_owner(const Claim& claim, bool take_over) {
     TG_TRY(const bool row, stmt.step());
     if (row) {
       if ((stmt.text(0) == claim.job && stmt.text(1) == claim.entity) || take_over) return {};
-      return fail(
-          Code::Conflict,
-          fmt::format("the table \"{}\" belongs to the job '{}' (entity \"{}\"); write to another "
-                      "destination, or take the table over (--take-over of `tidegate sync` or "
-                      "`tidegate jobs run`), which ends that job's "
-                      "use of it",
-                      claim.table, stmt.text(0), stmt.text(1)),
-          "table_owned");
+      return fail(table_owned(claim, stmt.text(0), stmt.text(1)));
     }
   }
   if (take_over) return {};
@@ -86,13 +79,7 @@ Status Ledger::check_owner(const Claim& claim, bool take_over) {
   TG_TRY(const std::int64_t rows,
          db_.integer(fmt::format("SELECT EXISTS (SELECT 1 FROM {})", quote(claim.table))));
   if (rows == 0) return {};
-  return fail(
-      Code::Conflict,
-      fmt::format("the table \"{}\" holds rows that Tidegate did not write; it is not touched. "
-                  "Rename it, write to another destination, or take it over (--take-over of "
-                  "`tidegate sync` or `tidegate jobs run`)",
-                  claim.table),
-      "table_foreign");
+  return fail(table_foreign(claim));
 }
 
 Status Ledger::create_tables(const Clock& clock, Rng& rng) {
@@ -105,9 +92,7 @@ Status Ledger::create_tables(const Clock& clock, Rng& rng) {
 
 Status Ledger::still_mine(const Claim& claim) const {
   if (db_.changes() == 1) return {};
-  return fail(Code::Fenced,
-              fmt::format("entity \"{}\": a newer attempt writes it; this one wrote nothing more",
-                          claim.entity));
+  return fail(fenced(claim));
 }
 
 Status Ledger::claim(const Claim& claim, const Context& context) {

@@ -139,7 +139,7 @@ class SqliteStage : public testing::Test {
     db_ = std::move(*sqlite::Db::open(bench_.folder + "/out.db", sqlite::Open::Create, {}));
     ASSERT_TRUE(sqlite::add_functions(*db_));
     sqlite::Ledger ledger(*db_);
-    const sqlite::Claim claim{.job = "j", .entity = "t", .table = "t", .fence = 1, .session = "s"};
+    const Claim claim{.job = "j", .entity = "t", .table = "t", .fence = 1, .session = "s"};
     ASSERT_TRUE(ledger.create_tables(clock_, rng_));
     ASSERT_TRUE(ledger.claim(claim, context_));
     WriterState state;
