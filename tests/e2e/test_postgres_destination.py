@@ -112,3 +112,19 @@ def test_between_two_databases_nothing_of_a_value_is_lost(bin_dir, warehouse, tm
         assert server.sql(text.format("to_json(a)::jsonb"), name) == server.sql(text.format("a"), other)
     finally:
         server.sql(f"DROP DATABASE {other} WITH (FORCE)")
+
+
+def test_a_database_is_not_copied_onto_itself(bin_dir, warehouse, tmp_path):
+    server, name = warehouse
+    server.sql("CREATE TABLE t (id bigint PRIMARY KEY, name text); INSERT INTO t VALUES (1, 'a'), (2, 'b'); CREATE SCHEMA copy", name)
+    failed = run(bin_dir, "sync", server.url(name), server.url(name), "t", "--columns", "id", "--take-over", cwd=tmp_path, expect=2)
+    assert "would write into what it reads" in failed.stdout + failed.stderr
+    assert server.sql("SELECT * FROM t ORDER BY id", name) == [["1", "a"], ["2", "b"]]
+    # A copy beside it is possible, and is not copied in its turn.
+    (tmp_path / "tidegate.yaml").write_text(
+        f"sources:\n  a: {{type: postgres, url: '{server.url(name)}'}}\ndestinations:\n  b: {{type: postgres, url: '{server.url(name)}', schema: copy}}\n")
+    tables = "SELECT string_agg(tablename, ',' ORDER BY tablename) FROM pg_tables WHERE schemaname = 'copy' AND tablename NOT LIKE '\\_tidegate%'"
+    for _ in range(2):
+        run(bin_dir, "sync", "a", "b", cwd=tmp_path)
+        assert server.sql(tables, name) == [["t"]]
+    assert server.sql("SELECT * FROM copy.t ORDER BY id", name) == [["1", "a"], ["2", "b"]]

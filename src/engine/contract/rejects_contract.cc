@@ -57,6 +57,15 @@ TEST_P(DestinationContract, ARowThatIsRejectedByEachRunIsKeptOnce) {
             (Texts{"run-3/2 line 2", "run-4/1 line 2", "run-4/1 line 2"}));
 }
 
+// Seen here: one byte that was no UTF-8 failed the whole load.
+TEST_P(DestinationContract, ARejectedRowThatIsNoTextIsKept) {
+  make(*bench_, incremental_mode(GetParam()));
+  bench_->entity().rejected = {{"line \xFF", "no number: \xC3", std::string("\xFFz\0", 3)}};
+  const auto r = bench_->run();
+  EXPECT_EQ(r.outcome, EntityOutcome::Succeeded) << r.error.value_or("");
+  EXPECT_EQ(GetParam().rejected(bench_->folder), Texts{"run-1/1 line \\xff"});
+}
+
 // Seen here: a run that failed behind a checkpoint recorded the rejected rows of the checkpoint
 // once more.
 TEST_P(DestinationContract, ACheckpointsRejectedRowsAreKeptOnceWhenTheRunFailsBehindIt) {

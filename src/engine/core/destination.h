@@ -145,6 +145,12 @@ class Destination {
     return std::nullopt;
   }
 
+  // As Source::table_place(): where the entity's rows are, or will be.
+  virtual Result<std::optional<std::string>> table_place(const std::string& entity) {
+    static_cast<void>(entity);
+    return std::nullopt;
+  }
+
   // False: rows have no keys there. Then no Merge is asked for, and a Replace keeps every row.
   virtual bool has_keys() const { return true; }
 

@@ -164,14 +164,14 @@ class Run {
     auto catalog = (*source)->discover(wanted_by(request_.run));
     if (!catalog) return failed(catalog.error());
     refuse_bad_names(*catalog);
-    const auto selected = select_entities(*catalog, request_.run);
+    auto selected = select_entities(*catalog, request_.run);
     if (selected.empty()) {
       return failed({Code::Invalid,
                      "the source has no entity to read; check its configuration",
                      "no_entities",
                      {}});
     }
-    if (const Status apart = refuse_overlap(**source, **destination, selected); !apart) {
+    if (const Status apart = keep_apart(**source, **destination, request_.run, selected); !apart) {
       return failed(apart.error());
     }
     for (const Selected& s : selected) {

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/json.h"
+#include "base/utf8.h"
 #include "engine/core/guarded.h"
 #include "engine/core/outcome.h"
 #include "engine/core/rows.h"
@@ -249,6 +250,10 @@ Result<std::shared_ptr<arrow::RecordBatch>> EntityRun::without_null_keys(
 
 Status EntityRun::reject(std::vector<RejectedRow> rows, Writer& writer) {
   if (rows.empty()) return {};
+  // Destinations keep them as text.
+  for (RejectedRow& row : rows) {
+    for (std::string* text : {&row.locator, &row.reason, &row.row}) *text = escape_bytes(*text);
+  }
   result_.rows_rejected += static_cast<std::int64_t>(rows.size());
   const bool too_many = result_.rows_rejected > env_.spec.max_rejected;
   if (!too_many) TG_CHECK(writer.reject(rows));

@@ -305,6 +305,12 @@ Result<EntityRequest> make_request(const protocol::RunSpec& run, const EntityInf
   r.lag = options.lag;
   r.destination_has_keys = destination_has_keys;
   r.key = effective_key(options, entity, *r.source_schema);
+  if (r.key.empty() && !entity.primary_key.empty() && destination_has_keys) {
+    r.warnings.push_back(fmt::format(
+        "the primary key ({}) is not among the chosen columns, so that the destination gets none; "
+        "include it, or give another one (--key)",
+        name_list(entity.primary_key)));
+  }
   TG_CHECK(check_cursor(r, entity));
   TG_CHECK(check_key(r, entity, !options.primary_key.empty()));
   r.schema = r.source_schema;
@@ -319,6 +325,7 @@ Result<EntityRequest> make_request(const protocol::RunSpec& run, const EntityInf
 Result<EntityDecision> decide(const protocol::RunSpec& run, const EntityRequest& request,
                               const WriterState& found, Instant now) {
   EntityDecision d;
+  d.warnings = request.warnings;
   d.epoch = std::max(found.epoch, run.reset_epoch);
   const bool reset = run.reset_epoch > found.epoch;
   const bool incremental = is_incremental(request.mode);

@@ -32,6 +32,7 @@ struct EntityRequest {
   std::optional<Millis> lookback, lag;
   bool destination_has_keys = true;
   Fingerprint fingerprint;
+  std::vector<std::string> warnings;
 
   // Rows of one key are kept once; the modes that append keep every version.
   bool keyed() const {

@@ -95,6 +95,19 @@ TEST(MakeRequest, AnExactNameWinsOverAGlob) {
   EXPECT_EQ(make_request(s, orders(), "src")->schema->num_fields(), 4);
 }
 
+// Seen here: the destination's table lost its key without a word.
+TEST(MakeRequest, AKeyThatIsLeftOutIsTold) {
+  EntityInfo keyed = orders();
+  keyed.primary_key = {"id"};
+  RunSpec s = spec(SyncMode::Full);
+  EXPECT_TRUE(make_request(s, keyed, "src")->warnings.empty());
+  s.entities["orders"].exclude_columns = {"id"};
+  const auto r = make_request(s, keyed, "src");
+  ASSERT_EQ(r->warnings.size(), 1U);
+  EXPECT_NE(r->warnings.front().find("primary key (\"id\")"), std::string::npos);
+  EXPECT_EQ(decide(s, *r, {}, Instant{})->warnings, r->warnings);
+}
+
 // Seen here: `--incremental` into a folder of CSV files succeeded once and failed from then on, and
 // a key in mode full was taken and kept every row.
 TEST(MakeRequest, ADestinationWithoutKeysTakesNone) {

@@ -59,6 +59,13 @@ class Source {
   // The files of this machine that reads open, of every entity; known after discover().
   virtual std::vector<std::string> local_files() const { return {}; }
 
+  // The table of a database server that holds the entity's rows, as a text that is equal for all
+  // connections which lead to it; nullopt: none, or nobody knows. REQUIRES: discover().
+  virtual Result<std::optional<std::string>> table_place(const std::string& entity) {
+    static_cast<void>(entity);
+    return std::nullopt;
+  }
+
   // Reachable and readable? Cheap; reads no rows.
   virtual Status check() = 0;
 

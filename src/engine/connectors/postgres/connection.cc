@@ -166,6 +166,25 @@ std::unexpected<Error> Connection::cancelled() {
   return fail(Code::Cancelled, "stopped");
 }
 
+// `COPY t, line 7, column c`; in another language of the server: nothing.
+std::optional<Connection::CopyPlace> Connection::copy_place(const char* context) {
+  std::string_view text = context == nullptr ? "" : context;
+  text = text.substr(0, text.find('\n'));
+  constexpr std::string_view kLine = ", line ", kColumn = ", column ";
+  const auto line = text.starts_with("COPY ") ? text.rfind(kLine) : std::string_view::npos;
+  if (line == std::string_view::npos) return std::nullopt;
+  CopyPlace place;
+  const char* const digits = text.data() + line + kLine.size();
+  const auto read = std::from_chars(digits, text.data() + text.size(), place.row);
+  if (read.ec != std::errc()) return std::nullopt;
+  std::string_view rest(read.ptr, static_cast<std::size_t>(text.data() + text.size() - read.ptr));
+  if (rest.starts_with(kColumn)) {
+    rest.remove_prefix(kColumn.size());
+    place.column = rest.substr(0, rest.find(':'));
+  }
+  return place;
+}
+
 std::unexpected<Error> Connection::lost() {
   const std::string why = conn_ ? first_line(PQerrorMessage(conn_.get())) : "it was closed";
   return fail(Code::Unavailable,
@@ -177,6 +196,7 @@ std::unexpected<Error> Connection::refused(const pg_result* result) {
   const char* text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
   if (state == nullptr || PQstatus(conn_.get()) != CONNECTION_OK) return lost();
   sqlstate_ = state;
+  refused_at_ = copy_place(PQresultErrorField(result, PG_DIAG_CONTEXT));
   const std::string_view code = sqlstate_;
   const std::string message = text == nullptr ? "no reason given" : text;
   const auto error = [&](Code c, std::string_view remedy) {
@@ -336,6 +356,18 @@ Result<std::string> Connection::session() {
           "SELECT pid || ' ' || backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"));
   if (rows.size() == 0) return lost();
   return std::string(rows.text(0, 0));
+}
+
+// Its start tells a server from its physical copies, which have all else in common.
+Result<std::string> Connection::place_of(std::string_view schema, std::string_view table) {
+  if (database_.empty()) {
+    TG_TRY(const Rows rows,
+           query("SELECT 'postgres ' || extract(epoch FROM pg_postmaster_start_time()) || ' ' || "
+                 "oid FROM pg_database WHERE datname = current_database()"));
+    if (rows.size() == 0) return lost();
+    database_ = rows.text(0, 0);
+  }
+  return fmt::format("{} {}.{}", database_, identifier(schema), identifier(table));
 }
 
 Result<std::optional<std::string_view>> Connection::next_piece() {

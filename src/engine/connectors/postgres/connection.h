@@ -70,10 +70,19 @@ class Connection {
   Result<std::int64_t> end_copy();
   void give_up_copy();  // nothing of it stays; the connection does
 
+  // Where in its rows the last COPY was refused.
+  struct CopyPlace {
+    std::int64_t row = 0;  // from 1
+    std::string column;    // "": of no one column
+  };
+  const std::optional<CopyPlace>& refused_at() const { return refused_at_; }
   // The state of the last statement that was refused (`23505`).
   const std::string& sqlstate() const { return sqlstate_; }
   // Who this is to the server, for as long as the connection lives: `4711 2026-11-28 04:50:00+00`.
   Result<std::string> session();
+
+  // Where a table is, for as long as the server runs: equal for every connection that leads to it.
+  Result<std::string> place_of(std::string_view schema, std::string_view table);
 
   // `"a""b"`, `'it''s'`.
   std::string identifier(std::string_view name) const;
@@ -90,6 +99,7 @@ class Connection {
   std::unexpected<Error> cancelled();
   std::unexpected<Error> lost();
   std::unexpected<Error> refused(const pg_result* result);
+  static std::optional<CopyPlace> copy_place(const char* context);
   Status begin_copy(const std::string& sql);
   Error cannot_connect() const;
 
@@ -104,6 +114,8 @@ class Connection {
   std::unique_ptr<pg_conn, Finish> conn_;
   std::unique_ptr<char, Free> piece_;
   std::string sqlstate_;
+  std::string database_;  // of place_of()
+  std::optional<CopyPlace> refused_at_;
 };
 
 }  // namespace tidegate::engine::postgres

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/utf8.h"
+#include "engine/connectors/postgres/jsonb_fault.h"
 #include "engine/core/cursor.h"
 #include "engine/core/schema.h"
 
@@ -25,6 +26,9 @@ constexpr std::int64_t kEpochMicros = kEpochDays * 86'400'000'000;
 constexpr std::int64_t kFirstDay = -2'440'588, kLastDay = 2'145'031'948;
 constexpr std::int64_t kFirstMicro = -210'866'803'200'000'000;  // of the year -4712, since 1970
 constexpr std::int64_t kNoMicro = 9'223'371'331'200'000'000 - 1;
+// What a field holds, with its header; a jsonb counts its own offsets.
+constexpr std::size_t kMaxField = (std::size_t{1} << 30) - 5,
+                      kMaxJsonb = (std::size_t{1} << 28) - 1;
 
 void put_int(std::string& out, std::int64_t v, int bytes) {
   for (int i = bytes - 1; i >= 0; --i) {
@@ -123,7 +127,13 @@ class DecimalEncoder final : public Encoder<arrow::Decimal128Array> {
   const int scale_;
 };
 
+std::string length_fault(std::size_t bytes, std::size_t max) {
+  if (bytes <= max) return {};
+  return fmt::format("has {} bytes, and PostgreSQL holds at most {}", bytes, max);
+}
+
 std::string text_fault(std::string_view text) {
+  if (text.size() > kMaxField) return length_fault(text.size(), kMaxField);
   if (text.find('\0') != std::string_view::npos)
     return "holds a NUL character, which PostgreSQL's text cannot";
   return is_utf8(text) ? "" : "is not valid UTF-8";
@@ -144,8 +154,9 @@ class JsonEncoder final : public Encoder<arrow::StringArray> {
  public:
   std::string why_not(std::int64_t row) const override {
     const std::string_view text = array_->GetView(row);
-    if (text.find("\\u0000") != std::string_view::npos) return "holds \\u0000, which jsonb cannot";
-    return text_fault(text);
+    if (text.size() > kMaxJsonb) return length_fault(text.size(), kMaxJsonb);
+    std::string fault = text_fault(text);
+    return fault.empty() ? jsonb_fault(text) : fault;
   }
   void put(std::string& out, std::int64_t row) const override {
     const std::string_view text = array_->GetView(row);
@@ -158,6 +169,9 @@ class JsonEncoder final : public Encoder<arrow::StringArray> {
 template <class ArrayType>
 class BytesEncoder final : public Encoder<ArrayType> {
  public:
+  std::string why_not(std::int64_t row) const override {
+    return length_fault(this->array_->GetView(row).size(), kMaxField);
+  }
   void put(std::string& out, std::int64_t row) const override {
     put_bytes(out, this->array_->GetView(row));
   }

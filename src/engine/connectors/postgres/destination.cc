@@ -62,6 +62,11 @@ Status PostgresDestination::connect() {
   return {};
 }
 
+Result<std::optional<std::string>> PostgresDestination::table_place(const std::string& entity) {
+  TG_CHECK(connect());
+  return db_->place_of(config_.schema, short_name("", entity));
+}
+
 Status PostgresDestination::check() {
   TG_CHECK(connect());
   TG_TRY(

@@ -21,6 +21,7 @@ class PostgresDestination final : public Destination {
   std::string identity() const override {
     return "postgres://" + config_.place + "/" + config_.schema;
   }
+  Result<std::optional<std::string>> table_place(const std::string& entity) override;
   Status check() override;
   Result<WriterState> inspect(const WritePlan& plan) override;
   Result<Trial> trial(const WritePlan& plan, const LoadPlan& load) override;

@@ -149,7 +149,17 @@ std::string qualified(const Connection& db, const Place& place) {
   return db.identifier(place.schema) + "." + db.identifier(place.table);
 }
 
-std::string own_key_name(std::string_view table) { return short_name(kPrimaryKey, table); }
+Result<std::string> own_key_name(Connection& db, const Place& place) {
+  for (int i = 1;; ++i) {
+    std::string name =
+        short_name(kPrimaryKey, i == 1 ? place.table : fmt::format("{}_{}", place.table, i));
+    TG_TRY(const Rows taken,
+           db.query("SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE "
+                    "n.nspname = $1 AND c.relname = $2",
+                    {place.schema, name}));
+    if (taken.size() == 0) return name;
+  }
+}
 
 const DestinationColumn* TableLayout::find(std::string_view name) const {
   const auto at = std::ranges::find(columns, name, &DestinationColumn::name);
@@ -191,12 +201,19 @@ Result<TableLayout> read_layout(Connection& db, const Place& place) {
   layout.referenced_by = referring.text(0, 0);
   TG_TRY(const Rows columns,
          db.query(
-             "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid "
-             "= $1::oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attidentity "
-             "<> 'a' ORDER BY attnum",
+             "SELECT attname, format_type(atttypid, atttypmod), attgenerated <> '', typtype = 'e' "
+             "FROM pg_attribute JOIN pg_type t ON t.oid = atttypid WHERE attrelid = $1::oid AND "
+             "attnum > 0 AND NOT attisdropped ORDER BY attnum",
              {oid}));
   for (int i = 0; i < columns.size(); ++i) {
-    layout.columns.push_back({std::string(columns.text(i, 0)), from_declared(columns.text(i, 1))});
+    std::string name(columns.text(i, 0));
+    if (columns.flag(i, 2)) {
+      layout.computed.push_back(std::move(name));
+      continue;
+    }
+    TargetType type = from_declared(columns.text(i, 1));
+    if (columns.flag(i, 3)) type.kind = Target::Parsed;
+    layout.columns.push_back({std::move(name), std::move(type)});
   }
   TG_TRY(
       const Rows keys,
@@ -240,6 +257,11 @@ Result<LayoutChange> plan_layout(const Place& place, const TableLayout& now, con
     TG_TRY(const TargetType incoming, target_type(field));
     DestinationColumn column{field.name(), incoming};
     bool skipped = false;
+    if (std::ranges::count(now.computed, field.name()) > 0) {
+      return refused(place,
+                     fmt::format("the column \"{}\" is computed by the database", field.name()),
+                     "leave it out (`columns` of the entity)");
+    }
     if (change.create) {
       change.columns.push_back(column);
     } else if (const DestinationColumn* there = now.find(field.name()); there == nullptr) {
@@ -280,8 +302,9 @@ Status apply_layout(Connection& db, const Place& place, const TableLayout& now,
     std::string sql;
     for (const auto& c : change.columns) sql += (sql.empty() ? "" : ", ") + definition(db, c);
     if (!change.key.empty()) {
-      sql += fmt::format(", CONSTRAINT {} PRIMARY KEY ({})",
-                         db.identifier(own_key_name(place.table)), column_list(db, change.key));
+      TG_TRY(const std::string name, own_key_name(db, place));
+      sql += fmt::format(", CONSTRAINT {} PRIMARY KEY ({})", db.identifier(name),
+                         column_list(db, change.key));
     }
     return db.exec(fmt::format("CREATE TABLE {} ({})", table, sql));
   }
@@ -304,9 +327,9 @@ Status apply_layout(Connection& db, const Place& place, const TableLayout& now,
   }
   if (!steps.empty()) TG_CHECK(db.exec(fmt::format("ALTER TABLE {} {}", table, steps)));
   if (!change.add_primary_key) return {};
+  TG_TRY(const std::string name, own_key_name(db, place));
   return db.exec(fmt::format("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY ({})", table,
-                             db.identifier(own_key_name(place.table)),
-                             column_list(db, change.key)));
+                             db.identifier(name), column_list(db, change.key)));
 }
 
 }  // namespace tidegate::engine::postgres

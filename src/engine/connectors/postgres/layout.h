@@ -23,6 +23,7 @@ struct TableLayout {
   bool empty = true;
   std::string referenced_by;               // tables whose foreign keys refer to it, for people
   std::vector<DestinationColumn> columns;  // those that can be written
+  std::vector<std::string> computed;       // by the database: GENERATED ALWAYS AS (…)
   std::vector<std::string> primary_key;
   std::string primary_key_name;                  // of the constraint
   std::vector<std::vector<std::string>> unique;  // indexes without a condition
@@ -63,8 +64,9 @@ Status apply_layout(Connection& db, const Place& place, const TableLayout& now,
 // The name, cut to what PostgreSQL keeps of one (63 bytes), told apart by a hash.
 std::string short_name(std::string_view prefix, std::string_view name);
 
-// What Tidegate calls the primary key that it makes.
-std::string own_key_name(std::string_view table);
+// A name for the primary key that Tidegate makes, which nothing else in the schema has: a table
+// that was renamed keeps its key's.
+Result<std::string> own_key_name(Connection& db, const Place& place);
 
 // `"schema"."table"`.
 std::string qualified(const Connection& db, const Place& place);

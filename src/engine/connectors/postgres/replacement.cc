@@ -206,11 +206,12 @@ Result<bool> Replacement::take_place(const TableLayout& now, const LayoutChange&
   TG_CHECK(
       db_.exec(fmt::format("ALTER TABLE {} RENAME TO {}", table(), db_.identifier(place_.table))));
   if (change.key.empty()) return true;
-  const bool same = now.exists && !now.primary_key.empty() && !change.drop_primary_key;
-  TG_CHECK(db_.exec(
-      fmt::format("ALTER TABLE {} RENAME CONSTRAINT {} TO {}", qualified(db_, place_),
-                  db_.identifier(key_name()),
-                  db_.identifier(same ? now.primary_key_name : own_key_name(place_.table)))));
+  std::string name = now.primary_key_name;
+  if (!now.exists || now.primary_key.empty() || change.drop_primary_key) {
+    TG_TRY(name, own_key_name(db_, place_));
+  }
+  TG_CHECK(db_.exec(fmt::format("ALTER TABLE {} RENAME CONSTRAINT {} TO {}", qualified(db_, place_),
+                                db_.identifier(key_name()), db_.identifier(name))));
   return true;
 }
 
@@ -218,8 +219,8 @@ Status Replacement::copy_rows(const LayoutChange& change) {
   std::vector<std::string> names;
   for (const DestinationColumn& c : change.written) names.push_back(c.name);
   const std::string columns = column_list(db_, names);
-  return db_.exec(fmt::format("INSERT INTO {0} ({1}) SELECT {1} FROM {2}", qualified(db_, place_),
-                              columns, table()));
+  return db_.exec(fmt::format("INSERT INTO {0} ({1}) OVERRIDING SYSTEM VALUE SELECT {1} FROM {2}",
+                              qualified(db_, place_), columns, table()));
 }
 
 // Statements that a query makes; {0}: the schema, {1}: the old table, {2}: the new one, as

@@ -160,6 +160,13 @@ Status PostgresSource::connect() {
   return db_->exec("SET row_security = off");
 }
 
+Result<std::optional<std::string>> PostgresSource::table_place(const std::string& entity) {
+  const auto table = tables_.find(entity);
+  if (table == tables_.end()) return std::nullopt;
+  TG_CHECK(connect());
+  return db_->place_of(table->second.schema, table->second.name);
+}
+
 Status PostgresSource::check() {
   TG_CHECK(connect());
   for (const std::string& schema : config_.schemas) {

@@ -18,6 +18,7 @@ class PostgresSource final : public Source {
       : config_(std::move(config)), context_(context) {}
 
   std::string identity() const override { return "postgres://" + config_.place; }
+  Result<std::optional<std::string>> table_place(const std::string& entity) override;
   Status check() override;
   Result<Catalog> discover(const Wanted& wanted) override;
   Result<std::unique_ptr<Reader>> open(const ReadParams& params,

@@ -127,7 +127,8 @@ TargetType from_declared(std::string_view declared) {
       {"date", Target::Date},
       {"time without time zone", Target::Time},
       {"timestamp without time zone", Target::Timestamp},
-      {"timestamp with time zone", Target::TimestampTz}};
+      {"timestamp with time zone", Target::TimestampTz},
+      {"uuid", Target::Parsed}};
   TargetType type{.kind = Target::Other, .declared = std::string(declared)};
   const auto open = declared.find('(');
   std::string name(declared.substr(0, open));
@@ -157,6 +158,7 @@ bool holds(const TargetType& existing, const TargetType& incoming) {
                               whole_digits(existing) >= whole_digits(incoming));
       case Target::Text:
         return existing.length == 0 || (incoming.length > 0 && incoming.length <= existing.length);
+      case Target::Parsed:
       case Target::Other:
         return existing.declared == incoming.declared;
       default:
@@ -177,6 +179,8 @@ bool holds(const TargetType& existing, const TargetType& incoming) {
       return existing.length == 0 && incoming.kind != Target::Bytea;
     case Target::Timestamp:
       return incoming.kind == Target::Date;
+    case Target::Parsed:
+      return incoming.kind == Target::Text;
     default:
       return false;
   }
@@ -184,7 +188,8 @@ bool holds(const TargetType& existing, const TargetType& incoming) {
 
 std::optional<TargetType> widen(const TargetType& existing, const TargetType& incoming) {
   if (holds(existing, incoming)) return existing;
-  if (existing.kind == Target::Other) return std::nullopt;  // the user's own: not to be made text
+  // The user's own: not to be made text.
+  if (existing.kind == Target::Other || existing.kind == Target::Parsed) return std::nullopt;
   if (holds(incoming, existing)) return incoming;
   const auto number = [](const TargetType& t) { return is_int(t) || t.kind == Target::Numeric; };
   if (number(existing) && number(incoming)) {

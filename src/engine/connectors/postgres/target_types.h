@@ -27,7 +27,8 @@ enum class Target : std::uint8_t {
   Time,
   Timestamp,
   TimestampTz,
-  Other,  // a type that only its own values go into
+  Parsed,  // uuid and enums: every value has one text, and other texts are refused
+  Other,   // a type that only its own values go into
 };
 
 struct TargetType {

@@ -119,9 +119,27 @@ Status PostgresWriter::start_copy() {
 Status PostgresWriter::end_copy() {
   if (!std::exchange(copying_, false)) return {};
   TG_CHECK(db_.put(CopyEncoder::trailer()));
-  TG_TRY(const std::int64_t rows, db_.end_copy());
-  copied_ += rows;
+  const auto rows = db_.end_copy();
+  if (!rows) return fail(with_row(rows.error()));
+  copied_ += *rows;
   return {};
+}
+
+// A value that only the server refuses: the row cannot be left out any more, but it can be found.
+Error PostgresWriter::with_row(Error error) const {
+  const auto& at = db_.refused_at();
+  if (error.code != Code::Invalid || !at) return error;
+  std::string column;
+  for (std::size_t i = 0; i < change_.written.size(); ++i) {
+    const std::string& name = change_.written[i].name;
+    if (at->column == (replacement_ ? name : fmt::format("c{}", i)))
+      column = fmt::format(", column \"{}\"", name);
+  }
+  error.message = fmt::format(
+      "row {} of those that were loaded{}: {}; correct it in the source, or leave it or its column "
+      "out",
+      copied_ + at->row, column, error.message);
+  return error;
 }
 
 Result<std::vector<RejectedRow>> PostgresWriter::do_write(const arrow::RecordBatch& batch) {
@@ -232,9 +250,10 @@ std::string PostgresWriter::insert_sql(std::int64_t begin, std::int64_t end) con
     if (!std::ranges::count(load_.key, c.name))
       set += fmt::format("{0}{1} = excluded.{1}", set.empty() ? "" : ", ", name);
   }
-  std::string sql =
-      fmt::format("INSERT INTO {} AS t ({}) SELECT {} FROM {} WHERE seq >= {} AND seq < {}",
-                  qualified(db_, place_), columns, values, kStage, begin, end);
+  std::string sql = fmt::format(
+      "INSERT INTO {} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} WHERE seq >= "
+      "{} AND seq < {}",
+      qualified(db_, place_), columns, values, kStage, begin, end);
   if (load_.kind != LoadKind::Merge) return sql;
   const std::string conflict =
       fmt::format(" ON CONFLICT ({}) DO UPDATE SET ", column_list(db_, load_.key));

@@ -64,6 +64,7 @@ class PostgresWriter final : public Writer {
   Status create_stage();
   Status start_copy();
   Status end_copy();
+  Error with_row(Error error) const;
   Status start_transaction();
   std::string drop_superseded() const;
   std::string stage() const;
