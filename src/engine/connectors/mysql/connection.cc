@@ -135,6 +135,9 @@ Status Connection::connect(const Config& config, bool writes) {
   if (config.ssl_mode >= SslMode::VerifyCa && !config.ssl_ca.empty())
     mysql_options(conn, MYSQL_OPT_SSL_CA, config.ssl_ca.c_str());
   const bool path = config.host.starts_with('/');
+  // Else `localhost` would be a Unix socket of the library's choice, whatever the port.
+  const unsigned protocol = path ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
+  mysql_options(conn, MYSQL_OPT_PROTOCOL, &protocol);
   const std::string password(config.password.reveal());
   if (mysql_real_connect(conn, path ? nullptr : config.host.c_str(), user_.c_str(),
                          password.c_str(), database_.c_str(), static_cast<unsigned>(config.port),
@@ -165,10 +168,11 @@ Status Connection::set_up(bool writes) {
   const auto read = std::from_chars(version.data(), version.data() + version.size(), major);
   if (*read.ptr == '.') std::from_chars(read.ptr + 1, version.data() + version.size(), minor);
   if (mariadb_ ? major * 100 + minor < 1005 : major < 8) {
-    return fail(Code::Unsupported,
-                fmt::format("the server {} has version {}; MySQL 8.0 or MariaDB 10.5 or newer is "
-                            "needed",
-                            place_, version));
+    return fail(
+        Code::Unsupported,
+        fmt::format("the server {} has version {}; MySQL 8.0.17 or MariaDB 10.5 or newer is "
+                    "needed",
+                    place_, version));
   }
   max_packet_ = rows.integer(0, 1);
   can_load_ = writes && rows.flag(0, 2);
@@ -293,28 +297,23 @@ Status Connection::select(const std::string& sql) {
   return {};
 }
 
-Result<std::optional<std::vector<std::string_view>>> Connection::next_row() {
+Result<bool> Connection::next_row(std::vector<std::string_view>& values) {
   if (!is_open() || stop_.stop_requested()) return lost();
   MYSQL_ROW row = mysql_fetch_row(rows_.get());
   if (row == nullptr) {
     // Whether that was all is said by the error alone.
-    const bool broken = mysql_errno(conn_.get()) != 0;
-    if (broken) {
-      auto error = failed();
-      rows_.reset();
-      return error;
-    }
+    std::optional<Error> broken;
+    if (mysql_errno(conn_.get()) != 0) broken = failed().error();
     rows_.reset();
-    return std::nullopt;
+    if (broken) return fail(std::move(*broken));
+    return false;
   }
   const unsigned long* lengths = mysql_fetch_lengths(rows_.get());
-  std::vector<std::string_view> values;
-  const unsigned columns = mysql_num_fields(rows_.get());
-  values.reserve(columns);
-  for (unsigned i = 0; i < columns; ++i) {
-    values.push_back(row[i] == nullptr ? std::string_view() : std::string_view(row[i], lengths[i]));
+  values.resize(mysql_num_fields(rows_.get()));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = row[i] == nullptr ? std::string_view() : std::string_view(row[i], lengths[i]);
   }
-  return values;
+  return true;
 }
 
 // ---- LOAD DATA LOCAL

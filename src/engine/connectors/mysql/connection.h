@@ -61,10 +61,10 @@ class Connection {
   // Its text is read, nothing is done: for conditions of users.
   Status parse(const std::string& sql);
 
-  // A SELECT whose rows are fetched one by one, until next_row() is empty; the connection does
+  // A SELECT whose rows are fetched one by one, until next_row() is false; the connection does
   // nothing else meanwhile. A value is valid until the next call; data() == nullptr: NULL.
   Status select(const std::string& sql);
-  Result<std::optional<std::vector<std::string_view>>> next_row();
+  Result<bool> next_row(std::vector<std::string_view>& values);
 
   // LOAD DATA LOCAL INFILE '' …: the server gets `bytes`. Rows that were taken.
   // Internal: the server took them with a warning, so some value may not be what it was.

@@ -50,7 +50,7 @@ class RowReader final : public Reader {
   Result<std::optional<ReadBatch>> next() override {
     if (done_) return std::nullopt;
     while (decoder_.rows() < kBatchRows && decoder_.bytes() < kMaxBatchBytes) {
-      const auto row = db_.next_row();
+      const auto row = db_.next_row(values_);
       // Functions tell only of a row that they refuse it.
       if (!row && conditional_ && row.error().code == Code::Invalid) {
         return fail(of_condition(entity_, "or a view fails for a row", row.error()));
@@ -61,7 +61,7 @@ class RowReader final : public Reader {
         done_ = true;
         break;
       }
-      TG_CHECK(decoder_.take(**row));
+      TG_CHECK(decoder_.take(values_));
     }
     if (decoder_.rows() == 0) return std::nullopt;
     const std::int64_t before = std::exchange(rows_, rows_ + decoder_.rows());
@@ -85,6 +85,7 @@ class RowReader final : public Reader {
   const std::shared_ptr<arrow::Schema> schema_;
   RowDecoder decoder_;
   const bool ordered_;
+  std::vector<std::string_view> values_;  // of the current row
   std::int64_t rows_ = 0;
   bool done_ = false;
 };

@@ -184,11 +184,13 @@ Result<std::int64_t> MysqlWriter::drop_superseded() {
   if (load_.cursor && !staged_name(*load_.cursor).empty())
     order = staged_name(*load_.cursor) + " DESC, ";
   TG_CHECK(db_.exec(fmt::format("DROP TEMPORARY TABLE IF EXISTS {}", kGone)));
-  TG_CHECK(db_.exec(
-      fmt::format("CREATE TEMPORARY TABLE {} (seq bigint NOT NULL PRIMARY KEY) ENGINE = InnoDB "
-                  "SELECT seq FROM (SELECT seq, row_number() OVER (PARTITION BY {} ORDER BY {}seq "
-                  "DESC) AS place FROM {}) p WHERE place > 1",
-                  kGone, key, order, kStage)));
+  TG_CHECK(db_.exec(fmt::format(
+      "CREATE TEMPORARY TABLE {} (seq bigint NOT NULL PRIMARY KEY) ENGINE = InnoDB", kGone)));
+  TG_CHECK(
+      db_.exec(fmt::format("INSERT INTO {} SELECT seq FROM (SELECT seq, row_number() OVER "
+                           "(PARTITION BY {} ORDER BY {}seq DESC) AS place FROM {}) p WHERE "
+                           "place > 1",
+                           kGone, key, order, kStage)));
   TG_TRY(const Rows gone,
          db_.query(fmt::format("DELETE s FROM {} s JOIN {} g ON g.seq = s.seq", kStage, kGone)));
   TG_CHECK(db_.exec(fmt::format("DROP TEMPORARY TABLE {}", kGone)));
