@@ -17,6 +17,10 @@ else()
   target_include_directories(tidegate_arrow SYSTEM INTERFACE ${_pyarrow}/include)
   file(GLOB _arrow_so ${_pyarrow}/libarrow.so.*)
   file(GLOB _parquet_so ${_pyarrow}/libparquet.so.*)
+  # The wheel's libparquet exports an OpenSSL of its own. The system's comes before it, or a client library
+  # that speaks TLS calls half of the one and half of the other, and the process crashes.
+  target_link_options(tidegate_arrow INTERFACE
+    -Wl,--push-state,--no-as-needed,${OPENSSL_SSL_LIBRARY},${OPENSSL_CRYPTO_LIBRARY},--pop-state)
   target_link_libraries(tidegate_arrow INTERFACE ${_parquet_so} ${_arrow_so})
   target_link_options(tidegate_arrow INTERFACE -Wl,-rpath,${_pyarrow})
 endif()

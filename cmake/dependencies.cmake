@@ -12,6 +12,7 @@ find_package(yaml-cpp REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
+pkg_check_modules(MARIADB REQUIRED IMPORTED_TARGET libmariadb)
 
 find_library(CCTZ_LIBRARY cctz REQUIRED)
 find_path(CCTZ_INCLUDE_DIR cctz/time_zone.h REQUIRED)

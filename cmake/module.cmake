@@ -8,9 +8,9 @@
 # the towers meet. What implements an interface (layer 3) is linked by src/app alone, but for launch:
 # the interface that worker calls, launcher.h, is kept there beside what implements it. TESTS become one
 # executable `NAME_test` in the sanitizer builds; THREAD_TESTS become `NAME_threads_test`, which the
-# TSan build also runs. TESTS named *_pgtest.cc and *_mongotest.cc need a server: they become
-# `NAME_pgtest` and `NAME_mongotest`, run beneath tools/with_postgres and tools/with_mongo, which
-# start one for them. SERVER_TEST_DEPS are of those alone: a contract suite is linked where it is used.
+# TSan build also runs. TESTS named *_pgtest.cc, *_mongotest.cc and *_mysqltest.cc need a server: they
+# become `NAME_pgtest`, `NAME_mongotest` and `NAME_mysqltest`, run beneath tools/with_postgres,
+# tools/with_mongo and tools/with_mysql, which start one for them. SERVER_TEST_DEPS are of those alone: a contract suite is linked where it is used.
 set_property(GLOBAL PROPERTY TIDEGATE_MODULES "")
 
 function(tidegate_tower dir out)
@@ -54,7 +54,7 @@ function(tidegate_module name)
   target_link_libraries(tidegate_${name} ${scope} ${dep_targets} ${M_LIBS})
 
   if(TIDEGATE_TESTS)
-    foreach(server pg mongo)
+    foreach(server pg mongo mysql)
       set(${server}_tests ${M_TESTS})
       list(FILTER ${server}_tests INCLUDE REGEX "_${server}test\\.cc$")
       list(FILTER M_TESTS EXCLUDE REGEX "_${server}test\\.cc$")
@@ -64,6 +64,8 @@ function(tidegate_module name)
                              "${M_TEST_LIBS}" ${CMAKE_SOURCE_DIR}/tools/with_postgres)
     tidegate_test_executable(${name}_mongotest unit "${mongo_tests}" "${name};${M_TEST_DEPS};${M_SERVER_TEST_DEPS}"
                              "${M_TEST_LIBS}" ${CMAKE_SOURCE_DIR}/tools/with_mongo)
+    tidegate_test_executable(${name}_mysqltest unit "${mysql_tests}" "${name};${M_TEST_DEPS};${M_SERVER_TEST_DEPS}"
+                             "${M_TEST_LIBS}" ${CMAKE_SOURCE_DIR}/tools/with_mysql)
     tidegate_test_executable(${name}_threads_test threads "${M_THREAD_TESTS}"
                              "${name};${M_TEST_DEPS}" "${M_TEST_LIBS}")
   endif()

@@ -1,6 +1,6 @@
 """The stores under test: SQLite, PostgreSQL, MongoDB (SecantusDB), and a MongoDB that is no replica set.
 
-A server is started once a session, by the functions of tools/with_postgres and tools/with_mongo, and each test has a
+A server is started once a session, by the functions of tools/with_postgres, tools/with_mongo and tools/with_mysql, and each test has a
 database of its own on it. Tests run one after the other, so one may kill the server, if it starts it again.
 """
 import collections
@@ -119,6 +119,41 @@ class PostgresServer(Server):
         done = subprocess.run([self.bin / program, *args], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
+
+
+class MysqlServer(Server):
+    """No store: what the engine's MySQL connector reads and writes."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.tool = tool("with_mysql")
+        self.folder.mkdir()
+        self.tool.create(self.folder)
+
+    def start(self):
+        for _ in range(self.tool.TRIES):
+            first = self.port is None
+            port = self.port or self.tool.free_port()
+            self.process = self.tool.start(self.folder, port, durable=False)
+            if self.tool.wait_until_ready(self.process, port):
+                self.port = port
+                if first:
+                    self.tool.allow(self.folder)
+                return self
+            self.process.kill()
+            self.process.wait()
+        raise AssertionError("MariaDB does not start: " + (self.folder / "log").read_text()[-2000:])
+
+    def url(self, database, user=None):
+        return f"mysql://{user or f'{self.tool.USER}:{self.tool.PASSWORD}'}@127.0.0.1:{self.port}/{database}"
+
+    def sql(self, text, database="tidegate"):
+        """Rows of texts."""
+        done = subprocess.run([self.tool.program("mariadb"), "--no-defaults", "-h", "127.0.0.1", "-P", str(self.port), "-u", self.tool.USER,
+                               f"-p{self.tool.PASSWORD}", "-BN", "--default-character-set=utf8mb4", "-e", text, database],
+                              capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return [line.split("\t") for line in done.stdout.splitlines()]
 
 
 class MongoServer(Server):
@@ -268,7 +303,7 @@ class Servers:
 
     def get(self, kind):
         make = {"postgres": lambda f: PostgresServer(f), "mongo": lambda f: MongoServer(f),
-                "standalone": lambda f: MongoServer(f, "--standalone")}[kind]
+                "standalone": lambda f: MongoServer(f, "--standalone"), "mysql": lambda f: MysqlServer(f)}[kind]
         server = self.started.setdefault(kind, None) or make(self.folder / kind)
         self.started[kind] = server
         return server if server.running() else server.start()

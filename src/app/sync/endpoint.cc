@@ -156,6 +156,7 @@ Result<SyncEndpoint> parse(std::string_view text, Role role, const EndpointParam
   if (scheme == std::string_view::npos) return from_path(text, role, params);
   std::string type(text.substr(0, text.find_first_of("+:")));
   if (type == "postgresql") type = "postgres";
+  if (type == "mariadb") type = "mysql";
   SyncEndpoint e;
   e.shown = shown_url(std::string(text));
   e.identity = e.shown;

@@ -35,7 +35,7 @@ struct SyncEndpoint {
 };
 
 // Tried in this order: a name of the file; `sqlite:PATH`, `sqlite:///ABS`, `file:PATH`,
-// `file:///ABS`; `scheme://…` (the connector of that name, or of postgresql, mongodb+srv); a path,
+// `file:///ABS`; `scheme://…` (the connector of that name, or of postgresql, mariadb, mongodb+srv); a path,
 // its connector known by extension, content or being a folder or a pattern. Relative paths become
 // absolute. Invalid: none of these, with what to write instead.
 Result<SyncEndpoint> parse_endpoint(std::string_view text, Role role, const EndpointParams& params);

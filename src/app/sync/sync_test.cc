@@ -60,6 +60,10 @@ TEST(Endpoint, NamesUrlsAndPaths) {
             "postgres (crm in tidegate.yaml)"},
            {"postgresql://u:s3cret@h/db", "postgres", R"({"url":"postgresql://u:s3cret@h/db"})",
             "postgresql://u:***@h/db"},
+           {"mysql://u:s3cret@h/db", "mysql", R"({"url":"mysql://u:s3cret@h/db"})",
+            "mysql://u:***@h/db"},
+           {"mariadb://u:s3cret@h/db", "mysql", R"({"url":"mariadb://u:s3cret@h/db"})",
+            "mariadb://u:***@h/db"},
            {"mongodb+srv://h/db?a=b@c:d", "mongodb", R"({"url":"mongodb+srv://h/db?a=b@c:d"})",
             "mongodb+srv://h/db"},
            // Seen here: what a variable held was printed when it had a '/' or an '@', and so was
