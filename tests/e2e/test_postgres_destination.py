@@ -122,7 +122,8 @@ def test_a_database_is_not_copied_onto_itself(bin_dir, warehouse, tmp_path):
     assert server.sql("SELECT * FROM t ORDER BY id", name) == [["1", "a"], ["2", "b"]]
     # A copy beside it is possible, and is not copied in its turn.
     (tmp_path / "tidegate.yaml").write_text(
-        f"sources:\n  a: {{type: postgres, url: '{server.url(name)}'}}\ndestinations:\n  b: {{type: postgres, url: '{server.url(name)}', schema: copy}}\n")
+        f"sources:\n  a: {{type: postgres, config: {{url: '{server.url(name)}'}}}}\n"
+        f"destinations:\n  b: {{type: postgres, config: {{url: '{server.url(name)}', schema: copy}}}}\n")
     tables = "SELECT string_agg(tablename, ',' ORDER BY tablename) FROM pg_tables WHERE schemaname = 'copy' AND tablename NOT LIKE '\\_tidegate%'"
     for _ in range(2):
         run(bin_dir, "sync", "a", "b", cwd=tmp_path)
