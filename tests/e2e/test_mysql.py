@@ -199,3 +199,11 @@ def test_tls_proves_what_its_mode_says(bin_dir, tmp_path):
                 server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_table_is_not_written_into_itself(bin_dir, warehouse, tmp_path):
+    server, name = warehouse
+    server.sql("CREATE TABLE t (id bigint PRIMARY KEY, name text); INSERT INTO t VALUES (1, 'a'), (2, 'b')", name)
+    failed = run(bin_dir, "sync", server.url(name), server.url(name), "t", "--columns", "id", "--take-over", cwd=tmp_path, expect=2)
+    assert "would write into what it reads" in failed.stdout + failed.stderr
+    assert server.sql("SELECT * FROM t ORDER BY id", name) == [["1", "a"], ["2", "b"]]

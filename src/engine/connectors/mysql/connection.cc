@@ -353,6 +353,16 @@ Result<std::int64_t> Connection::load(const std::string& sql, std::string_view b
 
 // ---- texts
 
+Result<std::string> Connection::place_of(std::string_view table) {
+  if (server_.empty()) {
+    TG_TRY(const Rows rows,
+           query("SELECT CONCAT_WS(' ', 'mysql', @@hostname, @@port, @@datadir, DATABASE())"));
+    if (rows.size() == 0) return lost();
+    server_ = rows.text(0, 0);
+  }
+  return fmt::format("{} {}", server_, identifier(table));
+}
+
 std::string Connection::identifier(std::string_view name) const {
   std::string out = "`";
   for (const char c : name) {

@@ -77,6 +77,9 @@ class Connection {
   // The number of the last statement that was refused (1062).
   int error_number() const { return errno_; }
 
+  // Where a table of the connection's database is: equal for every connection that leads to it.
+  Result<std::string> place_of(std::string_view table);
+
   std::string identifier(std::string_view name) const;  // `a``b`
   std::string literal(std::string_view text) const;     // 'it\'s'
   bool is_mariadb() const { return mariadb_; }
@@ -111,6 +114,7 @@ class Connection {
   static int load_error(void* state, char* buffer, unsigned int size);
 
   const std::string place_, database_, user_;
+  std::string server_;  // and database, of place_of()
   const std::stop_token stop_;
   std::unique_ptr<st_mysql, Finish> conn_;
   std::unique_ptr<st_mysql_res, Free> rows_;  // of select()

@@ -66,6 +66,16 @@ Status MysqlDestination::connect() {
   return {};
 }
 
+std::string MysqlDestination::table_of(const std::string& entity) const {
+  std::string table = short_name(entity);
+  return folds_names_ ? ascii_lower(table) : table;
+}
+
+Result<std::optional<std::string>> MysqlDestination::table_place(const std::string& entity) {
+  TG_CHECK(connect());
+  return db_->place_of(table_of(entity));
+}
+
 Status MysqlDestination::check() {
   TG_CHECK(connect());
   TG_TRY(const Rows standby, db_->query("SELECT @@global.read_only"));
@@ -75,11 +85,8 @@ Status MysqlDestination::check() {
 }
 
 Claim MysqlDestination::claim_of(const WritePlan& plan) const {
-  const std::string table = short_name(plan.entity);
-  return {.job = plan.job,
-          .entity = plan.entity,
-          .table = folds_names_ ? ascii_lower(table) : table,
-          .session = session_};
+  return {
+      .job = plan.job, .entity = plan.entity, .table = table_of(plan.entity), .session = session_};
 }
 
 Result<WriterState> MysqlDestination::read_state(const Claim& claim) {

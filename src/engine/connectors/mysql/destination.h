@@ -18,6 +18,7 @@ class MysqlDestination final : public Destination {
       : config_(std::move(config)), context_(context) {}
 
   std::string identity() const override { return "mysql://" + config_.place(); }
+  Result<std::optional<std::string>> table_place(const std::string& entity) override;
   Status check() override;
   Result<WriterState> inspect(const WritePlan& plan) override;
   Result<Trial> trial(const WritePlan& plan, const LoadPlan& load) override;
@@ -27,6 +28,7 @@ class MysqlDestination final : public Destination {
   Status connect();
   Result<std::unique_ptr<Connection>> new_connection();
   Claim claim_of(const WritePlan& plan) const;
+  std::string table_of(const std::string& entity) const;
   Result<WriterState> read_state(const Claim& claim);
 
   const Config config_;

@@ -146,6 +146,12 @@ Status MysqlSource::connect() {
   return {};
 }
 
+Result<std::optional<std::string>> MysqlSource::table_place(const std::string& entity) {
+  if (!tables_.contains(entity)) return std::nullopt;
+  TG_CHECK(connect());
+  return db_->place_of(entity);
+}
+
 Result<Catalog> MysqlSource::discover(const Wanted& wanted) {
   TG_CHECK(connect());
   TG_TRY(Found found, read_catalog(*db_, wanted));

@@ -18,6 +18,7 @@ class MysqlSource final : public Source {
       : config_(std::move(config)), context_(context) {}
 
   std::string identity() const override { return "mysql://" + config_.place(); }
+  Result<std::optional<std::string>> table_place(const std::string& entity) override;
   Status check() override { return connect(); }
   Result<Catalog> discover(const Wanted& wanted) override;
   Result<std::unique_ptr<Reader>> open(const ReadParams& params,
