@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "engine/connectors/file/source_fixture.h"
@@ -273,18 +274,47 @@ TEST_F(FileFormatsTest, RowGroupsAreBounded) {
   }
   const Batch batch = texts_of(values, false);  // 8 MiB
   ASSERT_EQ(load("parquet", LoadKind::Replace, std::vector<Batch>(17, batch)).error, "");
-  const auto look = [&] {
+  const auto look = [&](int groups) {
     const auto file = parquet::ParquetFileReader::OpenFile(folder_ + "/out/t.parquet");
     const auto footer = file->metadata();
-    EXPECT_EQ(footer->num_row_groups(), 3);
+    EXPECT_EQ(footer->num_row_groups(), groups);
     for (int i = 0; i < footer->num_row_groups(); ++i) {
       EXPECT_LE(footer->RowGroup(i)->total_byte_size(), 80 << 20);
       EXPECT_GT(footer->RowGroup(i)->num_rows(), 0);
     }
   };
-  look();
+  look(3);
   ASSERT_EQ(load("parquet", LoadKind::Append, {texts_of({"x"}, false)}).error, "");
-  look();
+  look(4);
+}
+
+// A long file is not written anew by each commit, and short ones never become many small pieces.
+TEST_F(FileFormatsTest, RowGroupsStayUntilTheyAreMany) {
+  const auto groups = [&] {
+    return parquet::ParquetFileReader::OpenFile(folder_ + "/out/t.parquet")
+        ->metadata()
+        ->num_row_groups();
+  };
+  Texts wanted;
+  for (int i = 1; i <= 40; ++i) {
+    const std::string before = text("out/t.parquet");
+    const int had = i == 1 ? 0 : groups();
+    ASSERT_EQ(load("parquet", i == 1 ? LoadKind::Replace : LoadKind::Append,
+                   {ids(fmt::format("[[{}]]", i))})
+                  .error,
+              "");
+    wanted.push_back(std::to_string(i));
+    EXPECT_EQ(stored("parquet").rows, wanted);
+    ASSERT_LE(groups(), 17);
+    if (had == 0 || groups() < had) continue;
+    EXPECT_EQ(groups(), had + 1);
+    // Up to the footer, whose length stands before the last four bytes.
+    std::uint32_t footer = 0;
+    std::memcpy(&footer, before.data() + before.size() - 8, sizeof footer);
+    const std::size_t kept = before.size() - 8 - footer;
+    EXPECT_EQ(text("out/t.parquet").substr(0, kept), before.substr(0, kept));
+  }
+  EXPECT_LT(groups(), 17);
 }
 
 }  // namespace

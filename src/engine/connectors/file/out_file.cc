@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -19,26 +20,32 @@ Status OutFile::put(std::string_view bytes) {
   return write_all(bytes);
 }
 
-Status OutFile::append_file(int fd) {
+Status OutFile::append_file(int fd, std::int64_t bytes) {
   TG_CHECK(drain());
-  for (;;) {
+  while (bytes > 0) {
     // Shares the blocks where the file system can, so that appending to a long file stays cheap.
-    const ssize_t n = copy_file_range(fd, nullptr, fd_.get(), nullptr, 1 << 30, 0);
+    const auto most = static_cast<std::size_t>(std::min<std::int64_t>(bytes, 1 << 30));
+    const ssize_t n = copy_file_range(fd, nullptr, fd_.get(), nullptr, most, 0);
     if (n == 0) return {};
+    if (n > 0) bytes -= n;
     if (n > 0 || errno == EINTR) continue;
     if (errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS) {
       return io_error("write", path_, errno);
     }
     break;
   }
-  std::array<char, 65536> bytes{};
-  for (;;) {
-    const ssize_t n = read(fd, bytes.data(), bytes.size());
+  std::array<char, 65536> block{};
+  while (bytes > 0) {
+    const auto most =
+        static_cast<std::size_t>(std::min(bytes, static_cast<std::int64_t>(block.size())));
+    const ssize_t n = read(fd, block.data(), most);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return io_error("read", path_, errno);
     if (n == 0) return {};
-    TG_CHECK(write_all({bytes.data(), static_cast<std::size_t>(n)}));
+    TG_CHECK(write_all({block.data(), static_cast<std::size_t>(n)}));
+    bytes -= n;
   }
+  return {};
 }
 
 Status OutFile::drain() {

@@ -2,6 +2,7 @@
 // A new file that is written from its beginning to its end.
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -21,8 +22,9 @@ class OutFile {
   Status settle() { return buffer_.size() >= kBuffer ? drain() : Status{}; }
   // Bytes that need not be held back.
   Status put(std::string_view bytes);
-  // All bytes of another file, from where it stands.
-  Status append_file(int fd);
+  // The next bytes of another file, from where it stands: so many of them, or all.
+  static constexpr std::int64_t kAll = std::numeric_limits<std::int64_t>::max();
+  Status append_file(int fd, std::int64_t bytes = kAll);
   // Writes out what is held back, and makes it durable.
   Status finish();
 

@@ -7,11 +7,16 @@
 #include <arrow/type.h>
 #include <arrow/util/byte_size.h>
 #include <fmt/format.h>
+#include <parquet/arrow/schema.h>
 #include <parquet/arrow/writer.h>
 #include <parquet/file_reader.h>
 #include <parquet/properties.h>
+#include <parquet/schema.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 #include <vector>
 
@@ -29,6 +34,9 @@ namespace {
 // Of a row group, before it is compressed: what waits in memory for its end.
 constexpr std::int64_t kGroupBytes = 64 << 20;
 constexpr std::int64_t kGroupRows = 1 << 20;
+// So many row groups stay as they are, however small; more of them are written anew, together.
+constexpr int kSmallGroups = 16;
+constexpr std::int64_t kFooterTail = 8;  // bytes: the footer's length and the magic number
 constexpr std::int64_t kOldBatchRows = 16LL * 1024;
 constexpr std::int64_t kOldBatchBytes = 4 << 20;
 
@@ -43,6 +51,17 @@ class Sink final : public arrow::io::OutputStream {
     if (!error_) return arrow::Status::IOError(error_.error().message);
     position_ += size;
     return arrow::Status::OK();
+  }
+  // The first bytes of another file, behind those that both have: Parquet writes its magic number
+  // at once, and at the start of a file only.
+  Status copy(const OldFile& old, std::int64_t bytes) {
+    if (lseek(old.fd, position_, SEEK_SET) < 0) return io_error("read", old.path, errno);
+    TG_CHECK(file_.append_file(old.fd, bytes - position_));
+    struct stat st{};
+    if (fstat(file_.fd(), &st) != 0) return io_error("read", file_.path(), errno);
+    if (st.st_size != bytes) return changed_by_somebody(old.path, "it has become shorter");
+    position_ = bytes;
+    return {};
   }
   arrow::Result<std::int64_t> Tell() const override { return position_; }
   arrow::Status Close() override {
@@ -78,21 +97,30 @@ class ParquetTable final : public TableFile {
         schema_(std::move(schema)),
         written_(written_schema(*schema_)) {}
 
-  Status begin(const OldFile& old) {
-    TG_CHECK(writing([&]() -> arrow::Status {
-      const auto properties = parquet::WriterProperties::Builder()
-                                  .compression(arrow::Compression::ZSTD)
-                                  ->compression_level(1)
-                                  ->max_row_group_length(kGroupRows)
-                                  ->build();
-      const auto arrow_properties =
-          parquet::ArrowWriterProperties::Builder().store_schema()->build();
-      ARROW_ASSIGN_OR_RAISE(
-          writer_, parquet::arrow::FileWriter::Open(*written_, arrow::default_memory_pool(), sink_,
-                                                    properties, arrow_properties));
-      return arrow::Status::OK();
+  // Row groups of the old file stay as they are, and their entries of its footer come into the new
+  // one, where the columns are the same and the groups not too many; else its rows are written
+  // anew.
+  Status begin(const OldFile& old, const std::shared_ptr<arrow::Schema>& before) {
+    const auto properties = parquet::WriterProperties::Builder()
+                                .compression(arrow::Compression::ZSTD)
+                                ->compression_level(1)
+                                ->max_row_group_length(kGroupRows)
+                                ->build();
+    const auto arrow_properties = parquet::ArrowWriterProperties::Builder().store_schema()->build();
+    TG_CHECK(writing([&] {
+      return parquet::arrow::FileWriter::Open(*written_, arrow::default_memory_pool(), sink_,
+                                              properties, arrow_properties)
+          .Value(&writer_);
     }));
-    return old.fd >= 0 ? copy_rows(old) : Status{};
+    if (old.fd >= 0 && before->Equals(*schema_, /*check_metadata=*/true)) {
+      std::shared_ptr<parquet::SchemaDescriptor> wanted;
+      TG_CHECK(writing([&] {
+        return parquet::arrow::ToParquetSchema(written_.get(), *properties, *arrow_properties,
+                                               &wanted);
+      }));
+      TG_CHECK(keep_groups(old, *wanted));
+    }
+    return old.fd >= 0 && !kept_ ? copy_rows(old) : Status{};
   }
 
   Status write(const arrow::RecordBatch& rows) override {
@@ -116,7 +144,13 @@ class ParquetTable final : public TableFile {
   }
 
   Result<std::optional<std::int64_t>> finish() override {
-    TG_CHECK(writing([&] { return writer_->Close(); }));
+    TG_CHECK(writing([&]() -> arrow::Status {
+      ARROW_RETURN_NOT_OK(writer_->Close());
+      if (!kept_) return arrow::Status::OK();
+      // The last footer counts; the one before it, of the new row groups alone, is passed over.
+      kept_->AppendRowGroups(*writer_->metadata());
+      return parquet::arrow::WriteFileMetaData(*kept_, sink_.get());
+    }));
     TG_CHECK(sink_->file().finish());
     const std::string& path = sink_->file().path();
     std::int64_t rows = 0;
@@ -139,8 +173,29 @@ class ParquetTable final : public TableFile {
         from_arrow(status, fmt::format("cannot write '{}' as Parquet", sink_->file().path())));
   }
 
-  // Pages hold values of a type, and small row groups would add up: the old rows are written anew,
-  // in pieces.
+  Status keep_groups(const OldFile& old, const parquet::SchemaDescriptor& wanted) {
+    TG_TRY(const auto reader,
+           open_parquet(old.fd, old.path, arrow::TimeUnit::MICRO, kOldBatchRows));
+    std::shared_ptr<parquet::FileMetaData> footer;
+    TG_CHECK(reading_parquet(old.path, [&] {
+      footer = reader->parquet_reader()->metadata();
+      std::int64_t bytes = 0;
+      for (int i = 0; i < footer->num_row_groups(); ++i) {
+        bytes += footer->RowGroup(i)->total_byte_size();
+      }
+      const std::int64_t most = kSmallGroups + bytes / (kGroupBytes / 4);
+      if (footer->num_row_groups() > most || !footer->schema()->Equals(wanted)) footer.reset();
+      return arrow::Status::OK();
+    }));
+    if (!footer) return {};
+    struct stat st{};
+    if (fstat(old.fd, &st) != 0) return io_error("read", old.path, errno);
+    TG_CHECK(sink_->copy(old, st.st_size - kFooterTail - footer->size()));
+    kept_ = std::move(footer);
+    return {};
+  }
+
+  // In pieces.
   Status copy_rows(const OldFile& old) {
     TG_TRY(const auto look, open_parquet(old.fd, old.path, arrow::TimeUnit::MICRO, kOldBatchRows));
     TG_TRY(const auto reader, open_parquet(old.fd, old.path, arrow::TimeUnit::MICRO,
@@ -203,7 +258,8 @@ class ParquetTable final : public TableFile {
   std::shared_ptr<Sink> sink_;
   const std::shared_ptr<arrow::Schema> schema_, written_;
   std::unique_ptr<parquet::arrow::FileWriter> writer_;
-  std::int64_t waiting_ = 0;  // bytes of the row group
+  std::shared_ptr<parquet::FileMetaData> kept_;  // of the row groups that stay; null: none do
+  std::int64_t waiting_ = 0;                     // bytes of the row group
 };
 
 }  // namespace
@@ -212,7 +268,7 @@ Result<std::unique_ptr<TableFile>> make_parquet_table(const NewFile& file, const
                                                       const OldFile& old) {
   TG_TRY(OutFile out, OutFile::create(file.dir, file.name, file.path));
   auto table = std::make_unique<ParquetTable>(std::move(out), layout.schema);
-  TG_CHECK(table->begin(old));
+  TG_CHECK(table->begin(old, layout.before));
   return table;
 }
 
