@@ -96,7 +96,7 @@ class World:
                     self.connection("sqlite", "in.db"), self.connection("file", "in.csv"),
                     self.database(schemas=["public", "sales"]), self.database_url(), self.mysql(), self.mysql_url()]
         if "destinations" in path and last in ("destinations", "{id}"):
-            return [self.connection("sqlite", "out.db", journalMode="keep"), self.connection("file", "out", format="csv"),
+            return [self.connection("sqlite", "out.db", journalMode="keep"), self.connection("file", "out", format="parquet"),
                     self.database(schema="sales"), self.database_url(), self.mysql(), self.mysql_url()]
         return {
             "workspaces": [{"name": self.name()}],

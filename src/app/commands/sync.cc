@@ -368,11 +368,11 @@ cli::Command sync_command() {
       "Copy from SOURCE to DESTINATION now, without a server\n\n"
       "SOURCE and DESTINATION are paths (data/*.csv, out.db), URLs (sqlite:out.db, "
       "postgresql://host/db)\n"
-      "or names from a file given with --config. CSV files are written into a folder, a "
-      "DESTINATION "
+      "or names from a file given with --config. Files are written into a folder, a DESTINATION "
       "that\n"
-      "ends with a slash (outdir/). In a pipe each event is one line of JSON, the last one the "
-      "result.",
+      "ends with a slash (outdir/), as CSV, or as outdir/?format=parquet or outdir/?format=jsonl "
+      "says.\n"
+      "In a pipe each event is one line of JSON, the last one the result.",
       {{"SOURCE", "Where to copy from", One},
        {"DESTINATION", "Where to copy to", One},
        {"ENTITY", "Names or globs of what to copy (default: everything)", Many},

@@ -91,6 +91,14 @@ Result<SyncEndpoint> from_local_url(std::string_view type, std::string_view rest
   return local(type, absolute(rest, params.cwd));
 }
 
+// `out/?format=parquet`: the path, and the format that the connector is told.
+std::pair<std::string_view, std::string_view> split_format(std::string_view text) {
+  constexpr std::string_view kMark = "?format=";
+  const std::size_t at = text.rfind(kMark);
+  if (at == std::string_view::npos) return {text, {}};
+  return {text.substr(0, at), text.substr(at + kMark.size())};
+}
+
 // `postgres:user:password@host`, `host=… password=…`.
 bool may_hold_password(std::string_view text) {
   const std::size_t at = text.rfind('@');
@@ -126,11 +134,13 @@ Result<SyncEndpoint> from_path(std::string_view text, Role role, const EndpointP
   const std::string no_name =
       params.named_in.empty() ? "" : " and no such name in " + params.named_in;
   if (role == Role::Destination) {
-    return fail(Code::Invalid,
-                fmt::format("\"{0}\" is no known destination: there is no {1}{2}. Write {0}/ for a "
-                            "folder of CSV files that is made, a database such as {0}.db, a URL "
-                            "such as sqlite:{0}, or a name from a file given with --config",
-                            text, path, no_name));
+    return fail(
+        Code::Invalid,
+        fmt::format("\"{0}\" is no known destination: there is no {1}{2}. Write {0}/ for a "
+                    "folder of CSV files that is made ({0}/?format=parquet or jsonl for others), a "
+                    "database such as {0}.db, a URL "
+                    "such as sqlite:{0}, or a name from a file given with --config",
+                    text, path, no_name));
   }
   return fail(
       Code::Invalid,
@@ -138,6 +148,19 @@ Result<SyncEndpoint> from_path(std::string_view text, Role role, const EndpointP
                   "or out.db, a URL "
                   "such as sqlite:out.db, or a name from a file given with --config",
                   text, kRoleNames[static_cast<std::size_t>(role)], path, no_name));
+}
+
+// Files of a format that their names do not say.
+Result<SyncEndpoint> of_format(Result<SyncEndpoint> parsed, std::string_view format) {
+  if (!parsed) return parsed;
+  if (parsed->endpoint.type != "file" || format.empty()) {
+    return fail(Code::Invalid,
+                "?format= is of files and folders alone; write csv, jsonl or parquet behind it, or "
+                "leave it out");
+  }
+  parsed->endpoint.config["format"] = format;
+  parsed->shown += fmt::format(" ({})", format);
+  return parsed;
 }
 
 Result<SyncEndpoint> parse(std::string_view text, Role role, const EndpointParams& params) {
@@ -148,12 +171,18 @@ Result<SyncEndpoint> parse(std::string_view text, Role role, const EndpointParam
   if (const auto* item = params.named.if_contains(text))
     return from_file(text, *item, role, params);
   for (const std::string_view type : {"sqlite", "file"}) {
-    if (text.starts_with(type) && text.substr(type.size()).starts_with(':')) {
-      return from_local_url(type, text.substr(type.size() + 1), params);
-    }
+    if (!text.starts_with(type) || !text.substr(type.size()).starts_with(':')) continue;
+    const std::string_view rest = text.substr(type.size() + 1);
+    const auto [path, format] = split_format(rest);
+    if (path.size() == rest.size()) return from_local_url(type, rest, params);
+    return of_format(from_local_url(type, path, params), format);
   }
   const std::size_t scheme = text.find("://");
-  if (scheme == std::string_view::npos) return from_path(text, role, params);
+  if (scheme == std::string_view::npos) {
+    const auto [path, format] = split_format(text);
+    if (path.size() == text.size()) return from_path(text, role, params);
+    return of_format(from_path(path, role, params), format);
+  }
   std::string type(text.substr(0, text.find_first_of("+:")));
   if (type == "postgresql") type = "postgres";
   if (type == "mariadb") type = "mysql";

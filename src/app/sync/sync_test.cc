@@ -52,6 +52,11 @@ TEST(Endpoint, NamesUrlsAndPaths) {
            {"sqlite:///abs/out.db", "sqlite", R"({"path":"/abs/out.db"})", "sqlite /abs/out.db"},
            {"file:blob", "file", R"({"path":"/srv/dir/blob"})", "file /srv/dir/blob"},
            {"file:///a b/c", "file", R"({"path":"/a b/c"})", "file /a b/c"},
+           {"out/?format=parquet", "file", R"({"path":"/srv/dir/out/","format":"parquet"})",
+            "file /srv/dir/out/ (parquet)"},
+           {"file:out?format=jsonl", "file", R"({"path":"/srv/dir/out","format":"jsonl"})",
+            "file /srv/dir/out (jsonl)"},
+           {"a?.csv", "file", R"({"path":"/srv/dir/a?.csv"})", "file /srv/dir/a?.csv"},
            // Seen here: a name wrote to the terminal.
            {"x\x1b[2J/", "file", R"({"path":"/srv/dir/x\u001b[2J/"})", "file /srv/dir/x\\x1b[2J/"},
            {"csv", "file", R"({"path":"/srv/dir/in/*.csv","delimiter":";"})",
@@ -98,6 +103,8 @@ TEST(Endpoint, WhatIsNoneSaysWhatToWrite) {
            {"sqlite://u:s3cret@h/x", "write sqlite:u:***@h/x for a relative path"},
            {":memory:", "not kept in a file"},
            {"sqlite::memory:", "not kept in a file"},
+           {"out.db?format=csv", "?format= is of files and folders alone"},
+           {"folder?format=", "write csv, jsonl or parquet behind it"},
            {"sqlite:file:x?mode=memory", "not kept in a file"},
            {"postgres:rd:s3cret@h/db", "looks like a database's URL"},
            {"postgresql:/rd:s3cret@h/db", "looks like a database's URL"},
@@ -128,6 +135,8 @@ TEST(Endpoint, TheSamePlaceIsTheSameIdentityHoweverItIsWritten) {
   };
   EXPECT_EQ(id("out.db"), id("sqlite:///srv/dir/out.db"));
   EXPECT_NE(id("out.db"), id("out2.db"));
+  // Another format is another way of writing to it: the job and its state stay.
+  EXPECT_EQ(id("out/"), id("out/?format=parquet"));
 }
 
 // Seen here: `sync data/*.csv out.db` without quotes took the second file as the destination.

@@ -44,16 +44,23 @@ std::string entity_of(const fs::path& path) {
   return plain ? stem : std::string();
 }
 
+// The extension of the files that a folder gets.
+std::string written_extension(const Connection& destination) {
+  const auto* format = destination.config.if_contains("format");
+  const bool said = format != nullptr && format->is_string() && format->get_string() != "auto";
+  return said ? "." + std::string(format->get_string()) : ".csv";
+}
+
 // Whether each file that is written would be one of those that are read: `*` and `….csv` find what
 // a CSV file of the same stem is called.
-bool finds_its_csv(const fs::path& pattern) {
+bool finds_what_is_written(const fs::path& pattern, const std::string& extension) {
   const std::string name = pattern.filename().string();
-  return name == "*" || name.ends_with(".csv");
+  return name == "*" || name.ends_with(extension);
 }
 
 // The file or folder that would be read and written.
 std::optional<std::string> place_in_folder(const Connection& source, const std::string& folder,
-                                           const PathGuard& guard) {
+                                           const std::string& extension, const PathGuard& guard) {
   // Entities that are named by hand are files of other names.
   const auto* named = source.config.if_contains("entities");
   if (source.type != "file" || (named != nullptr && !named->is_null())) return std::nullopt;
@@ -63,7 +70,7 @@ std::optional<std::string> place_in_folder(const Connection& source, const std::
   if (is_pattern(above.native())) return std::nullopt;
   if (is_pattern(path.native())) {
     const auto read = guard.resolve(above.native());
-    const bool same = read && finds_its_csv(path) && is_same(*read, folder);
+    const bool same = read && finds_what_is_written(path, extension) && is_same(*read, folder);
     return same ? std::optional(*read) : std::nullopt;
   }
   const auto read = guard.resolve(path.native());
@@ -73,7 +80,7 @@ std::optional<std::string> place_in_folder(const Connection& source, const std::
     return is_same(*read, folder) ? std::optional(*read) : std::nullopt;
   }
   const std::string entity = entity_of(path);
-  const auto written = guard.resolve(fmt::format("{}/{}.csv", folder, entity));
+  const auto written = guard.resolve(fmt::format("{}/{}{}", folder, entity, extension));
   const bool same = !entity.empty() && written && is_same(*read, *written);
   return same ? std::optional(*read) : std::nullopt;
 }
@@ -86,7 +93,9 @@ std::optional<std::string> shared_place(const Connection& source, const Connecti
   if (from.empty() || to.empty() || is_pattern(to)) return std::nullopt;
   const auto written = guard.resolve(to);
   if (!written) return std::nullopt;
-  if (model::writes_folder(destination.type)) return place_in_folder(source, *written, guard);
+  if (model::writes_folder(destination.type)) {
+    return place_in_folder(source, *written, written_extension(destination), guard);
+  }
   if (is_pattern(from)) return std::nullopt;
   const auto read = guard.resolve(from);
   return read && is_same(*read, *written) ? std::optional(*read) : std::nullopt;

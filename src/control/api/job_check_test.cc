@@ -52,7 +52,8 @@ TEST_F(JobCheck, ADestinationThatIsTheDataSourceIsNamed) {
   struct Case {
     std::string from_type, from, to_type, to;
     bool same;
-    std::string more = "";  // of the source's configuration
+    std::string more = "";     // of the source's configuration
+    std::string to_more = "";  // of the destination's
   };
   const Case table[] = {
       {"sqlite", "one.db", "sqlite", "one.db", true},
@@ -81,6 +82,10 @@ TEST_F(JobCheck, ADestinationThatIsTheDataSourceIsNamed) {
       {"file", "in/*", "file", "in", true},
       {"file", "in/*.jsonl", "file", "in", false},
       {"file", "i*/a.csv", "file", "in", false},
+      {"file", "in/c.jsonl", "file", "in", true, "", R"(,"format":"jsonl")"},
+      {"file", "in/*.jsonl", "file", "in", true, "", R"(,"format":"jsonl")"},
+      {"file", "in/a.csv", "file", "in", false, "", R"(,"format":"parquet")"},
+      {"file", "in/a.csv", "file", "in", true, "", R"(,"format":"auto")"},
       {"sqlite", "in/a.csv", "file", "in", false},
       // Names that look like patterns.
       {"sqlite", "a[1].db", "sqlite", "b[1].db", false},
@@ -91,7 +96,7 @@ TEST_F(JobCheck, ADestinationThatIsTheDataSourceIsNamed) {
   for (const Case& c : table) {
     SCOPED_TRACE(c.from + " -> " + c.to_type + " " + c.to);
     const auto problems = endpoint_problems(connection(c.from_type, c.from, c.more),
-                                            connection(c.to_type, c.to), {}, options_);
+                                            connection(c.to_type, c.to, c.to_more), {}, options_);
     ASSERT_EQ(problems.size(), c.same ? 1U : 0U);
     if (c.same) EXPECT_EQ(problems[0].field, "destinationDatabaseId");
   }

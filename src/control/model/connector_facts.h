@@ -14,7 +14,8 @@ constexpr bool has_local_path(std::string_view type) {
   return type == "sqlite" || type == "duckdb" || type == "file";
 }
 
-// Whether, as a destination, `config.path` is a folder with one CSV file for each entity.
+// Whether, as a destination, `config.path` is a folder with one file for each entity, of
+// the extension that `config.format` says (absent or `auto`: csv).
 constexpr bool writes_folder(std::string_view type) { return type == "file"; }
 
 // What of the job no destination of that type can do, as far as it is known here: the fields, with

@@ -21,7 +21,7 @@ const std::string_view kSpec = R"json({
     "path": {"type": "string", "title": "Path", "minLength": 1, "maxLength": 4096,
       "description": "Source: a file, a folder, or a pattern such as data/*.csv. Destination: the folder to write into."},
     "format": {"type": "string", "title": "Format", "enum": ["auto", "csv", "jsonl", "parquet"], "default": "auto",
-      "description": "auto goes by each file's extension, .gz left out. A destination writes csv."},
+      "description": "auto goes by each file's extension, .gz left out. A destination writes csv, jsonl or parquet; auto is csv."},
     "delimiter": {"type": "string", "title": "Delimiter", "minLength": 1, "maxLength": 2, "default": ",", "roles": ["source"],
       "pattern": "^([\\x01-\\x09\\x0b\\x0c\\x0e-\\x7f]|\\\\t)$", "patternWords": "one ASCII character, such as \",\", \";\" or \\t",
       "description": "CSV: one ASCII character, or \\t. Files named .tsv have a tab unless it is set."},
@@ -41,7 +41,7 @@ const std::string_view kSpec = R"json({
 
 namespace {
 
-constexpr std::string_view kFormats[] = {"auto", "csv", "jsonl", "parquet"};
+constexpr std::string_view kFormatWords[] = {"auto", "csv", "jsonl", "parquet"};
 
 // One ASCII character that can stand in a CSV dialect.
 std::optional<char> one_char(const std::string& text) {
@@ -106,7 +106,7 @@ Result<SourceConfig> parse_source(const boost::json::object& config) {
   std::vector<FieldError> errors;
   json::Reader reader(config, "", errors);
   out.path = reader.text("path", {.min = 1, .max = 4096, .required = true}).value_or("");
-  if (const auto format = reader.one_of("format", kFormats); format && *format > 0) {
+  if (const auto format = reader.one_of("format", kFormatWords); format && *format > 0) {
     out.format = static_cast<Format>(*format - 1);
   }
   read_dialect(reader, out);

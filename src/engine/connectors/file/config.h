@@ -14,13 +14,11 @@
 
 #include "base/error.h"
 #include "engine/connectors/file/csv_file.h"
+#include "engine/connectors/file/format.h"
 #include "engine/core/catalog.h"
 #include "engine/core/path_policy.h"
 
 namespace tidegate::engine::file {
-
-enum class Format : std::uint8_t { Csv, Jsonl, Parquet };
-inline constexpr std::string_view kFormatNames[] = {"csv", "jsonl", "parquet"};
 
 struct SourceConfig {
   std::string path;              // a file, a folder, or a pattern

@@ -3,14 +3,13 @@
 
 #include <arrow/type_fwd.h>
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
-#include "engine/connectors/file/table_folder.h"
+#include "engine/connectors/file/out_file.h"
 
 namespace tidegate::engine::file {
 
@@ -25,20 +24,16 @@ class CsvWriter {
 
   // One row of texts; nullopt: NULL.
   Status row(const std::vector<std::optional<std::string_view>>& values);
-  // The columns of the batch by index, -1: NULL.
-  Status rows(const arrow::RecordBatch& batch, const std::vector<int>& columns);
-  // All bytes of another file, which must not have been written to by this.
-  Status append_file(int fd);
+  Status rows(const arrow::RecordBatch& batch);
+  // All bytes of another file.
+  Status append_file(int fd) { return out_.append_file(fd); }
   // Writes out what is held back, and makes it durable.
-  Status finish();
+  Status finish() { return out_.finish(); }
 
  private:
-  CsvWriter(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
-  Status drain();
+  explicit CsvWriter(OutFile out) : out_(std::move(out)) {}
 
-  Fd fd_;
-  std::string path_;
-  std::string buffer_;
+  OutFile out_;
 };
 
 }  // namespace tidegate::engine::file

@@ -10,9 +10,13 @@
 namespace tidegate::engine {
 namespace {
 
-boost::json::object folder_of(const std::string& folder) { return {{"path", folder + "/out"}}; }
+template <const char* kFormat>
+boost::json::object folder_of(const std::string& folder) {
+  return {{"path", folder + "/out"}, {"format", kFormat}};
+}
+template <const char* kFormat>
 boost::json::object files_of(const std::string& folder) {
-  return {{"path", folder + "/out/*.csv"}};
+  return {{"path", folder + "/out/*." + kFormat}};
 }
 
 // run_id,attempt,at,locator,…
@@ -31,14 +35,27 @@ std::vector<std::string> rejected(const std::string& folder) {
   return out;
 }
 
-TIDEGATE_DESTINATION_CONTRACT(File, (DestinationUnderTest{.name = "file",
-                                                          .connector = &file_connector,
-                                                          .config = &folder_of,
-                                                          .reader = &file_connector,
-                                                          .reader_config = &files_of,
-                                                          .rejected = &rejected,
-                                                          .merges = false,
-                                                          .keeps_types = false}));
+template <const char* kFormat>
+contract::DestinationUnderTest under_test() {
+  return {.name = kFormat,
+          .connector = &file_connector,
+          .config = &folder_of<kFormat>,
+          .reader = &file_connector,
+          .reader_config = &files_of<kFormat>,
+          .rejected = &rejected,
+          .merges = false};
+}
+
+constexpr char kCsv[] = "csv", kJsonl[] = "jsonl", kParquet[] = "parquet";
+
+contract::DestinationUnderTest texts(contract::DestinationUnderTest d) {
+  d.keeps_types = false;
+  return d;
+}
+
+TIDEGATE_DESTINATION_CONTRACT(Csv, (texts(under_test<kCsv>())));
+TIDEGATE_DESTINATION_CONTRACT(Jsonl, (texts(under_test<kJsonl>())));
+TIDEGATE_DESTINATION_CONTRACT(Parquet, (under_test<kParquet>()));
 
 }  // namespace
 }  // namespace tidegate::engine

@@ -15,8 +15,8 @@ namespace {
 
 class FileDestination final : public Destination {
  public:
-  FileDestination(std::string path, const Context& context)
-      : path_(std::move(path)), context_(context) {}
+  FileDestination(std::string path, Format format, const Context& context)
+      : path_(std::move(path)), format_(format), context_(context) {}
 
   std::string identity() const override {
     const auto real = context_.paths.resolve(path_, true);
@@ -26,7 +26,8 @@ class FileDestination final : public Destination {
   std::optional<std::string> local_file(const std::string& entity) const override {
     const auto name = table_name(entity);
     const auto real = context_.paths.resolve(path_, true);
-    return name && real ? std::optional(*real + "/" + *name + ".csv") : std::nullopt;
+    return name && real ? std::optional(*real + "/" + TableFolder::file_name(*name, format_))
+                        : std::nullopt;
   }
 
   bool has_keys() const override { return false; }
@@ -55,11 +56,11 @@ class FileDestination final : public Destination {
     TG_TRY(const std::string name, table_name(plan.entity));
     TG_TRY(const std::string real, real_folder());
     TG_TRY(const Found found, find(real, name));
-    const FileNow now{.shown = found.shown,
-                      .path = found.path,
-                      .base = found.version ? &found.version->state : nullptr};
-    TG_TRY(FileLayout layout, plan_layout(now, plan, load));
-    return Trial{.changes = std::move(layout.sentences), .rows = {}};
+    TG_TRY(FileLayout layout, plan_layout(found.now, plan, load));
+    Trial trial;
+    trial.rows = std::make_unique<RowFit>(layout, *load.schema);
+    trial.changes = std::move(layout.sentences);
+    return trial;
   }
 
   Result<std::unique_ptr<Writer>> open(const WritePlan& plan) override {
@@ -78,8 +79,8 @@ class FileDestination final : public Destination {
     }
     TG_TRY(const Fd lock, folder.lock(claim, context_));
     TG_TRY(stored, folder.claim());
-    Found found{.table = name, .path = folder.shown_path(), .shown = folder.shown()};
-    found.claim = stored;
+    Found found{
+        .table = name, .now = file_now(folder, format_, nullptr), .claim = stored, .version = {}};
     TG_CHECK(check_owner(found, plan));
     if (stored && is_mine(*stored, plan)) {
       if (serverless) claim.fence = stored->fence + 1;
@@ -88,41 +89,50 @@ class FileDestination final : public Destination {
         return fail(
             Code::Fenced,
             fmt::format("a newer attempt holds '{}' (fence {}, mine {}); nothing was written",
-                        folder.shown_path(), stored->fence, claim.fence));
+                        folder.shown_path(format_), stored->fence, claim.fence));
       }
     }
     TG_TRY(const std::string id, TableFolder::destination_id(real, true, context_));
     TG_CHECK(folder.set_claim(claim));
     folder.tidy();
-    TG_TRY(found.version, folder.current());
+    TG_CHECK(look(folder, found));
     TG_TRY(WriterState state, state_of(found, real, plan));
     state.fence = Fence(claim.fence);
     state.destination_id = id;
-    return std::make_unique<FileWriter>(std::move(folder), context_, plan, std::move(claim),
-                                        std::move(state), std::move(found.version));
+    return std::make_unique<FileWriter>(
+        std::move(folder), format_, context_, plan, std::move(claim), std::move(state),
+        found.version ? std::optional(std::move(*found.version)) : std::nullopt);
   }
 
  private:
   // One table as it stands.
   struct Found {
-    std::string table, path;
-    TableFolder::Shown shown = TableFolder::Shown::Nothing;
+    std::string table;
+    FileNow now;  // its `base` is `version`
     std::optional<TableClaim> claim;
-    std::optional<TableFolder::Version> version;
+    std::unique_ptr<TableFolder::Version> version;
   };
 
-  static Result<Found> find(const std::string& root, const std::string& table) {
-    Found found{.table = table,
-                .path = fmt::format("{}/{}.csv", root, table),
-                .shown = TableFolder::shown(root, table),
-                .claim = {},
-                .version = {}};
+  Result<Found> find(const std::string& root, const std::string& table) const {
+    Found found{.table = table, .now = {}, .claim = {}, .version = {}};
     auto folder = TableFolder::open(root, table, false);
-    if (!folder && folder.error().code == Code::NotFound) return found;
+    if (!folder && folder.error().code == Code::NotFound) {
+      found.now.format = format_;
+      found.now.path = fmt::format("{}/{}", root, TableFolder::file_name(table, format_));
+      found.now.foreign = TableFolder::shown(root, table, format_) == TableFolder::Shown::Foreign;
+      return found;
+    }
     if (!folder) return fail(folder.error());
     TG_TRY(found.claim, folder->claim());
-    TG_TRY(found.version, folder->current());
+    TG_CHECK(look(*folder, found));
     return found;
+  }
+
+  Status look(const TableFolder& folder, Found& found) const {
+    TG_TRY(auto version, folder.current());
+    if (version) found.version = std::make_unique<TableFolder::Version>(std::move(*version));
+    found.now = file_now(folder, format_, found.version ? &found.version->state : nullptr);
+    return {};
   }
 
   // Who names a file wants one file, and would get a folder with files in it.
@@ -131,11 +141,17 @@ class FileDestination final : public Destination {
     struct stat st{};
     const bool exists = stat(real.c_str(), &st) == 0;
     if (exists ? S_ISDIR(st.st_mode) : !format_of(real)) return real;
+    const std::string folder = path_.substr(0, path_.rfind('/') + 1) + stem_of(path_);
+    const auto format = format_of(real);
+    const std::string format_words =
+        format.value_or(format_) == format_
+            ? ""
+            : fmt::format(", and the format {} (of `tidegate sync`: '{}/?format={}')",
+                          name_of(*format), folder, name_of(*format));
     std::string message = fmt::format(
         "'{}' {}, and a destination is a folder, in which each entity is a file of its own; give a "
-        "folder, such as '{}/'",
-        path_, exists ? "is a file" : "has the name of a file",
-        path_.substr(0, path_.rfind('/') + 1) + stem_of(path_));
+        "folder, such as '{}/'{}",
+        path_, exists ? "is a file" : "has the name of a file", folder, format_words);
     return fail(Error{Code::Invalid, message, "not_a_folder", {{"path", message, {}}}});
   }
 
@@ -151,16 +167,16 @@ class FileDestination final : public Destination {
           fmt::format("'{}' belongs to the job '{}' (entity \"{}\"); write to another folder, "
                       "or take the file over (--take-over of `tidegate sync` or `tidegate jobs "
                       "run`), which ends that job's use of it",
-                      found.path, found.claim->job, found.claim->entity),
+                      found.now.path, found.claim->job, found.claim->entity),
           "table_owned");
     }
-    if (found.shown != TableFolder::Shown::Foreign) return {};
+    if (!found.now.foreign) return {};
     return fail(
         Code::Conflict,
         fmt::format("'{}' was not written by Tidegate and is not touched; move it away, write "
                     "to another folder, or take it over (--take-over of `tidegate sync` or "
                     "`tidegate jobs run`)",
-                    found.path),
+                    found.now.path),
         "table_foreign");
   }
 
@@ -175,13 +191,14 @@ class FileDestination final : public Destination {
       state.sequence = version->state.sequence;
       state.state = version->state.state;
     }
-    const bool ours = found.shown == TableFolder::Shown::Ours && version && version->state.has_data;
-    state.table_exists = ours || found.shown == TableFolder::Shown::Foreign;
+    const bool ours = found.now.shown && version && version->state.has_data;
+    state.table_exists = ours || found.now.foreign;
     state.table_empty = ours ? version->state.rows == 0 : !state.table_exists;
     return state;
   }
 
   const std::string path_;
+  const Format format_;
   const Context& context_;
   int writers_ = 0;
 };
@@ -190,21 +207,20 @@ class FileDestination final : public Destination {
 
 Result<std::unique_ptr<Destination>> make_destination(const boost::json::object& config,
                                                       const Context& context) {
-  static constexpr std::string_view kFormats[] = {"auto", "csv", "jsonl", "parquet"};
+  static constexpr std::string_view kWords[] = {"auto", "csv", "jsonl", "parquet"};
   std::vector<FieldError> errors;
   json::Reader reader(config, "", errors);
   std::string path = reader.text("path", {.min = 1, .max = 4096, .required = true}).value_or("");
   // `out/` names the folder also when it is still to be made.
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
-  if (reader.one_of("format", kFormats).value_or(0) > 1) {
-    reader.error("format", "a file destination writes csv only; leave it out");
-  }
+  const std::size_t word = reader.one_of("format", kWords).value_or(0);
   reader.finish();
   if (!errors.empty()) {
     return fail(Error{Code::Invalid, "the configuration of the file destination is wrong",
                       "bad_config", std::move(errors)});
   }
-  return std::make_unique<FileDestination>(std::move(path), context);
+  return std::make_unique<FileDestination>(std::move(path),
+                                           word == 0 ? Format::Csv : kFormats[word - 1], context);
 }
 
 }  // namespace tidegate::engine::file

@@ -55,13 +55,6 @@ class FileDestinationTest : public FileSourceTest {
   protocol::RunSpec spec_{.job = "j", .run_id = RunId("r")};
 };
 
-TEST_F(FileDestinationTest, OtherFormatsAreRefused) {
-  const auto got = file_connector().make_destination(
-      boost::json::parse(R"({"path": "out", "format": "parquet"})").as_object(), context_);
-  ASSERT_FALSE(got);
-  EXPECT_EQ(got.error().details[0].field, "format");
-}
-
 // Symptom: with take-over a source's own file was overwritten by what was read from it.
 TEST_F(FileDestinationTest, AFileIsNeverItsOwnDestination) {
   write("data/a.csv", "id\n1\n");

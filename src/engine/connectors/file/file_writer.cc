@@ -8,71 +8,15 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "engine/connectors/file/csv_scanner.h"
+#include "base/json.h"
+#include "engine/connectors/file/file_types.h"
+#include "engine/connectors/file/own_rows.h"
+#include "engine/core/rows.h"
 
 namespace tidegate::engine::file {
 namespace {
 
 constexpr const char* kRejected = "rejected.csv";
-
-// Reads a file again that this destination wrote. `each` gets the texts of one row; NULL: nullopt.
-class OwnRows {
- public:
-  using Values = std::vector<std::optional<std::string_view>>;
-
-  OwnRows(int fd, std::string path) : path_(std::move(path)), scanner_(stream(fd, path_), {}) {}
-
-  template <class Each>
-  Status for_each(const Each& each) {
-    CsvRows rows;
-    std::vector<std::string> texts;
-    Values values;
-    for (;;) {
-      TG_TRY(const bool more, scanner_.next(rows));
-      if (!more) return {};
-      if (!rows.bad.empty()) {
-        return fail(Code::Internal,
-                    fmt::format("'{}' line {} was changed by somebody: {}; reset the "
-                                "job to write the file anew",
-                                path_, rows.bad[0].line, rows.bad[0].reason));
-      }
-      for (std::size_t r = 0; r < rows.count; ++r) {
-        texts.resize(rows.columns);
-        values.assign(rows.columns, std::nullopt);
-        for (std::size_t c = 0; c < rows.columns; ++c) {
-          const CsvField& f = rows.field(r, c);
-          if (f.bits == 0) continue;
-          texts[c] = rows.value(f, '"');
-          values[c] = texts[c];
-        }
-        TG_CHECK(each(values));
-      }
-    }
-  }
-
- private:
-  class Stream final : public ByteStream {
-   public:
-    Stream(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
-    Result<std::size_t> read(std::span<char> out) override {
-      for (;;) {
-        const ssize_t n = ::read(fd_, out.data(), out.size());
-        if (n >= 0) return static_cast<std::size_t>(n);
-        if (errno != EINTR) return io_error("read", path_, errno);
-      }
-    }
-
-   private:
-    int fd_;
-    std::string path_;
-  };
-  static std::unique_ptr<ByteStream> stream(int fd, const std::string& path) {
-    return std::make_unique<Stream>(fd, path);
-  }
-
-  std::string path_;
-  CsvScanner scanner_;
-};
 
 // Of one rejected row; enough to know it again without keeping its text.
 std::size_t hash_of(std::string_view locator, std::string_view row) {
@@ -85,6 +29,16 @@ Fd open_in(const Fd& dir, const std::string& name) {
 
 }  // namespace
 
+FileNow file_now(const TableFolder& folder, Format format, const TableState* base) {
+  const Format before = base != nullptr ? base->format : format;
+  return {.format = format,
+          .foreign = folder.shown(format) == TableFolder::Shown::Foreign,
+          .path = folder.shown_path(format),
+          .base = base,
+          .shown = folder.shown(before) == TableFolder::Shown::Ours,
+          .base_path = folder.shown_path(before)};
+}
+
 bool FileWriter::appends_to_base() const {
   return load_.kind == LoadKind::Append && base_ && base_->state.has_data;
 }
@@ -95,12 +49,11 @@ std::string FileWriter::stage_path(const std::string& file) const {
 
 Result<std::vector<std::string>> FileWriter::begin(const LoadPlan& load) {
   load_ = load;
-  const FileNow now{.shown = folder_.shown(),
-                    .path = folder_.shown_path(),
-                    .base = base_ ? &base_->state : nullptr};
+  const FileNow now = file_now(folder_, format_, base_ ? &base_->state : nullptr);
   TG_TRY(layout_, plan_layout(now, plan_, load_));
+  fit_.emplace(layout_, *load_.schema);
   // A file that its user removed begins anew.
-  if (base_ && now.shown != TableFolder::Shown::Ours) base_->state.has_data = false;
+  if (base_ && !now.shown) base_->state.has_data = false;
   return layout_.sentences;
 }
 
@@ -114,37 +67,31 @@ Status FileWriter::open_stage() {
 Status FileWriter::open_data() {
   if (data_) return {};
   TG_CHECK(open_stage());
-  TG_TRY(CsvWriter made,
-         CsvWriter::create(stage_dir_.get(), folder_.csv(), stage_path(folder_.csv())));
-  data_.emplace(std::move(made));
-  if (appends_to_base() && !layout_.widened) {
-    const Fd old = open_in(base_->dir, folder_.csv());
-    if (!old) return io_error("read", folder_.shown_path(), errno);
-    return data_->append_file(old.get());
+  const std::string name = folder_.file(format_), shown = folder_.shown_path(format_);
+  Fd old;
+  if (appends_to_base()) {
+    old = open_in(base_->dir, name);
+    if (!old) return io_error("read", shown, errno);
   }
-  std::vector<std::optional<std::string_view>> names;
-  for (const auto& c : layout_.columns) names.emplace_back(c.name);
-  TG_CHECK(data_->row(names));
-  return appends_to_base() ? copy_base_rows() : Status{};
-}
-
-// The old rows, with NULL in the new columns, which come last.
-Status FileWriter::copy_base_rows() {
-  const Fd old = open_in(base_->dir, folder_.csv());
-  if (!old) return io_error("read", folder_.shown_path(), errno);
-  bool header = true;
-  return OwnRows(old.get(), folder_.shown_path()).for_each([&](OwnRows::Values& values) -> Status {
-    if (std::exchange(header, false)) return {};
-    values.resize(layout_.columns.size());
-    return data_->row(values);
-  });
+  static constexpr decltype(&make_csv_table) kMakers[] = {make_csv_table, make_jsonl_table,
+                                                          make_parquet_table};
+  TG_TRY(data_, kMakers[static_cast<std::size_t>(format_)](
+                    {.dir = stage_dir_.get(), .name = name, .path = stage_path(name)}, layout_,
+                    {.fd = old ? old.get() : -1, .path = shown}));
+  return {};
 }
 
 Result<std::vector<RejectedRow>> FileWriter::write(const arrow::RecordBatch& batch) {
+  TG_TRY(const RowFit::Fitted fitted, fit_->fit(batch));
   TG_CHECK(open_data());
-  TG_CHECK(data_->rows(batch, layout_.fields));
-  rows_ += batch.num_rows();
-  return std::vector<RejectedRow>{};
+  TG_CHECK(data_->write(*fitted.rows));
+  rows_ += fitted.rows->num_rows();
+  std::vector<RejectedRow> out;
+  for (const RowCheck::Refused& r : fitted.refused) {
+    out.push_back({plan_.entity, r.why, json::write(row_json(batch, r.row))});
+  }
+  refused_ += static_cast<std::int64_t>(out.size());
+  return out;
 }
 
 Status FileWriter::open_rejected() {
@@ -192,9 +139,18 @@ Status FileWriter::link_from_base(const std::string& file) {
 }
 
 Status FileWriter::finish_data() {
-  if (!data_ && appends_to_base() && !layout_.widened) return link_from_base(folder_.csv());
+  if (!data_ && appends_to_base() && !layout_.widened) {
+    return link_from_base(folder_.file(format_));
+  }
   TG_CHECK(open_data());
-  return data_->finish();
+  TG_TRY(const auto rows, data_->finish());
+  const std::int64_t wanted = rows_ + (appends_to_base() ? base_->state.rows : 0);
+  if (!rows || *rows == wanted) return {};
+  return fail(Code::Internal,
+              fmt::format("'{}' holds {} rows where {} were to be; nothing was committed. When the "
+                          "rows of earlier runs are not all there, reset the job (--reset, or "
+                          "`tidegate jobs reset`) to write them anew",
+                          stage_path(folder_.file(format_)), *rows, wanted));
 }
 
 // Those of a Replace take the place of all that were kept.
@@ -213,6 +169,7 @@ Result<CommitReport> FileWriter::flush() {
   TG_CHECK(finish_rejected());
   CommitReport report;
   report.inserted = rows_;
+  report.rejected = refused_;
   if (load_.kind == LoadKind::Replace && base_ && base_->state.has_data) {
     report.deleted = base_->state.rows;
   }
@@ -227,18 +184,22 @@ Status FileWriter::publish(const TableState& state) {
     return fail(Code::Fenced,
                 fmt::format("another attempt has taken over '{}' (fence {}, mine {}); nothing was "
                             "written",
-                            folder_.shown_path(), claim ? claim->fence : 0, claim_.fence));
+                            folder_.shown_path(format_), claim ? claim->fence : 0, claim_.fence));
   }
   TG_CHECK(folder_.in_place());
   // After the claim was compared: who took over has removed the stage.
   TG_CHECK(write_small(stage_dir_.get(), "state.json", encode(state), stage_path("state.json")));
   if (fsync(stage_dir_.get()) != 0) return io_error("write", stage_path(""), errno);
-  const auto shown = folder_.shown();
+  const auto shown = folder_.shown(state.format);
   // Made before the switch, so that the rows appear with it.
-  if (state.has_data && shown == TableFolder::Shown::Nothing) TG_CHECK(folder_.show());
+  if (state.has_data && shown == TableFolder::Shown::Nothing) {
+    TG_CHECK(folder_.show(state.format));
+  }
   if (rejected_) TG_CHECK(folder_.show_rejected());
   TG_CHECK(folder_.publish(stage_, base_ ? base_->number : 0));
-  if (state.has_data && shown == TableFolder::Shown::Foreign) TG_CHECK(folder_.show());
+  if (state.has_data && shown == TableFolder::Shown::Foreign) {
+    TG_CHECK(folder_.show(state.format));
+  }
   stage_.clear();
   data_.reset();
   rejected_.reset();
@@ -257,16 +218,22 @@ Status FileWriter::commit(const std::optional<NewState>& next) {
                    .sequence = state_.sequence + (next ? 1 : 0),
                    .state = next ? next->state : state_.state,
                    .has_data = true,
+                   .format = format_,
                    .rows = rows_ + (keeps_rows ? base_->state.rows : 0),
-                   .columns = layout_.columns};
+                   .columns = layout_.columns,
+                   .types = {}};
+  if (format_ != Format::Csv) {
+    TG_TRY(state.types, encode_types(*layout_.schema));
+  }
   TG_CHECK(publish(state));
   state_.epoch = state.epoch;
   state_.sequence = state.sequence;
   state_.state = std::move(state.state);
   state_.table_exists = true;
   state_.table_empty = state.rows == 0;
-  rows_ = 0;
+  rows_ = refused_ = 0;
   layout_.widened = false;
+  if (format_ != Format::Csv) layout_.before = layout_.schema;
   return {};
 }
 
@@ -276,7 +243,7 @@ void FileWriter::drop_stage() {
   rejected_again_.clear();
   if (!stage_.empty()) folder_.drop_stage(stage_);
   stage_.clear();
-  rows_ = 0;
+  rows_ = refused_ = 0;
 }
 
 // The session ends; the fence stays.
@@ -301,8 +268,9 @@ Status FileWriter::abort(std::span<const RejectedRow> keep) {
     TG_TRY(base_, folder_.current());
     TG_CHECK(reject(keep));
     TG_CHECK(finish_rejected());
-    TG_CHECK(link_from_base(folder_.csv()));
-    TableState state{.job = plan_.job, .entity = plan_.entity, .state = {}, .columns = {}};
+    if (base_) TG_CHECK(link_from_base(folder_.file(base_->state.format)));
+    TableState state{
+        .job = plan_.job, .entity = plan_.entity, .state = {}, .columns = {}, .types = {}};
     return publish(base_ ? base_->state : state);
   };
   const Status recorded = record();

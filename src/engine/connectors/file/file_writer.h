@@ -1,5 +1,5 @@
 #pragma once
-// One entity's rows into one CSV file: each commit is a new version of the table's folder.
+// One entity's rows into one file: each commit is a new version of the table's folder.
 
 #include <map>
 #include <memory>
@@ -10,18 +10,24 @@
 
 #include "engine/connectors/file/csv_writer.h"
 #include "engine/connectors/file/file_layout.h"
+#include "engine/connectors/file/row_fit.h"
+#include "engine/connectors/file/table_file.h"
 #include "engine/connectors/file/table_folder.h"
 #include "engine/core/context.h"
 #include "engine/core/destination.h"
 
 namespace tidegate::engine::file {
 
+// What is in the folder now; `base` is of its current version.
+FileNow file_now(const TableFolder& folder, Format format, const TableState* base);
+
 class FileWriter final : public Writer {
  public:
   // REQUIRES: `claim` was made.
-  FileWriter(TableFolder folder, const Context& context, WritePlan plan, TableClaim claim,
-             WriterState state, std::optional<TableFolder::Version> base)
+  FileWriter(TableFolder folder, Format format, const Context& context, WritePlan plan,
+             TableClaim claim, WriterState state, std::optional<TableFolder::Version> base)
       : folder_(std::move(folder)),
+        format_(format),
         context_(context),
         plan_(std::move(plan)),
         claim_(std::move(claim)),
@@ -44,7 +50,6 @@ class FileWriter final : public Writer {
   Status open_data();
   Status open_rejected();
   Status copy_base_rejected();
-  Status copy_base_rows();
   Status link_from_base(const std::string& file);
   Status finish_data();
   Status finish_rejected();
@@ -54,6 +59,7 @@ class FileWriter final : public Writer {
   std::string stage_path(const std::string& file) const;
 
   TableFolder folder_;
+  const Format format_;
   const Context& context_;
   const WritePlan plan_;
   const TableClaim claim_;
@@ -61,13 +67,15 @@ class FileWriter final : public Writer {
   std::optional<TableFolder::Version> base_;  // what the next commit replaces or adds to
   LoadPlan load_;
   FileLayout layout_;
+  std::optional<RowFit> fit_;  // from begin() on
 
   std::string stage_;  // "": none
   int stages_ = 0;
   Fd stage_dir_;
-  std::optional<CsvWriter> data_, rejected_;
+  std::unique_ptr<TableFile> data_;
+  std::optional<CsvWriter> rejected_;
   std::unordered_set<std::size_t> rejected_again_;  // hashes of the rows in rejected_
-  std::int64_t rows_ = 0;                           // written since the last commit
+  std::int64_t rows_ = 0, refused_ = 0;             // since the last commit
 };
 
 }  // namespace tidegate::engine::file

@@ -1,17 +1,15 @@
 #include <arrow/array.h>
-#include <arrow/io/file.h>
 #include <arrow/record_batch.h>
 #include <arrow/type.h>
 #include <arrow/util/byte_size.h>
 #include <fmt/format.h>
 #include <parquet/arrow/reader.h>
 #include <parquet/arrow/schema.h>
-#include <parquet/exception.h>
 #include <parquet/file_reader.h>
-#include <unistd.h>
 
 #include <algorithm>
 
+#include "engine/connectors/file/parquet_file.h"
 #include "engine/connectors/file/parquet_int96.h"
 #include "engine/connectors/file/parquet_types.h"
 #include "engine/connectors/file/table.h"
@@ -23,42 +21,6 @@ namespace tidegate::engine::file {
 namespace {
 
 constexpr std::int64_t kRows = 16LL * 1024;
-
-// Errors of Arrow and Parquet, which throws from some calls, for this file.
-template <class Call>
-Status guarded(const std::string& path, const Call& call) {
-  const std::string doing = fmt::format("cannot read '{}' as Parquet", path);
-  arrow::Status status;
-  try {
-    status = call();
-  } catch (const std::exception& e) {
-    status = arrow::Status::Invalid(e.what());
-  }
-  if (status.ok()) return {};
-  Error error = from_arrow(status, doing);
-  if (error.code == Code::Invalid) return fail(data_error(std::move(error.message)));
-  return fail(std::move(error));
-}
-
-Result<std::unique_ptr<parquet::arrow::FileReader>> open_parquet(const InputFile& file,
-                                                                 arrow::TimeUnit::type int96) {
-  std::unique_ptr<parquet::arrow::FileReader> out;
-  TG_CHECK(guarded(file.path(), [&]() -> arrow::Status {
-    // It has a position of its own: Arrow reads with pread.
-    ARROW_ASSIGN_OR_RAISE(auto input, arrow::io::ReadableFile::Open(dup(file.fd())));
-    parquet::ReaderProperties properties = parquet::default_reader_properties();
-    properties.enable_buffered_stream();  // a row group is not held as a whole
-    parquet::ArrowReaderProperties arrow_properties;
-    arrow_properties.set_batch_size(kRows);
-    arrow_properties.set_pre_buffer(false);
-    arrow_properties.set_coerce_int96_timestamp_unit(int96);
-    parquet::arrow::FileReaderBuilder builder;
-    ARROW_RETURN_NOT_OK(builder.Open(std::move(input), properties));
-    builder.properties(arrow_properties);
-    return builder.Build(&out);
-  }));
-  return out;
-}
 
 class ParquetReader final : public Reader {
  public:
@@ -76,7 +38,7 @@ class ParquetReader final : public Reader {
   Result<std::optional<ReadBatch>> next() override {
     if (p_.stop.stop_requested()) return fail(Code::Cancelled, "stopped while reading files");
     if (!rest_ || rest_->num_rows() == 0) {
-      TG_CHECK(guarded(p_.file->path(), [&] { return p_.batches->ReadNext(&rest_); }));
+      TG_CHECK(reading_parquet(p_.file->path(), [&] { return p_.batches->ReadNext(&rest_); }));
       if (!rest_) {
         TG_CHECK(p_.file->unchanged());
         return std::nullopt;
@@ -93,7 +55,7 @@ class ParquetReader final : public Reader {
     std::vector<std::shared_ptr<arrow::Array>> arrays;
     for (const auto& field : p_.schema->fields()) {
       auto array = part->GetColumnByName(field->name());
-      TG_CHECK(guarded(p_.file->path(), [&]() -> arrow::Status {
+      TG_CHECK(reading_parquet(p_.file->path(), [&]() -> arrow::Status {
         return as_plain(std::move(array), *field).Value(&array);
       }));
       arrays.push_back(std::move(array));
@@ -143,9 +105,9 @@ class ParquetTable final : public FileTable {
     for (const auto& [name, fault] : int96_.broken) {
       if (columns->GetFieldIndex(name) >= 0) return fail(data_error(fault));
     }
-    TG_TRY(auto reader, open_parquet(*file, int96_.unit));
+    TG_TRY(auto reader, open_parquet(file->fd(), file->path(), int96_.unit, kRows));
     std::unique_ptr<arrow::RecordBatchReader> batches;
-    TG_CHECK(guarded(file->path(), [&]() -> arrow::Status {
+    TG_CHECK(reading_parquet(file->path(), [&]() -> arrow::Status {
       std::vector<int> groups(static_cast<std::size_t>(reader->num_row_groups()));
       std::ranges::generate(groups, [n = 0]() mutable { return n++; });
       std::vector<int> leaves;
@@ -180,8 +142,9 @@ Result<Int96Unit> int96_unit(const Files& files, std::optional<std::int64_t> sam
                              const std::stop_token& stop) {
   Int96Findings found;
   for (const auto& file : files) {
-    TG_TRY(const auto reader, open_parquet(*file, arrow::TimeUnit::MICRO));
-    TG_CHECK(guarded(file->path(), [&] {
+    TG_TRY(const auto reader,
+           open_parquet(file->fd(), file->path(), arrow::TimeUnit::MICRO, kRows));
+    TG_CHECK(reading_parquet(file->path(), [&] {
       return look_at_int96(*reader->parquet_reader(), sample, stop, found);
     }));
     if (stop.stop_requested()) return fail(Code::Cancelled, "stopped while reading files");
@@ -204,9 +167,9 @@ Result<std::unique_ptr<FileTable>> scan_parquet_table(const FileEntity&, Files f
   std::shared_ptr<arrow::Schema> schema;
   std::int64_t rows = 0;
   for (const auto& file : files) {
-    TG_TRY(const auto reader, open_parquet(*file, int96.unit));
+    TG_TRY(const auto reader, open_parquet(file->fd(), file->path(), int96.unit, kRows));
     std::shared_ptr<arrow::Schema> own;
-    TG_CHECK(guarded(file->path(), [&] { return reader->GetSchema(&own); }));
+    TG_CHECK(reading_parquet(file->path(), [&] { return reader->GetSchema(&own); }));
     std::vector<std::shared_ptr<arrow::Field>> fields;
     for (const auto& field : own->fields()) fields.push_back(plain(*field));
     own = arrow::schema(std::move(fields));

@@ -80,6 +80,7 @@ std::shared_ptr<arrow::Field> plain(const arrow::Field& field) {
   const auto with = [&](std::shared_ptr<arrow::DataType> t) {
     return arrow::field(field.name(), std::move(t), field.nullable());
   };
+  if (is_json(field)) return mark_json(with(arrow::utf8()));
   if (type->id() == arrow::Type::EXTENSION) {
     if (is_json(*with(type))) return mark_json(with(arrow::utf8()));
     if (is_uuid(*type)) return with(arrow::utf8());

@@ -15,7 +15,8 @@
 namespace tidegate::engine::file {
 namespace {
 
-constexpr std::size_t kMaxName = 200;  // bytes; NAME_MAX is 255, and `.csv` and a hash are added
+constexpr std::size_t kMaxName =
+    200;  // bytes; NAME_MAX is 255, and an extension and a hash are added
 constexpr json::Limits kStateLimits{.max_bytes = 256 << 20, .max_depth = 8};
 
 std::string text_of(const json::object& o, std::string_view key) {
@@ -52,6 +53,14 @@ std::unexpected<Error> io_error(std::string_view doing, const std::string& path,
     remedy = "something else stands where the destination keeps its folder: move it away";
   }
   return fail(code, fmt::format("cannot {} '{}': {}; {}", doing, path, std::strerror(err), remedy));
+}
+
+std::unexpected<Error> changed_by_somebody(const std::string& path, std::string_view what) {
+  return fail(
+      Code::Internal,
+      fmt::format("'{}' was changed by somebody: {}; restore it from a backup, or reset the "
+                  "job (--reset, or `tidegate jobs reset`) to write it anew",
+                  path, what));
 }
 
 Result<std::string> table_name(const std::string& entity) {
@@ -91,6 +100,8 @@ std::string encode(const TableState& s) {
                                   {"sequence", s.sequence},
                                   {"state", s.state},
                                   {"hasData", s.has_data},
+                                  {"fileFormat", name_of(s.format)},
+                                  {"types", s.types},
                                   {"rows", s.rows},
                                   {"columns", std::move(columns)}});
 }
@@ -103,7 +114,12 @@ Result<TableState> decode_table_state(std::string_view text, const std::string& 
                .sequence = number_of(o, "sequence"),
                .state = text_of(o, "state"),
                .rows = number_of(o, "rows"),
-               .columns = {}};
+               .columns = {},
+               .types = text_of(o, "types")};
+  // Written by a version that knew CSV only, it has none.
+  for (const Format format : kFormats) {
+    if (text_of(o, "fileFormat") == name_of(format)) s.format = format;
+  }
   const auto* data = o.if_contains("hasData");
   s.has_data = data != nullptr && data->is_bool() && data->as_bool();
   if (const auto* columns = o.if_contains("columns"); columns != nullptr && columns->is_array()) {

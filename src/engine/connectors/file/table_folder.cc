@@ -73,18 +73,18 @@ Status swap_link(int dir, const std::string& target, const std::string& name,
   return {};
 }
 
-// Where DIR/NAME.csv leads.
-std::string link_of(const std::string& table) {
-  return fmt::format(".tidegate/{0}/current/{0}.csv", table);
+// Where DIR/NAME.EXT leads.
+std::string link_of(const std::string& table, Format format) {
+  return fmt::format(".tidegate/{}/current/{}", table, TableFolder::file_name(table, format));
 }
 
-TableFolder::Shown shown_in(int root, const std::string& table) {
+TableFolder::Shown shown_in(int root, const std::string& table, Format format) {
   using enum TableFolder::Shown;
-  const std::string csv = table + ".csv";
+  const std::string file = TableFolder::file_name(table, format);
   struct stat st{};
-  if (fstatat(root, csv.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return Nothing;
-  if (!S_ISLNK(st.st_mode) || read_link(root, csv) != link_of(table)) return Foreign;
-  return fstatat(root, csv.c_str(), &st, 0) == 0 ? Ours : Dangling;
+  if (fstatat(root, file.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return Nothing;
+  if (!S_ISLNK(st.st_mode) || read_link(root, file) != link_of(table, format)) return Foreign;
+  return fstatat(root, file.c_str(), &st, 0) == 0 ? Ours : Dangling;
 }
 
 // Who holds the lock, written into it: a holder may be frozen before its claim is.
@@ -204,7 +204,7 @@ Status TableFolder::in_place() const {
   return fail(Code::Unavailable,
               fmt::format("'{}' was removed or replaced while it was written: the rows of this run "
                           "are not in '{}'. Leave the folder in its place and run again",
-                          path(), shown_path()),
+                          path(), root_path_),
               "destination_gone");
 }
 
@@ -238,6 +238,9 @@ void TableFolder::tidy() const {
     const std::int64_t n = version_of(name);
     if (name.starts_with("stage-") || (n > 0 && n != current && n != previous)) remove_folder(name);
   }
+  for (const Format format : kFormats) {
+    if (shown(format) == Shown::Dangling) unlinkat(root_.get(), file(format).c_str(), 0);
+  }
 }
 
 std::vector<std::string> TableFolder::entries() const {
@@ -260,22 +263,26 @@ void TableFolder::remove_folder(const std::string& name) const {
   unlinkat(dir_.get(), name.c_str(), AT_REMOVEDIR);
 }
 
-TableFolder::Shown TableFolder::shown() const { return shown_in(root_.get(), name_); }
-
-TableFolder::Shown TableFolder::shown(const std::string& root, const std::string& name) {
-  const auto fd = open_folder(AT_FDCWD, root, root, false);
-  return fd ? shown_in(fd->get(), name) : Shown::Nothing;
+TableFolder::Shown TableFolder::shown(Format format) const {
+  return shown_in(root_.get(), name_, format);
 }
 
-Status TableFolder::show() const {
-  return swap_link(root_.get(), link_of(name_), csv(), shown_path());
+TableFolder::Shown TableFolder::shown(const std::string& root, const std::string& name,
+                                      Format format) {
+  const auto fd = open_folder(AT_FDCWD, root, root, false);
+  return fd ? shown_in(fd->get(), name, format) : Shown::Nothing;
+}
+
+Status TableFolder::show(Format format) const {
+  return swap_link(root_.get(), link_of(name_, format), file(format), shown_path(format));
 }
 
 Status TableFolder::show_rejected() const {
   const std::string path = root_path_ + "/_tidegate_rejected";
   TG_TRY(const Fd dir, open_folder(root_.get(), "_tidegate_rejected", path, true));
-  return swap_link(dir.get(), fmt::format("../.tidegate/{}/current/rejected.csv", name_), csv(),
-                   path + "/" + csv());
+  const std::string file = name_ + ".csv";
+  return swap_link(dir.get(), fmt::format("../.tidegate/{}/current/rejected.csv", name_), file,
+                   path + "/" + file);
 }
 
 }  // namespace tidegate::engine::file

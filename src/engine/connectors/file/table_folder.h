@@ -2,14 +2,17 @@
 // Where the destination keeps one table, and the atomic step that puts a new version in the place
 // of the old one.
 //
-//   DIR/NAME.csv                    → .tidegate/NAME/current/NAME.csv
+//   DIR/NAME.EXT                    → .tidegate/NAME/current/NAME.EXT
 //   DIR/_tidegate_rejected/NAME.csv → ../.tidegate/NAME/current/rejected.csv
 //   DIR/.tidegate/_tidegate-id        the destination's id
 //   DIR/.tidegate/NAME/lock           flock(2), held while claiming and swapping
 //   DIR/.tidegate/NAME/claim.json     who may commit: job, entity, fence, session
 //   DIR/.tidegate/NAME/current      → v7
-//   DIR/.tidegate/NAME/v7/            NAME.csv, state.json, rejected.csv; v6/ stays for its readers
+//   DIR/.tidegate/NAME/v7/            NAME.EXT, state.json, rejected.csv; v6/ stays for its readers
 //   DIR/.tidegate/NAME/stage-…/       what is being written
+//
+// EXT is csv, jsonl or parquet, of each version its own. As the link of another format leads
+// through `current` too, it leads nowhere once that has switched, and is removed.
 //
 // One rename(2) of `current` shows rows and state together. Every step is made durable (fsync)
 // before the next. Folders are opened with O_NOFOLLOW below DIR, so a symbolic link put there leads
@@ -25,6 +28,7 @@
 
 #include "base/error.h"
 #include "base/unique_fd.h"
+#include "engine/connectors/file/format.h"
 #include "engine/core/context.h"
 
 namespace tidegate::engine::file {
@@ -33,6 +37,8 @@ using Fd = UniqueFd;
 
 // `cannot write 'x': No space left …; free some space`, with the code that fits errno.
 std::unexpected<Error> io_error(std::string_view doing, const std::string& path, int err);
+// Internal: a file of the destination's own is not as it was written.
+std::unexpected<Error> changed_by_somebody(const std::string& path, std::string_view what);
 
 struct TableClaim {
   std::string job, entity;
@@ -50,9 +56,11 @@ struct TableState {
   std::string job, entity;
   std::int64_t epoch = 0, sequence = 0;
   std::string state;
-  bool has_data = false;  // there is a NAME.csv in it
+  bool has_data = false;  // there is a NAME.EXT in it
+  Format format = Format::Csv;
   std::int64_t rows = 0;
   std::vector<TableColumnInfo> columns;
+  std::string types;  // those of the columns, by encode_types(); "": csv, which has none
 };
 std::string encode(const TableState& state);
 Result<TableState> decode_table_state(std::string_view text, const std::string& path);
@@ -69,9 +77,12 @@ class TableFolder {
   static Result<TableFolder> open(const std::string& root, const std::string& name, bool create);
 
   const std::string& name() const { return name_; }
-  std::string csv() const { return name_ + ".csv"; }
+  std::string file(Format format) const { return file_name(name_, format); }
+  static std::string file_name(const std::string& table, Format format) {
+    return table + "." + std::string(name_of(format));
+  }
   std::string path() const { return root_path_ + "/.tidegate/" + name_; }
-  std::string shown_path() const { return root_path_ + "/" + csv(); }
+  std::string shown_path(Format format) const { return root_path_ + "/" + file(format); }
 
   // Waits for another holder, at most 30 s: Unavailable. One that holds it under an older fence of
   // the same job and does not let go is ended: it may be frozen.
@@ -94,15 +105,16 @@ class TableFolder {
   void drop_stage(const std::string& stage) const;
   // REQUIRES: locked; the stage's files are complete and durable.
   Status publish(const std::string& stage, std::int64_t before) const;
-  // Stages, and versions that are neither current nor the one before it. REQUIRES: locked.
+  // Stages, versions that are neither current nor the one before it, and links to what is not there
+  // (of another format). REQUIRES: locked.
   void tidy() const;
 
   enum class Shown : std::uint8_t { Nothing, Ours, Dangling, Foreign };
-  // What stands at DIR/NAME.csv; the second also where the table has no folder.
-  Shown shown() const;
-  static Shown shown(const std::string& root, const std::string& name);
-  // Makes DIR/NAME.csv lead to the current version, whatever stood there.
-  Status show() const;
+  // What stands at DIR/NAME.EXT; the second also where the table has no folder.
+  Shown shown(Format format) const;
+  static Shown shown(const std::string& root, const std::string& name, Format format);
+  // Makes DIR/NAME.EXT lead to the current version, whatever stood there.
+  Status show(Format format) const;
   Status show_rejected() const;
 
   // Made once, with the first call that may `create`; "" before.
