@@ -142,9 +142,9 @@ Result<Child> spawn(const SpawnParams& params) {
 }
 
 std::vector<std::string> scrubbed_environment() {
-  static constexpr const char* kAllowed[] = {"PATH",         "LANG",          "LC_ALL",
-                                             "TZ",           "HOME",          "TMPDIR",
-                                             "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"};
+  static constexpr const char* kAllowed[] = {
+      "PATH",   "LANG",         "LC_ALL",        "TZ",           "HOME",
+      "TMPDIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "TIDEGATE_DUCKDB_LIBRARY"};
   std::vector<std::string> result;
   for (const char* name : kAllowed) {
     if (const char* value = std::getenv(name)) result.push_back(fmt::format("{}={}", name, value));

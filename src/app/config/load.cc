@@ -308,7 +308,7 @@ std::vector<std::pair<std::string, std::string>> unknown_variables(
     std::span<const std::string> names) {
   // What the CLI reads besides the configuration keys.
   std::vector<std::string> known = {"TIDEGATE_CONFIG", "TIDEGATE_SERVER", "TIDEGATE_TOKEN_FILE",
-                                    "TIDEGATE_WORKSPACE"};
+                                    "TIDEGATE_DUCKDB_LIBRARY", "TIDEGATE_WORKSPACE"};
   for (const Key& key : config_keys()) {
     known.push_back(env_name(key));
     if (key.file_twin) known.push_back(env_name(key) + "_FILE");

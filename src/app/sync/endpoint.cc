@@ -59,6 +59,7 @@ Result<SyncEndpoint> from_file(std::string_view name, const boost::json::value& 
 }
 
 constexpr std::string_view kSqlite[] = {".db", ".sqlite", ".sqlite3", ".db3"};
+constexpr std::string_view kDuckdb[] = {".duckdb", ".ddb"};
 constexpr std::string_view kFile[] = {".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"};
 
 bool ends_with_any(std::string_view path, std::span<const std::string_view> endings) {
@@ -82,11 +83,11 @@ Result<SyncEndpoint> from_local_url(std::string_view type, std::string_view rest
   }
   if (rest.empty())
     return fail(Code::Invalid, fmt::format("{}: has no path; write {}:PATH", type, type));
-  if (type == "sqlite" && (rest == ":memory:" || rest.starts_with("file:"))) {
+  if (type != "file" && (rest == ":memory:" || rest.starts_with("file:"))) {
     return fail(Code::Invalid,
-                fmt::format("sqlite:{} is a database that is not kept in a file, so nothing could "
-                            "be found in it afterwards; write sqlite:PATH",
-                            rest));
+                fmt::format("{0}:{1} is a database that is not kept in a file, so nothing could "
+                            "be found in it afterwards; write {0}:PATH",
+                            type, rest));
   }
   return local(type, absolute(rest, params.cwd));
 }
@@ -110,16 +111,21 @@ Result<SyncEndpoint> from_path(std::string_view text, Role role, const EndpointP
   if (text == ":memory:") return from_local_url("sqlite", text, params);
   const std::string path = absolute(text, params.cwd);
   if (ends_with_any(path, kSqlite)) return local("sqlite", path);
+  if (ends_with_any(path, kDuckdb)) return local("duckdb", path);
   if (text.find_first_of("*?[") != std::string_view::npos || ends_with_any(path, kFile))
     return local("file", path);
   switch (params.look(path)) {
     case PathKind::SqliteFile:
       return local("sqlite", path);
+    case PathKind::DuckdbFile:
+      return local("duckdb", path);
     case PathKind::Folder:
       return local("file", path);
     case PathKind::File:
-      return fail(Code::Invalid, fmt::format("cannot tell what {} is; write file:{} or sqlite:{}",
-                                             path, text, text));
+      return fail(Code::Invalid,
+                  fmt::format("cannot tell what {0} is; write file:{1}, sqlite:{1} or "
+                              "duckdb:{1}",
+                              path, text));
     case PathKind::Missing:
       break;
   }
@@ -170,7 +176,7 @@ Result<SyncEndpoint> parse(std::string_view text, Role role, const EndpointParam
   }
   if (const auto* item = params.named.if_contains(text))
     return from_file(text, *item, role, params);
-  for (const std::string_view type : {"sqlite", "file"}) {
+  for (const std::string_view type : {"sqlite", "duckdb", "file"}) {
     if (!text.starts_with(type) || !text.substr(type.size()).starts_with(':')) continue;
     const std::string_view rest = text.substr(type.size() + 1);
     const auto [path, format] = split_format(rest);
@@ -202,10 +208,11 @@ PathKind look_at(const std::string& path) {
   if (!in) return PathKind::Missing;
   char magic[16] = "";
   in.read(magic, sizeof magic);
-  return std::string_view(magic, static_cast<std::size_t>(in.gcount()))
-                 .starts_with("SQLite format 3")
-             ? PathKind::SqliteFile
-             : PathKind::File;
+  const std::string_view head(magic, static_cast<std::size_t>(in.gcount()));
+  if (head.starts_with("SQLite format 3")) return PathKind::SqliteFile;
+  // Behind the checksum of the first block (duckdb.org/docs/stable/internals/storage).
+  if (head.size() > 8 && head.substr(8).starts_with("DUCK")) return PathKind::DuckdbFile;
+  return PathKind::File;
 }
 
 std::optional<std::string> unquoted_pattern(std::string_view destination,

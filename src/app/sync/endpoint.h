@@ -17,7 +17,7 @@ namespace tidegate::app {
 enum class Role : std::uint8_t { Source, Destination };
 inline constexpr std::string_view kRoleNames[] = {"source", "destination"};
 
-enum class PathKind : std::uint8_t { Missing, File, SqliteFile, Folder };
+enum class PathKind : std::uint8_t { Missing, File, SqliteFile, DuckdbFile, Folder };
 
 struct EndpointParams {
   boost::json::object named;  // of the role, from the file: name → {type, config}
@@ -34,11 +34,12 @@ struct SyncEndpoint {
       identity;  // the same on every run, never with a secret: part of the default job's name
 };
 
-// Tried in this order: a name of the file; `sqlite:PATH`, `sqlite:///ABS`, `file:PATH`,
-// `file:///ABS`; `scheme://…` (the connector of that name, or of postgresql, mariadb, mongodb+srv); a path,
-// its connector known by extension, content or being a folder or a pattern. Relative paths become
-// absolute. `?format=parquet` behind a path of the file connector is its `format`, and no part of the
-// identity: the same folder is the same place. Invalid: none of these, with what to write instead.
+// Tried in this order: a name of the file; `sqlite:PATH`, `sqlite:///ABS` and the like with `duckdb`
+// and `file`; `scheme://…` (the connector of that name, or of postgresql, mariadb, mongodb+srv); a
+// path, its connector known by extension, content or being a folder or a pattern. Relative paths
+// become absolute. `?format=parquet` behind a path of the file connector is its `format`, and no
+// part of the identity: the same folder is the same place. Invalid: none of these, with what to
+// write instead.
 Result<SyncEndpoint> parse_endpoint(std::string_view text, Role role, const EndpointParams& params);
 
 // `data/*.csv` for a destination `data/b.csv` that is a file. None can be written to, so when words

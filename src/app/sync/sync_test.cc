@@ -24,6 +24,7 @@ EndpointParams params() {
           .as_object();
   p.look = [](const std::string& path) {
     if (path == "/srv/dir/lite") return PathKind::SqliteFile;
+    if (path == "/srv/dir/duck") return PathKind::DuckdbFile;
     if (path == "/srv/dir/folder") return PathKind::Folder;
     if (path == "/srv/dir/blob") return PathKind::File;
     return PathKind::Missing;
@@ -47,6 +48,10 @@ TEST(Endpoint, NamesUrlsAndPaths) {
            {"out.db", "sqlite", R"({"path":"/srv/dir/out.db"})", "sqlite /srv/dir/out.db"},
            {"../up.sqlite3", "sqlite", R"({"path":"/srv/up.sqlite3"})", "sqlite /srv/up.sqlite3"},
            {"lite", "sqlite", R"({"path":"/srv/dir/lite"})", "sqlite /srv/dir/lite"},
+           {"w.duckdb", "duckdb", R"({"path":"/srv/dir/w.duckdb"})", "duckdb /srv/dir/w.duckdb"},
+           {"w.ddb", "duckdb", R"({"path":"/srv/dir/w.ddb"})", "duckdb /srv/dir/w.ddb"},
+           {"duck", "duckdb", R"({"path":"/srv/dir/duck"})", "duckdb /srv/dir/duck"},
+           {"duckdb:w.db", "duckdb", R"({"path":"/srv/dir/w.db"})", "duckdb /srv/dir/w.db"},
            {"sqlite:out.db", "sqlite", R"({"path":"/srv/dir/out.db"})", "sqlite /srv/dir/out.db"},
            {"sqlite:/abs/out.db", "sqlite", R"({"path":"/abs/out.db"})", "sqlite /abs/out.db"},
            {"sqlite:///abs/out.db", "sqlite", R"({"path":"/abs/out.db"})", "sqlite /abs/out.db"},
@@ -96,7 +101,7 @@ TEST(Endpoint, WhatIsNoneSaysWhatToWrite) {
   };
   for (const Case& c : std::initializer_list<Case>{
            {"", "the source is empty"},
-           {"blob", "write file:blob or sqlite:blob"},
+           {"blob", "write file:blob, sqlite:blob or duckdb:blob"},
            {"nothing", "there is no file /srv/dir/nothing and no such name in tidegate.yaml"},
            {"sqlite:", "write sqlite:PATH"},
            {"sqlite://out.db", "write sqlite:out.db for a relative path"},
@@ -106,6 +111,7 @@ TEST(Endpoint, WhatIsNoneSaysWhatToWrite) {
            {"out.db?format=csv", "?format= is of files and folders alone"},
            {"folder?format=", "write csv, jsonl or parquet behind it"},
            {"sqlite:file:x?mode=memory", "not kept in a file"},
+           {"duckdb::memory:", "not kept in a file"},
            {"postgres:rd:s3cret@h/db", "looks like a database's URL"},
            {"postgresql:/rd:s3cret@h/db", "looks like a database's URL"},
            {"rd:s3cret@h/db", "looks like a database's URL"},

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "engine/connectors/duckdb/duckdb.h"
 #include "engine/connectors/file/file_connector.h"
 #include "engine/connectors/mysql/mysql.h"
 #include "engine/connectors/postgres/postgres.h"
@@ -10,8 +11,9 @@
 namespace tidegate::engine {
 
 std::span<const Connector* const> all_connectors() {
-  static const std::array<const Connector*, 4> kAll{&file_connector(), &mysql_connector(),
-                                                    &postgres_connector(), &sqlite_connector()};
+  static const std::array<const Connector*, 5> kAll{&duckdb_connector(), &file_connector(),
+                                                    &mysql_connector(), &postgres_connector(),
+                                                    &sqlite_connector()};
   return kAll;
 }
 

@@ -1,0 +1,37 @@
+#pragma once
+// The one place that opens and closes DuckDB files. DuckDB locks a file against other processes
+// only (fcntl(2)), and those locks are the process's: a second instance of a file in one process
+// would write over the first, and closing one would unlock the other. So a process has one instance
+// of a file, whoever asks.
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+
+#include "engine/connectors/duckdb/db.h"
+
+namespace tidegate::engine::duckdb {
+
+struct Instance {
+  const Api* api = nullptr;
+  Database database = nullptr;
+  std::string path;
+  bool writable = false;
+  dev_t device = 0;  // of the file as it was opened; 0: in memory
+  ino_t inode = 0;
+};
+
+// The reason of an error that says that somebody else has the file.
+inline constexpr const char* kFileInUse = "file_in_use";
+
+// As Db::open(). Thread-safe.
+Result<std::shared_ptr<Instance>> open_instance(const std::string& path, Open how, Millis patience,
+                                                const Context& context,
+                                                const std::function<void()>& on_blocked);
+Result<std::shared_ptr<Instance>> scratch_instance();
+
+// What a message of DuckDB's about the file means.
+Error error_of(const std::string& path, int type, std::string_view message);
+
+}  // namespace tidegate::engine::duckdb
