@@ -21,7 +21,8 @@ TEST_F(Duckdb, ARoundTripKeepsTheSchemaAndEveryValue) {
   sql(in(),
       {"CREATE TABLE t (id INTEGER PRIMARY KEY, tiny TINYINT, u8 UTINYINT, u64 UBIGINT, big "
        "BIGINT, f FLOAT, d DOUBLE, m DECIMAL(38,10), s DECIMAL(4,1), name VARCHAR, ok BOOLEAN, "
-       "born DATE, t TIME, stamp TIMESTAMP, ns TIMESTAMP_NS, seen TIMESTAMPTZ, doc JSON, data BLOB)",
+       "born DATE, t TIME, stamp TIMESTAMP, ns TIMESTAMP_NS, seen TIMESTAMPTZ, doc JSON, data "
+       "BLOB)",
        "INSERT INTO t VALUES (1, -128, 255, 18446744073709551615, -9223372036854775808, 0.1, "
        "1e300, 1234567890123456789012345678.0123456789, -123.4, 'naïve ' || chr(0) || '😀', true, "
        "'0001-01-01', '23:59:59.999999', '1900-01-01 00:00:00.000001', '2026-01-01 "
@@ -163,6 +164,25 @@ TEST_F(Duckdb, AKeyThatIsTheWholeRowIsMetAndCounted) {
   const auto r = answer();
   ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
   EXPECT_EQ(look("SELECT id FROM t ORDER BY id"), (Texts{"1", "2", "3"}));
+}
+
+// Symptom: under NOCASE "a" comes before the bound "B", and its row was left out.
+TEST_F(Duckdb, TextsAreComparedByteByByteWhateverTheirCollationIs) {
+  sql(in(), {"CREATE TABLE t (k VARCHAR COLLATE NOCASE, v INTEGER)",
+             "INSERT INTO t VALUES ('A', 1), ('B', 2)"});
+  sql(out(), {"CREATE TABLE t (k VARCHAR COLLATE NOCASE, v INTEGER)"});
+  request_.run.mode = protocol::SyncMode::Incremental;
+  request_.run.entities["t"] = {.cursor = "k", .primary_key = {"k"}};
+  ASSERT_EQ(answer().code, protocol::ExitCode::Done);
+  sql(in(), {"INSERT INTO t VALUES ('a', 3)"});
+  const auto r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(look("SELECT k, v FROM t ORDER BY v"), (Texts{"A|1", "B|2", "a|3"}));
+  request_.run.mode = protocol::SyncMode::Full;
+  request_.run.reset_epoch = 1;
+  ASSERT_EQ(answer().code, protocol::ExitCode::Done);
+  EXPECT_EQ(look("SELECT contains(sql, 'COLLATE') FROM duckdb_tables() WHERE table_name = 't'"),
+            Texts{"true"});
 }
 
 TEST_F(Duckdb, AConditionIsAnExpressionAndSeesTheFileAlone) {

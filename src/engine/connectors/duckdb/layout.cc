@@ -113,8 +113,8 @@ std::string count_own_rules() {
       "SELECT (SELECT count(*) FROM duckdb_constraints() WHERE {0} AND ({1} = $1 OR {2} = $1)) + "
       "(SELECT count(*) FROM duckdb_indexes() WHERE {0} AND {1} = $1) + (SELECT count(*) FROM "
       "duckdb_columns() WHERE {0} AND {1} = $1 AND (column_default IS NOT NULL OR comment IS NOT "
-      "NULL)) + (SELECT count(*) FROM duckdb_tables() WHERE {0} AND {1} = $1 AND comment IS NOT "
-      "NULL)",
+      "NULL)) + (SELECT count(*) FROM duckdb_tables() WHERE {0} AND {1} = $1 AND (comment IS NOT "
+      "NULL OR contains(sql, ' COLLATE ')))",
       kHere, folded("table_name"), folded("coalesce(referenced_table, '')"));
 }
 

@@ -23,7 +23,8 @@ struct TableColumn {
 struct TableLayout {
   bool exists = false;
   bool empty = true;
-  // It has constraints, indexes, defaults or comments, which a new table in its place would lose.
+  // It has constraints, indexes, defaults, collations or comments, which a new table in its place
+  // would lose.
   bool own_rules = false;
   std::vector<TableColumn> columns;  // those that can be written
 

@@ -175,6 +175,12 @@ std::optional<std::string> bound_sql(const SourceColumn& column, const CursorVal
   }
 }
 
+// What is compared with a bound, and sorted: texts byte by byte, whatever the column's collation
+// is.
+std::string compared(const SourceColumn& column) {
+  return quote(column.name) + (column.type.kind == Kind::Text ? " COLLATE C" : "");
+}
+
 // As the engine compares.
 bool sorts_as_the_engine(const ColumnType& type) {
   return is_whole_number(type) || is_time(type) || type.kind == Kind::Decimal ||
@@ -330,7 +336,7 @@ Result<std::unique_ptr<Reader>> DuckdbSource::open(const ReadParams& params, con
   std::vector<std::string> conditions;
   // On lines of its own, so that a comment in it cannot swallow the parenthesis.
   for (const auto& where : params.where) conditions.push_back(fmt::format("(\n{}\n)", where));
-  bool ordered = false;
+  std::string order;
   if (params.cursor) {
     const SourceColumn& cursor = *column_named(*params.cursor);
     if (sorts_otherwise(cursor.type)) {
@@ -340,20 +346,19 @@ Result<std::unique_ptr<Reader>> DuckdbSource::open(const ReadParams& params, con
                               "text column, or copy a view that makes one of it",
                               cursor.name));
     }
-    const std::string name = quote(cursor.name);
     for (const bool lower : {true, false}) {
       const auto& v = lower ? params.from : params.to;
       const auto bound = v ? bound_sql(cursor, *v, lower) : std::nullopt;
       if (!bound) continue;
-      conditions.push_back(
-          fmt::format("({} {} {} OR {} IS NULL)", name, lower ? ">=" : "<=", *bound, name));
+      conditions.push_back(fmt::format("({} {} {} OR {} IS NULL)", compared(cursor),
+                                       lower ? ">=" : "<=", *bound, quote(cursor.name)));
     }
-    ordered = sorts_as_the_engine(cursor.type);
+    if (sorts_as_the_engine(cursor.type)) order = compared(cursor);
   }
   std::string sql = fmt::format("SELECT {} FROM {}", list, table.qualified());
   for (std::size_t i = 0; i < conditions.size(); ++i)
     sql += (i == 0 ? " WHERE " : " AND ") + conditions[i];
-  if (ordered) sql += fmt::format(" ORDER BY {} NULLS FIRST", quote(*params.cursor));
+  if (!order.empty()) sql += fmt::format(" ORDER BY {} NULLS FIRST", order);
   auto stream = db->stream(sql);
   if (!stream && !params.where.empty() && stream.error().code == Code::Invalid)
     return fail(of_condition(params.entity, "or a view fails for a row", stream.error()));
@@ -363,7 +368,7 @@ Result<std::unique_ptr<Reader>> DuckdbSource::open(const ReadParams& params, con
     if (!found->Equals(fields[i]->type())) return fail(changed_meanwhile(params.entity));
   }
   return std::make_unique<StreamReader>(std::move(db), std::move(*stream), params,
-                                        arrow::schema(std::move(fields)), ordered);
+                                        arrow::schema(std::move(fields)), !order.empty());
 }
 
 }  // namespace tidegate::engine::duckdb

@@ -248,7 +248,9 @@ Status DuckdbWriter::merge(std::int64_t rows, CommitReport& report) {
     const std::string value = cast_of(fmt::format("s.c{}", i), change_.handed[i], c.type);
     const std::string& field = load_.schema->field(change_.fields[i])->name();
     if (std::ranges::count(load_.key, field) > 0) {
-      same += fmt::format("{}t.{} = {}", same.empty() ? "" : " AND ", quote(c.name), value);
+      // Under a collation of the table's `a` would meet `A`.
+      same += fmt::format("{}t.{}{} = {}", same.empty() ? "" : " AND ", quote(c.name),
+                          c.type.kind == Kind::Text ? " COLLATE C" : "", value);
     } else {
       set += fmt::format("{}{} = {}", set.empty() ? "" : ", ", quote(c.name), value);
     }

@@ -35,7 +35,8 @@ using Texts = std::vector<std::string>;
 class MysqlSourceTest : public ::testing::Test {
  protected:
   MysqlSourceTest()
-      : name_(database_of(testing::UnitTest::GetInstance()->current_test_info()->name())),
+      : name_(database_of(testing::UnitTest::GetInstance()->current_test_info()->name() +
+                          std::to_string(getpid()))),
         db_(console(name_)) {}
 
   void sql(const std::string& text) { run(*db_, text); }
