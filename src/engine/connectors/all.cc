@@ -3,14 +3,15 @@
 #include <array>
 
 #include "engine/connectors/file/file_connector.h"
+#include "engine/connectors/mongodb/mongodb.h"
 #include "engine/connectors/postgres/postgres.h"
 #include "engine/connectors/sqlite/sqlite.h"
 
 namespace tidegate::engine {
 
 std::span<const Connector* const> all_connectors() {
-  static const std::array<const Connector*, 3> kAll{&file_connector(), &postgres_connector(),
-                                                    &sqlite_connector()};
+  static const std::array<const Connector*, 4> kAll{&file_connector(), &mongodb_connector(),
+                                                    &postgres_connector(), &sqlite_connector()};
   return kAll;
 }
 
