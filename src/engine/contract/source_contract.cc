@@ -141,7 +141,7 @@ TEST_P(SourceContract, DiscoverShowsEveryEntityWithItsColumnsAndTypes) {
 }
 
 TEST_P(SourceContract, ARealReadGivesEveryRowOnceInBoundedBatches) {
-  const auto rows = many(70'000, 10);
+  const auto rows = many(GetParam().many_rows, 10);
   make("t", rows);
   const auto s = source();
   const auto got = read(*s, everything(discovered(*s, "t")));
@@ -288,7 +288,7 @@ TEST_P(SourceContract, AReadThatFailsIsAnErrorAndNotTheEnd) {
 }
 
 TEST_P(SourceContract, AStopEndsAReadSoon) {
-  make("t", many(70'000, 10));
+  make("t", many(GetParam().many_rows, 10));
   const auto s = source();
   const ReadParams params = everything(discovered(*s, "t"));
   stop_.request_stop();

@@ -26,6 +26,7 @@ struct SourceUnderTest {
   // Makes a part of it unreadable, also for who has it open.
   void (*damage)(const std::string& folder, const std::string& entity) = nullptr;
   bool keeps_empty_columns = true;       // an entity without rows still says what its columns are
+  std::int64_t many_rows = 70'000;       // of a large entity; more than a batch
   std::vector<std::string> own_columns;  // that each entity has before those it was made of
 };
 std::ostream& operator<<(std::ostream& out, const SourceUnderTest& s);

@@ -47,6 +47,14 @@ std::string_view kind_words(const bson_iter_t& value) {
   return "a document, an array or the like";
 }
 
+// A value of another kind than those that discover() saw.
+std::string not_as(const SourceColumn& column, const bson_iter_t& value, std::string_view wanted) {
+  return fmt::format(
+      "field \"{}\": holds {} where the others held {}; the collection has changed "
+      "since it was looked into, run it once more",
+      column.name, kind_words(value), wanted);
+}
+
 std::string_view bytes_of(const bson_iter_t& value) {
   bson_subtype_t subtype{};
   std::uint32_t size = 0;
@@ -140,12 +148,7 @@ std::string DocumentDecoder::convert(const bson_iter_t& value, std::size_t i) {
   Cell& cell = cells_[i];
   cell.null = false;
   const FieldKinds kind = kind_of(value);
-  const auto wrong = [&](std::string_view wanted) {
-    return fmt::format(
-        "field \"{}\": holds {} where the others held {}; the collection has changed "
-        "since it was looked into, run it once more",
-        column.name, kind_words(value), wanted);
-  };
+  const auto wrong = [&](std::string_view wanted) { return not_as(column, value, wanted); };
   switch (column.kind) {
     case ColumnKind::NoValues:
       return wrong("nothing");
@@ -180,27 +183,37 @@ std::string DocumentDecoder::convert(const bson_iter_t& value, std::size_t i) {
       }
       cell.text = *plain_text(value);
       return {};
-    case ColumnKind::Text: {
-      auto text = plain_text(value);
-      if (!text) return wrong("plain values");
-      if (!bson_utf8_validate(text->data(), text->size(), true)) {
-        return fmt::format("field \"{}\": is not valid UTF-8; correct it", column.name);
-      }
-      cell.text = std::move(*text);
-      return {};
-    }
+    case ColumnKind::Text:
     case ColumnKind::Bytes:
-      if (kind != kBytes) return wrong("binary data");
-      cell.text = bytes_of(value);
-      return {};
-    case ColumnKind::Json: {
-      auto json = json_of(value);
-      if (!json)
-        return fmt::format("field \"{}\": {}; correct it", column.name, json.error().message);
-      cell.text = std::move(*json);
-      return {};
-    }
+    case ColumnKind::Json:
+      break;
   }
+  return convert_any(value, i);
+}
+
+// What texts, bytes and JSON take of any kind.
+std::string DocumentDecoder::convert_any(const bson_iter_t& value, std::size_t i) {
+  const SourceColumn& column = columns_[i];
+  Cell& cell = cells_[i];
+  if (column.kind == ColumnKind::Bytes) {
+    if (kind_of(value) != kBytes) return not_as(column, value, "binary data");
+    cell.text = bytes_of(value);
+    return {};
+  }
+  if (column.kind == ColumnKind::Json) {
+    auto json = json_of(value);
+    if (!json) {
+      return fmt::format("field \"{}\": {}; correct it", column.name, json.error().message);
+    }
+    cell.text = std::move(*json);
+    return {};
+  }
+  auto text = plain_text(value);
+  if (!text) return not_as(column, value, "plain values");
+  if (!bson_utf8_validate(text->data(), text->size(), true)) {
+    return fmt::format("field \"{}\": is not valid UTF-8; correct it", column.name);
+  }
+  cell.text = std::move(*text);
   return {};
 }
 

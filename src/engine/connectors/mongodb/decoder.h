@@ -46,7 +46,9 @@ class DocumentDecoder {
  private:
   struct Cell;
   bool append_row();
+  // "": the cell of the column holds the value; else why not.
   std::string convert(const bson_iter_t& value, std::size_t column);
+  std::string convert_any(const bson_iter_t& value, std::size_t column);
 
   std::vector<SourceColumn> columns_;
   std::unordered_map<std::string, std::size_t> places_;

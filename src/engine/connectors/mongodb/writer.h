@@ -82,7 +82,8 @@ class MongoWriter final : public Writer {
   Status commit_stage(const std::optional<NewState>& state);
   RejectedRow rejected(const arrow::RecordBatch& batch, std::int64_t row, std::string why) const;
   Status undo();
-  // A newer attempt ends the transactions of an older one, which is then fenced and not unlucky.
+  // Whatever fails for an older attempt (a newer one ended its transaction, or changed the
+  // collection), it is fenced.
   template <class T>
   Result<T> told(Result<T> result);
 
@@ -112,7 +113,9 @@ class MongoWriter final : public Writer {
 
 template <class T>
 Result<T> MongoWriter::told(Result<T> result) {
-  if (result || result.error().code != Code::Unavailable) return result;
+  if (result || result.error().code == Code::Fenced || result.error().code == Code::Cancelled) {
+    return result;
+  }
   db_.abort();
   const auto record = ledger_.read(claim_.job, claim_.entity);
   // Without a record it is another database by now, and nobody's.
