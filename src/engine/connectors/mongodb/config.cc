@@ -75,6 +75,14 @@ void read_url(const std::string& url, json::Reader& r, Config& config) {
             "characters of user and password percent-encoded (%40 for an @, %2F for a /)");
     return;
   }
+  // The driver takes what stands behind the first @ for the host, and the host is shown.
+  const std::string hosts = hosts_of(parsed.uri.get());
+  if (hosts.find('@') != std::string::npos) {
+    r.error("url",
+            "has more than one @; special characters of user and password must be "
+            "percent-encoded (%40 for an @, %2F for a /)");
+    return;
+  }
   check_files(parsed.uri.get(), r);
   const char* named = mongoc_uri_get_database(parsed.uri.get());
   if (config.database.empty() && named != nullptr) config.database = named;
@@ -86,7 +94,7 @@ void read_url(const std::string& url, json::Reader& r, Config& config) {
             "has a database name with a character that MongoDB does not take, or of more than 63 "
             "bytes; correct it");
   }
-  config.place = hosts_of(parsed.uri.get()) + "/" + config.database;
+  config.place = hosts + "/" + config.database;
 }
 
 }  // namespace
