@@ -66,6 +66,9 @@ class World:
     def mysql_url(self):
         return {"name": self.name(), "type": "mysql", "config": {"url": "mysql://ada:canary-of-a-url@db.example.com/shop"}}
 
+    def mongodb(self, **config):
+        return {"name": self.name(), "type": "mongodb", "config": {"url": "mongodb://ada:canary-of-a-url@db.example.com/shop"} | config}
+
     def job(self, **fields):
         return {"name": self.name(), "dataSourceId": self.source, "destinationDatabaseId": self.destination} | fields
 
@@ -94,11 +97,12 @@ class World:
             return [self.connection("file", "in.csv", format="csv", delimiter=";", quote="'", header=False, nullValues=["NA"],
                                     types={"id": "integer", "in": {"id": "text"}}, entities={"in": "*.csv"}),
                     self.connection("sqlite", "in.db"), self.connection("duckdb", "in.duckdb"), self.connection("file", "in.csv"),
-                    self.database(schemas=["public", "sales"]), self.database_url(), self.mysql(), self.mysql_url()]
+                    self.database(schemas=["public", "sales"]), self.database_url(), self.mysql(), self.mysql_url(),
+                    self.mongodb(database="shop", mode="document")]
         if "destinations" in path and last in ("destinations", "{id}"):
             return [self.connection("sqlite", "out.db", journalMode="keep"), self.connection("file", "out", format="parquet"),
                     self.connection("duckdb", "out.duckdb"),
-                    self.database(schema="sales"), self.database_url(), self.mysql(), self.mysql_url()]
+                    self.database(schema="sales"), self.database_url(), self.mysql(), self.mysql_url(), self.mongodb(timestamps="date")]
         return {
             "workspaces": [{"name": self.name()}],
             "tokens": [{"name": self.name(), "role": "viewer", "workspaces": ["default"], "expiresAt": FUTURE},
@@ -116,6 +120,8 @@ class World:
             database = self.database_url() if "url" in (body.get("config") or ()) else self.database()
         if isinstance(body, dict) and body.get("type") == "mysql":
             database = self.mysql_url() if "url" in (body.get("config") or ()) else self.mysql()
+        if isinstance(body, dict) and body.get("type") == "mongodb":
+            database = self.mongodb()
         if "/data-sources/{id}" in path:
             made = self.server.api("POST", "/data-sources", database or self.connection("file", "in.csv"))["id"]
         elif "/destinations/{id}" in path:

@@ -47,13 +47,21 @@ TEST_P(DestinationContract, EveryTypeComesBackAsItWentIn) {
        arrow::field("ts", arrow::timestamp(arrow::TimeUnit::MICRO)),
        arrow::field("tz", arrow::timestamp(arrow::TimeUnit::MICRO, "UTC")),
        mark_json(arrow::field("doc", arrow::utf8()))});
-  e.batches = {batch_of(e.schema,
-                        R"([[1, -128, 4294967295, 18446744073709551615, 0.1, "1234567890.10",
-           "1234567890123456789012345678.0123456789", true, "x", 0, 0, 1, "{\"a\": [1, null]}"],
-          [9223372036854775807, 127, 0, 0, -1.5e300, "-0.01", "0.0000000001", false, "007", -719528,
-           253402300799999999, -1, "\"text\""],
-          [-9223372036854775808, 0, 1, 1, 0, "0.00", "0.0000000000", true, "1e5", 20000, 1700000000123456,
-           1700000000000000, "1.0"]])")};
+  const auto& d = GetParam();
+  const std::string wide =
+      std::string("1234567890123456789012345678").substr(38 - d.decimal_digits);
+  const std::string doc = d.keeps_json_text ? R"({\"a\": [1, null]})" : R"({\"a\":[1,null]})";
+  const auto at = [&](std::int64_t us) { return us - us % d.time_step_us; };
+  e.batches = {
+      batch_of(e.schema, fmt::format(
+                             R"([[1, -128, 4294967295, 18446744073709551615, 0.1, "1234567890.10",
+           "{}.0123456789", true, "x", 0, 0, {}, "{}"],
+          [9223372036854775807, 127, 0, 0, -1.5e300, "-0.01", "0.0000000001", false, "007", {},
+           {}, {}, "\"text\""],
+          [-9223372036854775808, 0, 1, 1, 0, "0.00", "0.0000000000", true, "1e5", 20000, {},
+           1700000000000000, "1.0"]])",
+                             wide, at(1'001), doc, d.first_day, at(253'402'300'799'999'999),
+                             at(-1'001), at(1'700'000'000'123'456)))};
   const auto r = bench_->run();
   EXPECT_DONE(r);
   EXPECT_EQ(r.rows_written, 3);
@@ -397,6 +405,7 @@ TEST_P(DestinationContract, AReaderNeverSeesAnEmptyOrPartialTable) {
     const auto source = bench_->reader();
     while (!stop || looks < 3) {
       const auto seen = read_everything(*source, "t");
+      if (!seen && GetParam().reads_may_fail) continue;
       const std::size_t rows = seen ? row_texts(*seen, {}).size() : 0;
       if (rows != 2000) odd.push_back(seen ? fmt::format("{} rows", rows) : describe(seen.error()));
       ++looks;

@@ -44,11 +44,16 @@ struct DestinationUnderTest {
   static void restore_folder(const std::string& folder);
   static void tidy_folder(const std::string& folder);
 
-  bool holds_nul = true;    // in a text; else such a row is rejected
-  bool merges = true;       // incremental
-  bool appends = true;      // full_append, incremental_append
-  bool keeps_types = true;  // types come back as they went in
-  bool widens = true;       // schemaChange evolve can widen a column's type
+  bool holds_nul = true;          // in a text; else such a row is rejected
+  bool merges = true;             // incremental
+  bool appends = true;            // full_append, incremental_append
+  bool keeps_types = true;        // types come back as they went in
+  bool keeps_json_text = true;    // byte by byte; else the value, written without blanks
+  int decimal_digits = 38;        // of a value
+  std::int64_t time_step_us = 1;  // between two times that it tells apart
+  int first_day = -719'528;       // since 1970-01-01, that a date can be
+  bool widens = true;             // schemaChange evolve can widen a column's type
+  bool reads_may_fail = false;  // a read that is open while a table is replaced: an error, no part
   bool rows_in_transaction =
       true;  // a crash before commit leaves nothing that abort() would have undone
 };

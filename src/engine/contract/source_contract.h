@@ -25,7 +25,9 @@ struct SourceUnderTest {
                const arrow::RecordBatch& rows) = nullptr;
   // Makes a part of it unreadable, also for who has it open.
   void (*damage)(const std::string& folder, const std::string& entity) = nullptr;
-  bool keeps_empty_columns = true;  // an entity without rows still says what its columns are
+  bool keeps_empty_columns = true;       // an entity without rows still says what its columns are
+  std::int64_t many_rows = 70'000;       // of a large entity; more than a batch
+  std::vector<std::string> own_columns;  // that each entity has before those it was made of
 };
 std::ostream& operator<<(std::ostream& out, const SourceUnderTest& s);
 
@@ -41,6 +43,8 @@ class SourceContract : public testing::TestWithParam<SourceUnderTest> {
   std::unique_ptr<Source> source();
   // The entity as discover() shows it; fails the test when it does not.
   static EntityInfo discovered(Source& source, const std::string& entity);
+  // The names of its columns, without own_columns.
+  static std::vector<std::string> made_columns(const EntityInfo& info);
   static ReadParams everything(const EntityInfo& info);
   // All batches of a read, each held against the rules for batches.
   static Result<Batches> read(Source& source, const ReadParams& params);

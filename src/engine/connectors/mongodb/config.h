@@ -1,0 +1,36 @@
+#pragma once
+// The configuration of the MongoDB connector.
+
+#include <boost/json/object.hpp>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/secret.h"
+
+namespace tidegate::engine::mongodb {
+
+// JSON Schema, as Connector::spec.
+extern const std::string_view kSpec;
+
+// How a column whose type has digits below a millisecond, which a BSON date has not, is held.
+enum class Timestamps : std::uint8_t {
+  Text,      // ISO 8601 with all its digits; sorts as the times do
+  Date,      // as a date; a value that has such digits is refused
+  Truncate,  // as a date; such digits are cut, by the user's own choice
+};
+
+struct Config {
+  Secret url;
+  std::string database;
+  std::string place;  // `db.example.com:27017/shop`: for messages and the identity, never a secret
+  Timestamps timestamps = Timestamps::Text;  // destination
+  bool documents = false;                    // source: one JSON column, not a column a field
+};
+
+// Invalid with every wrong field. Options that the driver does not know are refused: it would only
+// warn of `tlss=true` and not encrypt.
+Result<Config> read_config(const boost::json::object& config, bool destination = false);
+
+}  // namespace tidegate::engine::mongodb
