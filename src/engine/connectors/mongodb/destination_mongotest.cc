@@ -13,6 +13,7 @@
 #include "engine/connectors/mongodb/server_fixture.h"
 #include "engine/connectors/mongodb/writer.h"
 #include "engine/contract/fixture.h"
+#include "engine/core/schema.h"
 
 namespace tidegate::engine::mongodb {
 namespace {
@@ -28,12 +29,12 @@ class MongoDestinationTest : public testing::TestWithParam<bool> {
         console_(console(name_, standalone_)) {}
   ~MongoDestinationTest() override { drop_database(name_, standalone_); }
 
-  std::unique_ptr<Destination> destination() {
-    return must(
-        mongodb_connector().make_destination({{"url", server_url(name_, standalone_)}}, context_));
+  std::unique_ptr<Destination> destination(const std::string& options = "") {
+    return must(mongodb_connector().make_destination(
+        {{"url", server_url(name_, standalone_) + options}}, context_));
   }
-  static WritePlan plan(std::int64_t fence) {
-    return {.job = "job", .entity = "t", .run_id = RunId("run"), .fence = Fence(fence)};
+  static WritePlan plan(std::int64_t fence, const char* job = "job") {
+    return {.job = job, .entity = "t", .run_id = RunId("run"), .fence = Fence(fence)};
   }
   static std::shared_ptr<arrow::Schema> schema() {
     return arrow::schema({arrow::field("id", arrow::int64()), arrow::field("v", arrow::utf8())});
@@ -93,6 +94,103 @@ TEST_P(MongoDestinationTest, AnAppendThatDiedInPartsIsTakenAwayByTheNextAttempt)
   must(again->commit(Writer::NewState{"two", 0}));
   EXPECT_EQ(stored(), (Texts{"1=a", "2=b"}));
   EXPECT_EQ(record()->unfinished, "");
+}
+
+// Symptom: the commit came through, the engine was told that it failed and gave up, and the rows of
+// its first parts were gone although the state was there.
+TEST_P(MongoDestinationTest, AnAppendInPartsWhoseCommitWasNotAnsweredKeepsItsRows) {
+  if (standalone_) return;  // its commit is no transaction
+  const auto d = destination("&appName=unanswered");
+  auto writer = must(d->open(plan(1)));
+  must(writer->begin(load(LoadKind::Append)));
+  const std::string wide(9U << 20, 'x');
+  for (const char* id : {"1", "2", "3", "4", "5"}) {
+    put(*writer, std::string("[[") + id + ", \"" + wide + "\"]]");
+  }
+  must(writer->flush());
+  // 100, UnsatisfiableWriteConcern: it was done, and the driver does not ask once more.
+  const std::string commit = "commitTransaction";
+  const Doc answer = Doc().put("code", 100).put("errmsg", "no majority answered");
+  must(console_->run(Doc()
+                         .put("configureFailPoint", "failCommand")
+                         .put("mode", Doc().put("times", 1))
+                         .put("data", Doc()
+                                          .put_texts("failCommands", {&commit, 1})
+                                          .put("appName", "unanswered")
+                                          .put("writeConcernError", answer)),
+                     "admin"));
+  EXPECT_FALSE(writer->commit(Writer::NewState{"done", 0}));
+  must(writer->abort({}));
+  EXPECT_EQ(record()->stored.state, "done");
+  EXPECT_EQ(must(console_->count("t")), 5);
+}
+
+// Symptom: another document was updated, whose `_id` is greater than null.
+TEST_P(MongoDestinationTest, AKeyThatLooksLikeAnOperatorMatchesNoOtherDocument) {
+  const auto fields = arrow::schema(
+      {mark_json(arrow::field("id", arrow::utf8())), arrow::field("v", arrow::utf8())});
+  const auto batch = [&](const char* rows) { return batch_of(fields, rows); };
+  for (const LoadKind kind : {LoadKind::Merge, LoadKind::Replace}) {
+    const auto d = destination();
+    auto writer = must(d->open(plan(kind == LoadKind::Merge ? 1 : 2)));
+    must(writer->begin(
+        {.kind = kind, .schema = fields, .key = {"id"}, .cursor = {}, .max_rejected = 9}));
+    for (const char* rows : {R"([["{\"a\": 1}", "kept"]])", R"([["{\"$gt\": null}", "x"]])",
+                             R"([["{\"$gt\": null}", "y"]])"}) {
+      must(writer->write(*batch(rows)));
+    }
+    must(writer->flush());
+    must(writer->commit(Writer::NewState{"s", 0}));
+    must(writer->finish());
+    const auto kept =
+        must(console_->find_one("t", Doc().put("_id", Doc().put("$eq", Doc().put("a", 1)))));
+    ASSERT_TRUE(kept);
+    EXPECT_EQ(text_at(*kept->get(), "v"), "kept");
+  }
+}
+
+// Symptom: a job froze between announcing its stage and the rename, another took its collection
+// over, and the first one's rename put its rows over those of the other.
+TEST_P(MongoDestinationTest, AFormerOwnerThatWakesUpRenamesNothing) {
+  for (const LoadKind kind : {LoadKind::Append, LoadKind::Replace}) {
+    const std::int64_t fence = kind == LoadKind::Append ? 1 : 3;
+    const auto mine = destination();
+    auto taken = plan(fence);
+    taken.take_over = true;
+    auto owner = must(mine->open(taken));
+    must(owner->begin(load(LoadKind::Replace)));
+    put(*owner, R"([[1, "a"]])");
+    must(owner->flush());
+    must(owner->commit(Writer::NewState{"one", 0}));
+    must(owner->finish());
+    const auto frozen = destination();
+    auto writer = must(frozen->open(plan(fence + 1)));
+    must(writer->begin(load(LoadKind::Replace)));
+    put(*writer, R"([[1, "frozen"]])");
+    must(writer->flush());
+    const Doc stages = Doc().put("name", Doc().put("$regex", "^_tidegate_stage_"));
+    const auto stage = must(console_->list_collections(stages));
+    ASSERT_EQ(stage.size(), 1U);
+    const std::string name = text_at(*stage[0].get(), "name");
+    const auto other = destination();
+    auto next = plan(fence, "other");
+    next.take_over = true;
+    auto newer = must(other->open(next));
+    must(newer->begin(load(kind)));
+    put(*newer, R"([[2, "b"]])");
+    must(newer->flush());
+    must(newer->commit(Writer::NewState{"two", 0}));
+    const Texts before = stored();
+    EXPECT_FALSE(console_->run(Doc()
+                                   .put("renameCollection", std::string_view(name_ + "." + name))
+                                   .put("to", std::string_view(name_ + ".t"))
+                                   .put("dropTarget", true),
+                               "admin"));
+    EXPECT_EQ(stored(), before);
+    const Status refused = writer->commit(Writer::NewState{"frozen", 0});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::Fenced) << describe(refused.error());
+  }
 }
 
 TEST_P(MongoDestinationTest, ACommitOfManyRowsInPartsCountsEachKeyOnce) {

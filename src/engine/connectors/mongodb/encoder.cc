@@ -224,6 +224,13 @@ std::string bson_type_words(const arrow::Field& field, Timestamps timestamps) {
   }
 }
 
+Doc with_id(const Doc& id) {
+  const auto value = find_value(*id.get(), "_id");
+  Doc equal;
+  equal.put_value("$eq", value->raw);
+  return Doc().put("_id", equal);
+}
+
 DocumentEncoder::Append DocumentEncoder::appender(const arrow::Field& field, Timestamps how) {
   if (is_json(field)) return &append_json_text;
   switch (field.type()->id()) {
@@ -325,11 +332,14 @@ std::string DocumentEncoder::append_id(Doc& to, const arrow::RecordBatch& batch,
     return {};
   }
   const auto value = find_value(*parts.get(), key_.front().name.c_str());
-  if (!value || BSON_ITER_HOLDS_ARRAY(&value->raw)) {
+  const char* what = !value || BSON_ITER_HOLDS_ARRAY(&value->raw) ? "an array"
+                     : BSON_ITER_HOLDS_REGEX(&value->raw)         ? "a regular expression"
+                     : BSON_ITER_HOLDS_UNDEFINED(&value->raw)     ? "undefined"
+                                                                  : nullptr;
+  if (what != nullptr) {
     return fmt::format(
-        "column \"{}\": holds an array, which cannot be the key of a document; name "
-        "another key",
-        key_.front().name);
+        "column \"{}\": holds {}, which cannot be the key of a document; name another key",
+        key_.front().name, what);
   }
   to.put_value("_id", value->raw);
   return {};

@@ -20,6 +20,9 @@ inline constexpr std::uint32_t kMaxDocument = 16 << 20;  // bytes, MongoDB's own
 // What a column is in MongoDB, in words of the guide; "": it has no place there.
 std::string bson_type_words(const arrow::Field& field, Timestamps timestamps);
 
+// The filter of the document with a row's `{_id: …}`; a value that looks like an operator is none.
+Doc with_id(const Doc& id);
+
 // Used by one thread.
 class DocumentEncoder {
  public:

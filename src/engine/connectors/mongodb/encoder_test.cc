@@ -70,10 +70,17 @@ TEST(MongoEncoder, ValuesThatBsonCannotHoldAreRefusedByColumn) {
       one<arrow::Decimal128Builder>(wide, arrow::Decimal128("12345678901234567890123456789012345"));
   EXPECT_NE(encode(arrow::field("d", wide), digits).refused.at(0).find("34 digits"),
             std::string::npos);
-  const auto json = one<arrow::StringBuilder>(arrow::utf8(), std::string("[1]"));
+  const std::pair<const char*, const char*> keys[] = {
+      {"[1]", "array"},
+      {R"({"$regularExpression": {"pattern": "a", "options": ""}})", "a regular expression"},
+      {R"({"$undefined": true})", "undefined"}};
   const auto field = mark_json(arrow::field("k", arrow::utf8()));
-  EXPECT_NE(encode(field, json, Timestamps::Text, {"k"}).refused.at(0).find("array"),
-            std::string::npos);
+  for (const auto& [key, words] : keys) {
+    const auto json = one<arrow::StringBuilder>(arrow::utf8(), std::string(key));
+    const auto refused = encode(field, json, Timestamps::Text, {"k"}).refused;
+    ASSERT_EQ(refused.size(), 1U) << key;
+    EXPECT_NE(refused[0].find(words), std::string::npos) << refused[0];
+  }
 }
 
 TEST(MongoEncoder, TheKeyIsTheIdAndStaysAField) {

@@ -157,13 +157,44 @@ Status Ledger::own_table(const Claim& claim, bool take_over) {
   if (owner && !others) return {};
   if (others) {
     if (!take_over) return fail(table_owned(claim, job, entity));
+    TG_TRY(const auto record, read(job, entity));
     TG_CHECK(db_.update(kState, Doc().put("_id", id_of(job, entity)),
                         Doc()
                             .put("$inc", Doc().put("fence", std::int64_t{1}))
-                            .put("$set", Doc().put("state", "").put("session", ""))));
+                            .put("$set", Doc().put("state", "").put("session", ""))
+                            .put("$unset", Doc().put("intent", 1))));
+    const Doc former = id_of(job, entity).put("fence", record ? record->stored.fence : 0);
+    TG_CHECK(
+        db_.update(kTables, of_table(claim), Doc().put("$addToSet", Doc().put("formers", former))));
   }
   TG_CHECK(db_.update(kTables, of_table(claim),
                       Doc().put("$set", of_entity(claim).put_date("since", now_ms())), true));
+  return {};
+}
+
+Result<std::vector<Claim>> Ledger::former_owners(const Claim& claim) {
+  TG_TRY(const auto owner, db_.find_one(kTables, of_table(claim)));
+  std::vector<Claim> out;
+  const auto list = owner ? find_value(*owner->get(), "formers") : std::nullopt;
+  bson_iter_t at;
+  if (!list || !bson_iter_recurse(&list->raw, &at)) return out;
+  while (bson_iter_next(&at)) {
+    std::uint32_t size = 0;
+    const std::uint8_t* bytes = nullptr;
+    bson_t one;
+    bson_iter_document(&at, &size, &bytes);
+    if (!bson_init_static(&one, bytes, size)) continue;
+    out.push_back({.job = text_at(one, "job"),
+                   .entity = text_at(one, "entity"),
+                   .table = claim.table,
+                   .fence = number_at(one, "fence"),
+                   .session = {}});
+  }
+  return out;
+}
+
+Status Ledger::forget_former_owners(const Claim& claim) {
+  TG_CHECK(db_.update(kTables, of_table(claim), Doc().put("$unset", Doc().put("formers", 1))));
   return {};
 }
 

@@ -49,9 +49,12 @@ class Ledger {
   // The first of each: writes the record, which no second transaction can, and compares the fence.
   // Fenced; Unavailable: the record is gone, and it is another database by now.
   Status lock_fence(const Claim& claim);
-  // Makes the claim the collection's owner; with `take_over` an owner before it is fenced off and
-  // loses its state.
+  // Makes the claim the collection's owner; with `take_over` an owner before it is fenced off,
+  // loses its state and is a former one.
   Status own_table(const Claim& claim, bool take_over);
+  // Owners whose stages may still be there: the last fence that each had. A fence stops no rename.
+  Result<std::vector<Claim>> former_owners(const Claim& claim);
+  Status forget_former_owners(const Claim& claim);
   Status set_layout(const Claim& claim, const CollectionLayout& layout);
   // The state, and the end of an intent or an unfinished append; nullopt ends these alone.
   Status store(const Claim& claim, const std::optional<Writer::NewState>& state);

@@ -123,9 +123,7 @@ Result<Stage::Put> Stage::insert(std::vector<DocumentEncoder::Row>& rows) {
 // The row's key is there: whose cursor is greater stays, and the later of equal ones. No value is
 // less than any, and NaN is none.
 Status Stage::put_again(const DocumentEncoder::Row& row) {
-  const auto id = find_value(*row.id.get(), "_id");
-  Doc filter;
-  filter.put_value("_id", id->raw);
+  Doc filter = with_id(row.id);
   const auto cursor = cursor_.empty() ? std::nullopt : find_value(*row.id.get(), cursor_.c_str());
   if (cursor) {
     Doc nan, none, not_greater;
@@ -191,10 +189,8 @@ Status settle(Connection& db, Ledger& ledger, const Claim& claim, const Intent& 
   TG_TRY(bool done, placed());
   if (!done) {
     // Without its stage the older attempt cannot rename it any more; it may just have done so.
-    TG_TRY(const bool dropped, db.drop(intent.stage));
-    if (!dropped) {
-      TG_TRY(done, placed());
-    }
+    TG_CHECK(db.drop(intent.stage));
+    TG_TRY(done, placed());
   }
   if (done) return complete(db, ledger, claim, intent);
   return db.together([&]() -> Status {

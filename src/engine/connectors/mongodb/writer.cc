@@ -61,6 +61,18 @@ Result<std::vector<std::string>> MongoWriter::do_begin(const LoadPlan& load) {
 // theirs.
 Status MongoWriter::take_unfinished_away() {
   if (unfinished_.empty()) return {};
+  // Whose commit came through, but not its answer, is no longer written down: those rows stay.
+  bool written_down = false;
+  TG_CHECK(db_.together([&]() -> Status {
+    TG_CHECK(ledger_.lock_fence(claim_));
+    TG_TRY(const auto record, ledger_.read(claim_.job, claim_.entity));
+    written_down = record && record->unfinished == unfinished_;
+    return {};
+  }));
+  if (!written_down) {
+    unfinished_.clear();
+    return {};
+  }
   TG_CHECK(db_.erase(claim_.table, of_append(unfinished_)));
   TG_CHECK(db_.together([&]() -> Status {
     TG_CHECK(ledger_.lock_fence(claim_));
@@ -184,8 +196,38 @@ Status MongoWriter::flush_stage(CommitReport& report) {
   return {};
 }
 
+// A former owner that froze between announcing its stage and the rename is stopped by no fence, but
+// without its stage it renames nothing. So it is fenced off first, and what is written comes after.
+Status MongoWriter::take_table() {
+  if (table_taken_) return {};
+  if (plan_.take_over) {
+    TG_CHECK(db_.together([&]() -> Status {
+      TG_CHECK(ledger_.lock_fence(claim_));
+      return ledger_.own_table(claim_, true);
+    }));
+  }
+  TG_TRY(const auto formers, ledger_.former_owners(claim_));
+  if (!formers.empty()) {
+    for (const Claim& former : formers) TG_CHECK(Stage::tidy(db_, former));
+    TG_CHECK(db_.together([&]() -> Status {
+      TG_CHECK(ledger_.lock_fence(claim_));
+      return ledger_.forget_former_owners(claim_);
+    }));
+    TG_TRY(const auto now, db_.collection_info(claim_.table));
+    if ((now ? bytes_at(*now->get(), "info.uuid") : "") != change_.after.uuid) {
+      return fail(Code::Unavailable,
+                  fmt::format("the collection \"{}\" was replaced by its former owner meanwhile; "
+                              "it is worth another attempt",
+                              claim_.table));
+    }
+  }
+  table_taken_ = true;
+  return {};
+}
+
 // Writes what is held. The transaction of the last part stays open for the state.
 Status MongoWriter::put_part(bool last) {
+  TG_CHECK(take_table());
   const bool alone = !last || !db_.transactions();
   if (alone && load_.kind == LoadKind::Append && unfinished_.empty()) {
     std::string prefix(kIdPrefix, '\0');
@@ -269,7 +311,7 @@ Result<Written> MongoWriter::put_held(std::vector<std::size_t>& which) {
     if (h.dropped) continue;
     which.push_back(i);
     if (load_.kind == LoadKind::Merge) {
-      updates.push_back({h.row.id, Doc().put("$set", h.row.fields), true});
+      updates.push_back({with_id(h.row.id), Doc().put("$set", h.row.fields), true});
       continue;
     }
     Doc d;
@@ -324,6 +366,7 @@ Status MongoWriter::do_commit(const std::optional<NewState>& state) {
 }
 
 Status MongoWriter::commit_stage(const std::optional<NewState>& state) {
+  TG_CHECK(take_table());
   TG_TRY(const std::string uuid, stage_->uuid());
   const Intent intent{
       .stage = stage_->name(), .uuid = uuid, .state = state, .layout = change_.after};

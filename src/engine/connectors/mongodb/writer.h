@@ -78,6 +78,7 @@ class MongoWriter final : public Writer {
   Status put_rows(bool last);
   Result<Written> put_held(std::vector<std::size_t>& which);
   Status take_unfinished_away();
+  Status take_table();
   Status do_commit(const std::optional<NewState>& state);
   Status commit_stage(const std::optional<NewState>& state);
   RejectedRow rejected(const arrow::RecordBatch& batch, std::int64_t row, std::string why) const;
@@ -109,6 +110,7 @@ class MongoWriter final : public Writer {
   CommitReport report_;
   std::int64_t staged_ = 0;
   bool in_parts_ = false;
+  bool table_taken_ = false;  // for as long as the claim holds
 };
 
 template <class T>
