@@ -4,6 +4,7 @@
 #include <mongoc/mongoc.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 
@@ -50,22 +51,79 @@ std::string hosts_of(const mongoc_uri_t* uri) {
   return hosts;
 }
 
-// The driver says only "TLS handshake failed".
-void check_files(const mongoc_uri_t* uri, json::Reader& r) {
-  for (const char* option : {"tlsCAFile", "tlsCertificateKeyFile"}) {
-    const char* file = mongoc_uri_get_option_as_utf8(uri, option, nullptr);
-    if (file == nullptr || access(file, R_OK) == 0) continue;
-    r.error("url", fmt::format("names {}={}, which is no file that this process can read; correct "
-                               "it",
-                               option, file));
+// What reaches no further than this connection, in the driver's spelling.
+constexpr std::string_view kOptions[] = {"appname",
+                                         "authmechanism",
+                                         "authsource",
+                                         "compressors",
+                                         "connecttimeoutms",
+                                         "directconnection",
+                                         "heartbeatfrequencyms",
+                                         "journal",
+                                         "localthresholdms",
+                                         "maxstalenessseconds",
+                                         "readconcernlevel",
+                                         "readpreference",
+                                         "readpreferencetags",
+                                         "replicaset",
+                                         "retryreads",
+                                         "retrywrites",
+                                         "serverselectiontimeoutms",
+                                         "serverselectiontryonce",
+                                         "sockettimeoutms",
+                                         "ssl",
+                                         "tls",
+                                         "tlsallowinvalidcertificates",
+                                         "tlsallowinvalidhostnames",
+                                         "tlscafile",
+                                         "tlscertificatekeyfile",
+                                         "tlscertificatekeyfilepassword",
+                                         "tlsdisablecertificaterevocationcheck",
+                                         "tlsdisableocspendpointcheck",
+                                         "tlsinsecure",
+                                         "w",
+                                         "wtimeoutms",
+                                         "zlibcompressionlevel"};
+constexpr std::string_view kMechanisms[] = {"SCRAM-SHA-1", "SCRAM-SHA-256", "MONGODB-X509"};
+
+void check_options(const mongoc_uri_t* uri, json::Reader& r) {
+  const auto refuse = [&](std::string_view what) {
+    r.error("url", fmt::format("has the option {}, which is not taken here; remove it", what));
+  };
+  bson_iter_t at;
+  for (bson_iter_init(&at, mongoc_uri_get_options(uri)); bson_iter_next(&at);) {
+    const std::string_view name = bson_iter_key(&at);
+    if (std::ranges::count(kOptions, name) == 0) refuse(name);
   }
+  const char* mechanism = mongoc_uri_get_auth_mechanism(uri);
+  if (mechanism != nullptr && std::ranges::count(kMechanisms, mechanism) == 0) {
+    refuse(fmt::format("authMechanism={}", mechanism));
+  }
+  bson_t properties;
+  if (mongoc_uri_get_mechanism_properties(uri, &properties)) refuse("authMechanismProperties");
 }
 
-void read_url(const std::string& url, json::Reader& r, Config& config) {
+// The real path of a file that the driver is to read; it says only "TLS handshake failed".
+std::string file_of(const mongoc_uri_t* uri, const char* option, const PathPolicy& paths,
+                    json::Reader& r) {
+  const char* file = mongoc_uri_get_option_as_utf8(uri, option, nullptr);
+  if (file == nullptr) return {};
+  const auto real = paths.resolve(file, false, option);
+  if (!real) {
+    r.error("url", fmt::format("names {}={}: {}", option, file, real.error().message));
+    return {};
+  }
+  if (access(real->c_str(), R_OK) == 0) return *real;
+  r.error("url", fmt::format("names {}={}, which is no file that this process can read; correct "
+                             "it",
+                             option, file));
+  return {};
+}
+
+void read_url(const std::string& url, const PathPolicy& paths, json::Reader& r, Config& config) {
   const ParsedUri parsed = parse_uri(url);
-  if (!parsed.unknown_option.empty()) {
-    r.error("url", fmt::format("has the option {}, which is not known; correct or remove it",
-                               parsed.unknown_option));
+  if (!parsed.complaint.empty()) {
+    r.error("url", parsed.complaint + "; correct or remove it");
     return;
   }
   if (parsed.uri == nullptr) {
@@ -75,16 +133,20 @@ void read_url(const std::string& url, json::Reader& r, Config& config) {
             "characters of user and password percent-encoded (%40 for an @, %2F for a /)");
     return;
   }
-  // The driver takes what stands behind the first @ for the host, and the host is shown.
+  // The driver takes what stands behind the first @ for the host, or behind a / for the database,
+  // and both are shown.
   const std::string hosts = hosts_of(parsed.uri.get());
-  if (hosts.find('@') != std::string::npos) {
+  const char* named = mongoc_uri_get_database(parsed.uri.get());
+  if ((hosts + (named != nullptr ? named : "")).find('@') != std::string::npos) {
     r.error("url",
-            "has more than one @; special characters of user and password must be "
+            "has more than one @ or one behind the host; special characters of user and password "
+            "must be "
             "percent-encoded (%40 for an @, %2F for a /)");
     return;
   }
-  check_files(parsed.uri.get(), r);
-  const char* named = mongoc_uri_get_database(parsed.uri.get());
+  check_options(parsed.uri.get(), r);
+  config.ca_file = file_of(parsed.uri.get(), "tlsCAFile", paths, r);
+  config.key_file = file_of(parsed.uri.get(), "tlsCertificateKeyFile", paths, r);
   if (config.database.empty() && named != nullptr) config.database = named;
   if (config.database.empty()) {
     r.error("url", "names no database; write mongodb://host:27017/database, or give `database`");
@@ -99,13 +161,14 @@ void read_url(const std::string& url, json::Reader& r, Config& config) {
 
 }  // namespace
 
-Result<Config> read_config(const boost::json::object& config, bool destination) {
+Result<Config> read_config(const boost::json::object& config, const PathPolicy& paths,
+                           bool destination) {
   std::vector<FieldError> errors;
   json::Reader r(config, "config", errors);
   Config c;
   c.database = r.text("database", {.min = 1, .max = 63}).value_or("");
   if (auto url = r.text("url", {.min = 1, .max = 4096, .required = true})) {
-    read_url(*url, r, c);
+    read_url(*url, paths, r, c);
     c.url = Secret(std::move(*url));
   }
   if (destination) {

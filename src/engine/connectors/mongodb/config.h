@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/secret.h"
+#include "engine/core/path_policy.h"
 
 namespace tidegate::engine::mongodb {
 
@@ -27,10 +28,12 @@ struct Config {
   std::string place;  // `db.example.com:27017/shop`: for messages and the identity, never a secret
   Timestamps timestamps = Timestamps::Text;  // destination
   bool documents = false;                    // source: one JSON column, not a column a field
+  std::string ca_file, key_file;             // of TLS, as the path policy resolved them; "": none
 };
 
 // Invalid with every wrong field. Options that the driver does not know are refused: it would only
-// warn of `tlss=true` and not encrypt.
-Result<Config> read_config(const boost::json::object& config, bool destination = false);
+// warn of `tlss=true` and not encrypt; so are those that it knows and nobody needs here.
+Result<Config> read_config(const boost::json::object& config, const PathPolicy& paths,
+                           bool destination = false);
 
 }  // namespace tidegate::engine::mongodb

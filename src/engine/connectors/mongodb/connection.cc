@@ -128,6 +128,13 @@ Result<std::unique_ptr<Connection>> Connection::open(const Config& config, std::
   const ParsedUri parsed = parse_uri(std::string(config.url.reveal()));
   if (parsed.uri == nullptr) return fail(Code::Invalid, "the URL is no MongoDB URL; correct it");
   prepare(parsed.uri.get());
+  const std::pair<const char*, const std::string&> files[] = {
+      {MONGOC_URI_TLSCAFILE, config.ca_file}, {MONGOC_URI_TLSCERTIFICATEKEYFILE, config.key_file}};
+  for (const auto& [option, file] : files) {
+    if (!file.empty()) {
+      mongoc_uri_set_option_as_utf8(parsed.uri.get(), option, file.c_str());
+    }
+  }
   c->client_ = mongoc_client_new_from_uri(parsed.uri.get());
   if (c->client_ == nullptr) {
     return fail(Code::Invalid,

@@ -23,7 +23,7 @@ inline constexpr std::string_view kSnapshotGone = "snapshot_too_old";  // Error:
 
 struct ParsedUri {
   std::unique_ptr<mongoc_uri_t, decltype(&mongoc_uri_destroy)> uri{nullptr, &mongoc_uri_destroy};
-  std::string unknown_option;  // the driver's name for it; then `uri` is of no use
+  std::string complaint;  // of the driver about an option; then `uri` is of no use
 };
 ParsedUri parse_uri(const std::string& text);
 // Time-outs, where it does not say otherwise, and majority reads and writes, whatever it says.

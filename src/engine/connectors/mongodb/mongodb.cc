@@ -9,13 +9,13 @@ namespace {
 
 Result<std::unique_ptr<Source>> make_source(const boost::json::object& config,
                                             const Context& context) {
-  TG_TRY(mongodb::Config c, mongodb::read_config(config));
+  TG_TRY(mongodb::Config c, mongodb::read_config(config, context.paths));
   return std::make_unique<mongodb::MongoSource>(std::move(c), context);
 }
 
 Result<std::unique_ptr<Destination>> make_destination(const boost::json::object& config,
                                                       const Context& context) {
-  TG_TRY(mongodb::Config c, mongodb::read_config(config, true));
+  TG_TRY(mongodb::Config c, mongodb::read_config(config, context.paths, true));
   return std::make_unique<mongodb::MongoDestination>(std::move(c), context);
 }
 

@@ -37,7 +37,7 @@ T must(Result<T> result) {
 // Somebody else who writes to the database.
 inline std::unique_ptr<Connection> console(const std::string& database, bool standalone = false) {
   const boost::json::object config{{"url", server_url(database, standalone)}};
-  return must(Connection::open(must(read_config(config)), {}));
+  return must(Connection::open(must(read_config(config, PathPolicy())), {}));
 }
 
 inline std::string database_of(const std::string& folder) {

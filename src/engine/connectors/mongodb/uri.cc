@@ -1,4 +1,5 @@
 // The driver and its URI: what it may say, and what no URI may weaken.
+#include <fmt/format.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,16 +21,23 @@ namespace {
   return shm_unlink(name.data());
 }();
 
-constexpr std::string_view kUnknown = "Unsupported URI option";
-thread_local std::string g_unknown;  // of the URI that this thread reads
+// What the driver only warns of, and what it is called here.
+constexpr std::pair<std::string_view, const char*> kWarnings[] = {
+    {"Unsupported URI option", "which is not known"},
+    {"Empty value provided for", "without a value"},
+    {"Overwriting previously provided value for", "more than once"}};
+thread_local std::string g_complaint;  // about the URI that this thread reads
 
 // libmongoc writes to stderr unless somebody else takes its lines, and they may hold the URI.
 void take_log(mongoc_log_level_t, const char*, const char* message, void*) {
   const std::string_view text(message);
-  if (!text.starts_with(kUnknown)) return;
-  const auto quote = text.find('"');
-  const auto end = quote == std::string_view::npos ? quote : text.find('"', quote + 1);
-  g_unknown = end == std::string_view::npos ? "?" : text.substr(quote + 1, end - quote - 1);
+  for (const auto& [begin, what] : kWarnings) {
+    if (!text.starts_with(begin)) continue;
+    const auto quote = text.find_first_of("\"'");
+    const auto end = quote == std::string_view::npos ? quote : text.find(text[quote], quote + 1);
+    const auto name = end == std::string_view::npos ? "?" : text.substr(quote + 1, end - quote - 1);
+    g_complaint = fmt::format("has the option {}, {}", name, what);
+  }
 }
 
 void start_driver() {
@@ -75,9 +83,9 @@ ParsedUri parse_uri(const std::string& text) {
   start_driver();
   ParsedUri out;
   bson_error_t error;
-  g_unknown.clear();
+  g_complaint.clear();
   out.uri.reset(mongoc_uri_new_with_error(text.c_str(), &error));
-  out.unknown_option = std::exchange(g_unknown, {});
+  out.complaint = std::exchange(g_complaint, {});
   return out;
 }
 
