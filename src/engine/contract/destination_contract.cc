@@ -405,7 +405,7 @@ TEST_P(DestinationContract, AReaderNeverSeesAnEmptyOrPartialTable) {
     const auto source = bench_->reader();
     while (!stop || looks < 3) {
       const auto seen = read_everything(*source, "t");
-      if (!seen && GetParam().reads_may_fail) continue;
+      if (!seen && GetParam().reads_may_fail && seen.error().code == Code::Unavailable) continue;
       const std::size_t rows = seen ? row_texts(*seen, {}).size() : 0;
       if (rows != 2000) odd.push_back(seen ? fmt::format("{} rows", rows) : describe(seen.error()));
       ++looks;

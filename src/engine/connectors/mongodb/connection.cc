@@ -51,20 +51,26 @@ Meaning meaning_of_server(int code) {
       return {Code::Unavailable, "",
               "; the transaction was ended, by a newer attempt or because it took longer than the "
               "server's transactionLifetimeLimitSeconds (60)"};
+    case 6:      // HostUnreachable
+    case 7:      // HostNotFound
     case 24:     // LockTimeout
     case 50:     // MaxTimeMSExpired
     case 64:     // WriteConcernFailed
     case 89:     // NetworkTimeout
     case 91:     // ShutdownInProgress
     case 112:    // WriteConflict
+    case 133:    // FailedToSatisfyReadPreference
+    case 134:    // ReadConcernMajorityNotAvailableYet
     case 189:    // PrimarySteppedDown
     case 237:    // CursorKilled
     case 43:     // CursorNotFound
     case 175:    // QueryPlanKilled: its collection was replaced
     case 246:    // SnapshotUnavailable
     case 262:    // ExceededTimeLimit
+    case 9001:   // SocketException
     case 10107:  // NotWritablePrimary
     case 11600:  // InterruptedAtShutdown
+    case 11601:  // Interrupted
     case 11602:  // InterruptedDueToReplStateChange
     case 13435:  // NotPrimaryNoSecondaryOk
     case 13436:  // NotPrimaryOrSecondary

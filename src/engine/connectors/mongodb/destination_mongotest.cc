@@ -286,6 +286,60 @@ TEST_P(MongoDestinationTest, AMergeLeavesOtherFieldsAlone) {
   EXPECT_EQ(text_at(*found->get(), "mine"), "kept");
 }
 
+// Symptom: a whole number became text in the source, and the next merge had each row twice.
+TEST_P(MongoDestinationTest, AKeyOfAnotherTypeIsRefusedAndAnotherNumberIsNot) {
+  const auto merge = [&](std::int64_t fence, const std::shared_ptr<arrow::DataType>& type) {
+    const auto d = destination();
+    auto writer = must(d->open(plan(fence)));
+    const auto schema = arrow::schema({arrow::field("id", type)});
+    const auto begun =
+        writer->begin({.kind = LoadKind::Merge, .schema = schema, .key = {"id"}, .cursor = {}});
+    if (!begun) return describe(begun.error());
+    must(writer->write(
+        *batch_of(schema, type->id() == arrow::Type::STRING ? R"([["1"]])" : "[[1]]")));
+    must(writer->flush());
+    must(writer->commit(Writer::NewState{"s", 0}));
+    return std::string();
+  };
+  EXPECT_EQ(merge(1, arrow::int64()), "");
+  EXPECT_EQ(merge(2, arrow::float64()), "");
+  const std::string refused = merge(3, arrow::utf8());
+  EXPECT_NE(refused.find("reset the job"), std::string::npos) << refused;
+  EXPECT_EQ(must(console_->count("t")), 1);
+}
+
+// Symptom: a crash between making the collections and this left it empty for good.
+TEST_P(MongoDestinationTest, AMissingDestinationIdIsWrittenByTheNextAttempt) {
+  {
+    const auto d = destination();
+    must(d->open(plan(1)));
+  }
+  must(console_->erase("_tidegate_meta", {}));
+  const auto d = destination();
+  EXPECT_NE(must(d->open(plan(2)))->state().destination_id, "");
+}
+
+// As a driver's peers and a router send them.
+TEST_P(MongoDestinationTest, ErrorsThatPassAreWorthAnotherAttempt) {
+  if (standalone_) return;
+  const boost::json::object config{{"url", server_url(name_) + "&appName=passing"}};
+  const auto db = must(Connection::open(must(read_config(config, PathPolicy())), {}));
+  const std::string ping = "ping";
+  for (const int code : {6, 7, 133, 134, 9001, 11601}) {
+    must(console_->run(Doc()
+                           .put("configureFailPoint", "failCommand")
+                           .put("mode", Doc().put("times", 1))
+                           .put("data", Doc()
+                                            .put_texts("failCommands", {&ping, 1})
+                                            .put("appName", "passing")
+                                            .put("errorCode", code)),
+                       "admin"));
+    const auto failed = db->run(Doc().put("ping", 1));
+    ASSERT_FALSE(failed) << code;
+    EXPECT_EQ(failed.error().code, Code::Unavailable) << code;
+  }
+}
+
 TEST_P(MongoDestinationTest, AnOlderWriterInItsTransactionIsEndedAndFenced) {
   if (standalone_) return;  // it has no transaction
   const auto old = destination();
@@ -302,7 +356,9 @@ TEST_P(MongoDestinationTest, AnOlderWriterInItsTransactionIsEndedAndFenced) {
 }
 
 TEST_P(MongoDestinationTest, NamesThatNoQueryCouldAddressAreRefusedWithTheRemedy) {
-  for (const char* name : {"a.b", "$a", "", "_id", "_tidegate_x"}) {
+  for (const std::string& name :
+       {std::string("a.b"), std::string("$a"), std::string(), std::string("a\0b", 3),
+        std::string("_id"), std::string("_tidegate_x")}) {
     const auto d = destination();
     auto writer = must(d->open(plan(1)));
     const auto begun = writer->begin({.kind = LoadKind::Replace,

@@ -109,6 +109,8 @@ int digits_of(arrow::TimeUnit::type unit) { return 3 * static_cast<int>(unit); }
 
 std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
 
+constexpr std::int64_t kYear0 = -62'167'219'200, kYear10000 = 253'402'300'800;  // seconds
+
 // `2026-01-31T09:00:00.123456Z`, with all digits of the unit, so that texts sort as the times do.
 std::string iso_text(std::int64_t v, const arrow::TimestampType& type) {
   const std::int64_t per = per_second(type.unit());
@@ -132,7 +134,14 @@ std::string append_timestamp(bson_t* to, std::string_view key, const arrow::Arra
     bson_append_date_time(to, key.data(), length(key), ms);
     return {};
   }
-  if (how == Timestamps::Text) return append_text(to, key, iso_text(v, type));
+  if (how == Timestamps::Text) {
+    const std::int64_t seconds = floor_div(v, per);
+    if (seconds < kYear0 || seconds >= kYear10000) {
+      return "is a time outside the years 0000 to 9999, which has no text that sorts as the times "
+             "do; correct it in the source, or set `timestamps` of the destination to `date`";
+    }
+    return append_text(to, key, iso_text(v, type));
+  }
   const std::int64_t step = per / 1'000;
   if (how == Timestamps::Date && v % step != 0) {
     return fmt::format(

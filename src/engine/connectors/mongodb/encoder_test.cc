@@ -60,6 +60,21 @@ TEST(MongoEncoder, DigitsBelowAMillisecondAreKeptRefusedOrCutAsTheUserSays) {
             R"({"at":{"$date":{"$numberLong":"-1"}}})");
 }
 
+TEST(MongoEncoder, YearsThatIsoTextHasNotAreRefusedAndDatesHoldThem) {
+  const auto type = arrow::timestamp(arrow::TimeUnit::MICRO, "UTC");
+  const auto field = arrow::field("at", type);
+  const std::int64_t first = -62'167'219'200'000'000, end = 253'402'300'800'000'000;
+  const auto at = [&](std::int64_t us) { return one<arrow::TimestampBuilder>(type, us); };
+  EXPECT_EQ(encode(field, at(first)).rows.at(0), R"({"at":"0000-01-01T00:00:00.000000Z"})");
+  EXPECT_EQ(encode(field, at(end - 1)).rows.at(0), R"({"at":"9999-12-31T23:59:59.999999Z"})");
+  for (const std::int64_t outside : {first - 1, end}) {
+    const auto refused = encode(field, at(outside)).refused;
+    ASSERT_EQ(refused.size(), 1U);
+    EXPECT_NE(refused[0].find("0000 to 9999"), std::string::npos) << refused[0];
+    EXPECT_TRUE(encode(field, at(outside), Timestamps::Truncate).refused.empty());
+  }
+}
+
 TEST(MongoEncoder, ValuesThatBsonCannotHoldAreRefusedByColumn) {
   const auto text = one<arrow::StringBuilder>(arrow::utf8(), std::string("\xff"));
   EXPECT_NE(

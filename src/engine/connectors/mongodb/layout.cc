@@ -35,11 +35,12 @@ Status check_names(const std::string& table, const LoadPlan& load) {
     if (name != kLoadIdColumn && name.starts_with("_tidegate_")) {
       return refused(table, what + " has a reserved name", kRemedy);
     }
-    if (name.empty() || name.starts_with('$') || name.find('.') != std::string::npos) {
+    if (name.empty() || name.starts_with('$') ||
+        name.find_first_of(std::string_view(".\0", 2)) != std::string::npos) {
       return refused(table,
                      what +
-                         " has a name that no query of MongoDB can address (empty, with a dot, "
-                         "or with a $ at its begin)",
+                         " has a name that no query of MongoDB can address (empty, with a dot or "
+                         "a NUL, or with a $ at its begin)",
                      kRemedy);
     }
     if (name == "_id" && load.key != std::vector<std::string>{"_id"}) {
@@ -51,6 +52,12 @@ Status check_names(const std::string& table, const LoadPlan& load) {
   return {};
 }
 
+// All numbers that are equal are one `_id`; of other types none is.
+bool is_number(std::string_view type) {
+  return type.starts_with("whole number") || type.starts_with("number") ||
+         type.starts_with("decimal");
+}
+
 Status change_column(const std::string& table, const LoadPlan& load, LayoutColumn& column,
                      const std::string& type, LayoutChange& change) {
   if (type == column.type || type == kNoValues) return {};
@@ -60,6 +67,12 @@ Status change_column(const std::string& table, const LoadPlan& load, LayoutColum
   }
   const std::string what =
       fmt::format("column \"{}\" was {} and is {} now", column.name, column.type, type);
+  const bool keyed = load.kind == LoadKind::Merge && !change.after.empty &&
+                     std::ranges::count(load.key, column.name) > 0;
+  if (keyed && !(is_number(type) && is_number(column.type))) {
+    return refused(table, what + ", and no document would be found by its key again",
+                   "reset the job, so that a full load makes them anew");
+  }
   if (load.schema_change == SchemaChange::Fail) {
     return refused(table, what,
                    "schemaChange (--schema-change) is `fail`: reset the job, or set `evolve`");

@@ -89,7 +89,19 @@ Status Ledger::check_owner(const Claim& claim, bool take_over) {
 
 Status Ledger::create_collections(const Clock& clock, Rng& rng) {
   TG_TRY(const bool there, exists());
-  if (there) return {};
+  if (!there) TG_CHECK(make_collections());
+  // Also after a crash in between. Who comes second finds it there.
+  TG_TRY(const std::string known, destination_id());
+  if (!known.empty()) return {};
+  const std::string id = new_uuid_v7(clock, rng);
+  const auto written =
+      db_.update(kMeta, Doc().put("_id", "destination_id"),
+                 Doc().put("$setOnInsert", Doc().put("value", std::string_view(id))), true);
+  if (!written && written.error().code != Code::Conflict) return fail(written.error());
+  return {};
+}
+
+Status Ledger::make_collections() {
   const Doc majority = Doc().put("w", "majority");
   for (const char* name : {kMeta, kState, kTables, kRejected}) {
     const auto made = db_.run(Doc().put("create", name).put("writeConcern", majority));
@@ -104,12 +116,6 @@ Status Ledger::create_collections(const Clock& clock, Rng& rng) {
                        .put("createIndexes", kRejected)
                        .put_list("indexes", {&by_entity, 1})
                        .put("writeConcern", majority)));
-  // Who comes second finds it there.
-  const std::string id = new_uuid_v7(clock, rng);
-  const auto written =
-      db_.update(kMeta, Doc().put("_id", "destination_id"),
-                 Doc().put("$setOnInsert", Doc().put("value", std::string_view(id))), true);
-  if (!written && written.error().code != Code::Conflict) return fail(written.error());
   return {};
 }
 

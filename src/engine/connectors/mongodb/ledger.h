@@ -72,6 +72,7 @@ class Ledger {
 
  private:
   Result<bool> exists();
+  Status make_collections();
   static Doc mine(const Claim& claim);
 
   Connection& db_;

@@ -81,8 +81,8 @@ class FindReader final : public Reader {
   bool done_ = false;
 };
 
-// What compares with numbers, texts, dates or ObjectIds alone, and in their order.
-enum class Bracket : std::uint8_t { None, Number, Text, Date, ObjectId };
+// What compares with numbers, texts or dates alone, and in their order.
+enum class Bracket : std::uint8_t { None, Number, Text, Date };
 
 Bracket bracket_of(const FieldGuess& field) {
   // A filter would take it for a path.
@@ -98,8 +98,6 @@ Bracket bracket_of(const FieldGuess& field) {
       return field.kinds == kText ? Bracket::Text : Bracket::None;
     case ColumnKind::Date:
       return Bracket::Date;
-    case ColumnKind::ObjectId:
-      return Bracket::ObjectId;
     default:
       return Bracket::None;
   }
@@ -107,7 +105,7 @@ Bracket bracket_of(const FieldGuess& field) {
 
 // A bound as a condition; nullopt: it cannot be handed down. `rounded`: up or down to what the
 // server can hold, always outwards.
-std::optional<Doc> compared(Bracket bracket, const CursorValue& v, bool lower) {
+std::optional<Doc> compared(const CursorValue& v, bool lower) {
   const char* than = lower ? "$gte" : "$lte";
   switch (v.kind()) {
     case CursorKind::Integer:
@@ -134,12 +132,6 @@ std::optional<Doc> compared(Bracket bracket, const CursorValue& v, bool lower) {
       return std::nullopt;
   }
   const std::string& text = v.as_text();
-  if (bracket == Bracket::ObjectId) {
-    if (!bson_oid_is_valid(text.data(), text.size())) return std::nullopt;
-    bson_oid_t id;
-    bson_oid_init_from_string(&id, text.c_str());
-    return Doc().put(than, id);
-  }
   // Values below it that come after it in their own order are for the engine to see and to refuse.
   if (lower && may_be_followed_out_of_order(text)) return std::nullopt;
   return Doc().put(than, std::string_view(text));
@@ -156,7 +148,6 @@ Doc others(Bracket bracket) {
     const Bracket of = i < 4    ? Bracket::Number
                        : i == 4 ? Bracket::Text
                        : i == 5 ? Bracket::Date
-                       : i == 6 ? Bracket::ObjectId
                                 : Bracket::None;
     if (of != bracket) names.emplace_back(kTypes[i]);
   }
@@ -166,7 +157,7 @@ Doc others(Bracket bracket) {
 // Rows with the value inside the bound, without one, and of another type.
 std::optional<Doc> bound_filter(const std::string& field, Bracket bracket, const CursorValue& v,
                                 bool lower) {
-  const auto inside = compared(bracket, v, lower);
+  const auto inside = compared(v, lower);
   if (!inside) return std::nullopt;
   std::vector<Doc> ways{Doc().put(field, *inside), Doc().put_null(field),
                         Doc().put(field, others(bracket))};
@@ -328,6 +319,15 @@ Result<std::unique_ptr<Reader>> MongoSource::open(const ReadParams& params, cons
   if (const auto fields = projection(params, shape)) options.put("projection", *fields);
   const auto cursor =
       std::ranges::find(shape.fields, params.cursor.value_or(""), &FieldGuess::name);
+  if (cursor != shape.fields.end() && cursor->kind() == ColumnKind::ObjectId) {
+    return fail(
+        Code::Invalid,
+        fmt::format("the field \"{}\" of \"{}\" holds ObjectIds, which each client makes from "
+                    "its own clock: a new one may be less than one that was read, and its "
+                    "document would be left out; name a date, number or text that grows "
+                    "(--cursor), or copy all of it (--mode full)",
+                    cursor->name, params.entity));
+  }
   const bool ordered =
       params.cursor && cursor != shape.fields.end() && bracket_of(*cursor) != Bracket::None;
   if (ordered) {
