@@ -193,6 +193,37 @@ TEST_P(MongoDestinationTest, AFormerOwnerThatWakesUpRenamesNothing) {
   }
 }
 
+// What the layout was planned for is gone; the next attempt plans anew and takes it over.
+TEST_P(MongoDestinationTest, AnOwnerThatReplacesTheCollectionBeforeItIsTakenIsSeen) {
+  const auto mine = destination();
+  const auto replace = [&](std::int64_t fence) {
+    auto owner = must(mine->open(plan(fence)));
+    must(owner->begin(load(LoadKind::Replace)));
+    put(*owner, R"([[1, "a"]])");
+    must(owner->flush());
+    must(owner->commit(Writer::NewState{"one", 0}));
+  };
+  replace(1);
+  for (const std::int64_t fence : {1, 2}) {
+    const auto other = destination();
+    auto taking = plan(fence, "other");
+    taking.take_over = true;
+    auto writer = must(other->open(taking));
+    must(writer->begin(load(LoadKind::Append)));
+    put(*writer, R"([[2, "b"]])");
+    if (fence == 1) replace(2);
+    const auto flushed = writer->flush();
+    EXPECT_EQ(flushed.has_value(), fence == 2);
+    if (!flushed) {
+      EXPECT_EQ(flushed.error().code, Code::Unavailable) << describe(flushed.error());
+      must(writer->abort({}));
+    } else {
+      must(writer->commit(Writer::NewState{"two", 0}));
+    }
+    EXPECT_EQ(stored(), fence == 1 ? Texts{"1=a"} : (Texts{"1=a", "2=b"}));
+  }
+}
+
 TEST_P(MongoDestinationTest, ACommitOfManyRowsInPartsCountsEachKeyOnce) {
   const auto d = destination();
   auto writer = must(d->open(plan(1)));
