@@ -216,6 +216,41 @@ TEST_F(FileFormatsTest, AnotherFormatTakesThePlaceOfTheFileWithAFullLoadOnly) {
   EXPECT_EQ(entries(), (Texts{".tidegate", "t.csv"}));
 }
 
+// Symptom: behind a file of no rows the load was refused with "the rows so far are in …".
+TEST_F(FileFormatsTest, AFileWithoutRowsGivesWayToAnyLoadOfAnotherFormat) {
+  ASSERT_EQ(load("csv", LoadKind::Replace, {ids("[]")}).error, "");
+  for (const char* format : {"parquet", "jsonl", "csv"}) {
+    SCOPED_TRACE(format);
+    ASSERT_EQ(load(format, LoadKind::Append, {ids("[]")}).error, "");
+    EXPECT_EQ(entries(), (Texts{".tidegate", fmt::format("t.{}", format)}));
+  }
+  ASSERT_EQ(load("parquet", LoadKind::Append, {ids("[[1]]")}).error, "");
+  EXPECT_EQ(stored("parquet").rows, Texts{"1"});
+}
+
+// Symptom: a run that had but rejected rows to keep put our old file over one of its user's.
+TEST_F(FileFormatsTest, AnAbortLeavesWhatStandsThere) {
+  enum class Now : std::uint8_t { Ours, Away, Theirs };
+  for (const char* format : {"csv", "parquet"}) {
+    for (const auto& [now, wanted] :
+         {std::pair{Now::Ours, "id\n1\n"}, {Now::Away, ""}, {Now::Theirs, "mine\n"}}) {
+      SCOPED_TRACE(fmt::format("{} {}", format, wanted));
+      std::filesystem::remove_all(folder_ + "/out");
+      ASSERT_EQ(load("csv", LoadKind::Replace, {ids("[[1]]")}).error, "");
+      const auto writer = open(format);
+      ASSERT_TRUE(writer) << writer.error().message;
+      if (now != Now::Ours) std::filesystem::remove(folder_ + "/out/t.csv");
+      if (now == Now::Theirs) write("out/t.csv", wanted);
+      const std::vector<RejectedRow> kept{{"t", "too long", "{}"}};
+      const Status aborted = (*writer)->abort(kept);
+      EXPECT_TRUE(aborted) << aborted.error().message;
+      EXPECT_EQ(std::filesystem::exists(folder_ + "/out/t.csv"), now != Now::Away);
+      EXPECT_EQ(text("out/t.csv"), wanted);
+      EXPECT_NE(text("out/_tidegate_rejected/t.csv").find("too long"), std::string::npos);
+    }
+  }
+}
+
 // It died between the switch and the removal of the old link, which then leads nowhere.
 TEST_F(FileFormatsTest, TheLinkOfAnotherFormatNeverShowsOldRows) {
   ASSERT_EQ(load("csv", LoadKind::Replace, {ids("[[1]]")}).error, "");
