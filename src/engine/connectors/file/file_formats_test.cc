@@ -352,5 +352,38 @@ TEST_F(FileFormatsTest, RowGroupsStayUntilTheyAreMany) {
   EXPECT_LT(groups(), 17);
 }
 
+// Symptom: above some 31 full row groups of rows that compress well, each commit wrote the whole
+// file anew, and hundreds of MiB of it were in memory at once.
+TEST_F(FileFormatsTest, FullRowGroupsStayHoweverSmallTheirBytes) {
+  constexpr int kFull = 18;
+  const auto groups = [&] {
+    return parquet::ParquetFileReader::OpenFile(folder_ + "/out/t.parquet")
+        ->metadata()
+        ->num_row_groups();
+  };
+  const auto appended_twice = [&](const Batch& full) {
+    const std::vector<Batch> all(kFull, full);
+    ASSERT_EQ(load("parquet", LoadKind::Replace, all).error, "");
+    ASSERT_EQ(groups(), kFull);
+    for (int i = 1; i <= 2; ++i) {
+      ASSERT_EQ(load("parquet", LoadKind::Append, {full->Slice(0, 1)}).error, "");
+      EXPECT_EQ(groups(), kFull + i);
+    }
+  };
+  arrow::Int8Builder zeros;
+  ASSERT_TRUE(zeros.AppendEmptyValues(1 << 20).ok());
+  appended_twice(arrow::RecordBatch::Make(arrow::schema({arrow::field("v", arrow::int8())}),
+                                          1 << 20, {*zeros.Finish()}));
+
+  const Batch texts = texts_of(Texts(128, std::string(512 << 10, 'x')), false);  // 64 MiB
+  appended_twice(texts);
+  const std::int64_t peak = arrow::default_memory_pool()->max_memory();
+  const auto wider =
+      arrow::schema({arrow::field("v", arrow::utf8()), arrow::field("new", arrow::int8())});
+  ASSERT_EQ(load("parquet", LoadKind::Append, {batch_of(wider, R"([["y", 1]])")}).error, "");
+  EXPECT_LE(arrow::default_memory_pool()->max_memory() - peak, 64 << 20);
+  EXPECT_LE(groups(), kFull + 1);
+}
+
 }  // namespace
 }  // namespace tidegate::engine::file
