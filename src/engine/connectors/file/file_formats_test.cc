@@ -194,6 +194,20 @@ TEST_F(FileFormatsTest, ValuesOfAnIgnoredTypeAreRejectedUnlessTheyFit) {
   }
 }
 
+// Symptom: "5" and 5 became one text.
+TEST_F(FileFormatsTest, DocumentsThatBecomeTextKeepTheirQuotes) {
+  for (const char* format : {"jsonl", "parquet"}) {
+    SCOPED_TRACE(format);
+    const Texts documents{R"("5")", "5", R"(["a"])"};
+    ASSERT_EQ(load(format, LoadKind::Replace, {texts_of(documents, true)}).error, "");
+    ASSERT_EQ(load(format, LoadKind::Append, {texts_of({"x"}, false)}).error, "");
+    EXPECT_EQ(stored(format).rows, (Texts{R"("5")", "5", R"(["a"])", "x"}));
+  }
+  load("jsonl", LoadKind::Replace, {texts_of({"null"}, true)});
+  load("jsonl", LoadKind::Append, {texts_of({"x"}, false)});
+  EXPECT_EQ(text("out/t.jsonl"), "{\"v\":null}\n{\"v\":\"x\"}\n");
+}
+
 TEST_F(FileFormatsTest, AnotherFormatTakesThePlaceOfTheFileWithAFullLoadOnly) {
   ASSERT_EQ(load("csv", LoadKind::Replace, {ids("[[1], [2]]")}).error, "");
   for (const char* format : {"parquet", "jsonl"}) {
