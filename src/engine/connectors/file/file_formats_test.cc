@@ -194,6 +194,39 @@ TEST_F(FileFormatsTest, ValuesOfAnIgnoredTypeAreRejectedUnlessTheyFit) {
   }
 }
 
+// Symptom: bytes came into a column of texts as base64, and nobody was told.
+TEST_F(FileFormatsTest, BytesAreNoTextOfAColumnThatKeepsItsType) {
+  const auto bytes =
+      batch_of(arrow::schema({arrow::field("v", arrow::binary())}), R"([["7"], [null]])");
+  for (const char* format : {"jsonl", "parquet"}) {
+    SCOPED_TRACE(format);
+    load(format, LoadKind::Replace, {texts_of({"a"}, false)});
+    const Loaded got = load(format, LoadKind::Append, {bytes}, protocol::SchemaChange::Ignore);
+    ASSERT_EQ(got.reasons.size(), 1U) << got.error;
+    EXPECT_NE(got.reasons[0].find("column \"v\": 'Nw==' has no exact form as text"),
+              std::string::npos)
+        << got.reasons[0];
+    EXPECT_EQ(stored(format).rows, (Texts{"a", "∅"}));
+  }
+}
+
+// Symptom: of a date in milliseconds beside timestamps every row was rejected.
+TEST_F(FileFormatsTest, DatesInMillisecondsFitAmongTimestamps) {
+  const auto at = [](const std::shared_ptr<arrow::DataType>& type, const std::string& rows) {
+    return batch_of(arrow::schema({arrow::field("v", type)}), rows);
+  };
+  for (const char* format : {"jsonl", "parquet"}) {
+    SCOPED_TRACE(format);
+    load(format, LoadKind::Replace, {at(arrow::timestamp(arrow::TimeUnit::MICRO), "[[1]]")});
+    const Loaded got =
+        load(format, LoadKind::Append, {at(arrow::date64(), "[[86400000], [null]]")});
+    EXPECT_EQ(got.error, "");
+    EXPECT_EQ(got.reasons, Texts());
+    EXPECT_EQ(stored(format).rows,
+              (Texts{"1970-01-01T00:00:00.000001", "1970-01-02T00:00:00", "∅"}));
+  }
+}
+
 // Symptom: "5" and 5 became one text.
 TEST_F(FileFormatsTest, DocumentsThatBecomeTextKeepTheirQuotes) {
   for (const char* format : {"jsonl", "parquet"}) {
