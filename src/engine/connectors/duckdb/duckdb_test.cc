@@ -10,7 +10,9 @@
 #include <filesystem>
 #include <fstream>
 
+#include "engine/connectors/duckdb/destination.h"
 #include "engine/connectors/duckdb/duckdb_fixture.h"
+#include "engine/connectors/duckdb/instance.h"
 
 namespace tidegate::engine {
 namespace {
@@ -78,6 +80,19 @@ TEST_F(Duckdb, SchemasAndViewsAreEntitiesAndABrokenViewFailsAlone) {
   EXPECT_NE(r.error.value_or("").find("gone"), std::string::npos) << r.error.value_or("");
   EXPECT_EQ(look("SELECT id FROM \"sales.orders\""), Texts{"7"});
   EXPECT_EQ(look("SELECT next FROM good"), Texts{"8"});
+}
+
+// Symptom: every later run was told that a newer attempt holds the entity.
+TEST_F(Duckdb, ATableOfTidegatesThatWasDroppedIsMadeAgain) {
+  sql(in(), {"CREATE TABLE t (id INTEGER)", "INSERT INTO t VALUES (1)"});
+  for (const char* table : {"_tidegate_rejected", "_tidegate_tables", "_tidegate_meta"}) {
+    ASSERT_EQ(answer().code, protocol::ExitCode::Done);
+    sql(out(), {fmt::format("DROP TABLE {}", table), "DELETE FROM t"});
+  }
+  const auto r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(look("SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE '_tidegate_%'"),
+            Texts{"4"});
 }
 
 TEST_F(Duckdb, ViewsOfTheUserSurviveAFullLoadAndAWidenedColumn) {
@@ -274,6 +289,11 @@ TEST_F(Duckdb, AnOlderAttemptThatHasTheFileIsEndedAndNobodyElse) {
     EXPECT_EQ(checked.error().code, Code::Unavailable);
     EXPECT_NE(checked.error().message.find("in use by another program"), std::string::npos);
     EXPECT_NE(checked.error().message.find(std::to_string(holder.pid)), std::string::npos);
+    // Long enough for open() to look who holds it.
+    duckdb::DuckdbDestination blocked(out(), context_, Millis(50));
+    const auto opened = blocked.open({.job = job, .entity = "t", .run_id = {}, .fence = Fence(2)});
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().reason, duckdb::kFileInUse) << describe(opened.error());
     EXPECT_FALSE(holder.ended());
   }
   const Holder holder(out(), {"--job", job, "--run", "r", "--fence", "1"});
