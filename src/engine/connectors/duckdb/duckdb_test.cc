@@ -82,6 +82,28 @@ TEST_F(Duckdb, SchemasAndViewsAreEntitiesAndABrokenViewFailsAlone) {
   EXPECT_EQ(look("SELECT next FROM good"), Texts{"8"});
 }
 
+// Symptom: "Ambiguous reference": DuckDB names the database after the file.
+TEST_F(Duckdb, ASchemaMayHaveTheNameOfTheFile) {
+  sql(in(), {"CREATE SCHEMA \"in\"", "CREATE TABLE \"in\".\"in\".t (id INTEGER PRIMARY KEY)",
+             "INSERT INTO \"in\".\"in\".t VALUES (7), (8)"});
+  request_.run.entities["in.t"].where = "id > 7";
+  const auto r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(look("SELECT id FROM \"in.t\""), Texts{"8"});
+}
+
+// Symptom: the NUL ended the statement, and DuckDB refused the rest.
+TEST_F(Duckdb, ATextCursorMayHoldNul) {
+  sql(in(), {"CREATE TABLE t (k VARCHAR)", "INSERT INTO t VALUES ('a' || chr(0) || 'b')"});
+  request_.run.mode = protocol::SyncMode::Incremental;
+  request_.run.entities["t"] = {.cursor = "k", .primary_key = {"k"}};
+  ASSERT_EQ(answer().code, protocol::ExitCode::Done);
+  sql(in(), {"INSERT INTO t VALUES ('b')"});
+  const auto r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(look("SELECT length(k) FROM t ORDER BY k"), (Texts{"3", "1"}));
+}
+
 // Symptom: every later run was told that a newer attempt holds the entity.
 TEST_F(Duckdb, ATableOfTidegatesThatWasDroppedIsMadeAgain) {
   sql(in(), {"CREATE TABLE t (id INTEGER)", "INSERT INTO t VALUES (1)"});

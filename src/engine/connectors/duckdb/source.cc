@@ -169,6 +169,7 @@ std::optional<std::string> bound_sql(const SourceColumn& column, const CursorVal
       // Rows below it that come after it in their own order are for the engine to see and to
       // refuse.
       if (lower && may_be_followed_out_of_order(v.as_text())) return std::nullopt;
+      if (v.as_text().find('\0') != std::string::npos) return std::nullopt;  // it would end the SQL
       return literal(v.as_text());
     default:
       return is_whole_number(column.type) ? std::optional(v.to_string()) : std::nullopt;
@@ -210,14 +211,16 @@ EntityInfo info_of(const std::string& name, const Relation& r) {
 
 Result<std::map<std::string, Relation, std::less<>>> list_relations(Db& db) {
   std::map<std::string, Relation, std::less<>> out;
-  TG_TRY(const Rows found,
-         db.query("SELECT schema_name, table_name, false, estimated_size::BIGINT FROM "
-                  "duckdb_tables() WHERE database_name = current_database() AND NOT internal AND "
-                  "NOT temporary UNION ALL SELECT schema_name, view_name, true, 0 FROM "
-                  "duckdb_views() WHERE database_name = current_database() AND NOT internal AND "
-                  "NOT temporary ORDER BY 1, 2"));
+  TG_TRY(
+      const Rows found,
+      db.query("SELECT schema_name, table_name, false, estimated_size::BIGINT, database_name FROM "
+               "duckdb_tables() WHERE database_name = current_database() AND NOT internal AND "
+               "NOT temporary UNION ALL SELECT schema_name, view_name, true, 0, database_name FROM "
+               "duckdb_views() WHERE database_name = current_database() AND NOT internal AND "
+               "NOT temporary ORDER BY 1, 2"));
   for (std::int64_t i = 0; i < found.size(); ++i) {
-    Relation r{.schema = found.text(i, 0),
+    Relation r{.database = found.text(i, 4),
+               .schema = found.text(i, 0),
                .name = found.text(i, 1),
                .view = found.flag(i, 2),
                .rows = found.integer(i, 3),
