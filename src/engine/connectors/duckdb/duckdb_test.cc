@@ -92,6 +92,22 @@ TEST_F(Duckdb, ASchemaMayHaveTheNameOfTheFile) {
   EXPECT_EQ(look("SELECT id FROM \"in.t\""), Texts{"8"});
 }
 
+TEST_F(Duckdb, WhatDuckdbAloneTakesForJsonIsRejected) {
+  sql(in(),
+      {"CREATE TABLE t (id INTEGER, l DOUBLE[], s STRUCT(a FLOAT), doc JSON)",
+       "INSERT INTO t VALUES (1, [1.5, NULL], {'a': 0}, '{\"a\": [1e400]}'), (2, ['nan'], NULL, "
+       "NULL), (3, NULL, {'a': '-inf'}, NULL), (4, NULL, NULL, '[1, NaN]'), (5, NULL, NULL, "
+       "NULL)"});
+  request_.run.max_rejected = 3;
+  const auto r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(look("SELECT id FROM t ORDER BY id"), (Texts{"1", "5"}));
+  EXPECT_EQ(look("SELECT locator, split_part(reason, ' (', 1) FROM _tidegate_rejected ORDER BY id"),
+            (Texts{"t row 2|column \"l\": the value is not valid JSON",
+                   "t row 3|column \"s\": the value is not valid JSON",
+                   "t row 4|column \"doc\": the value is not valid JSON"}));
+}
+
 // Symptom: the NUL ended the statement, and DuckDB refused the rest.
 TEST_F(Duckdb, ATextCursorMayHoldNul) {
   sql(in(), {"CREATE TABLE t (k VARCHAR)", "INSERT INTO t VALUES ('a' || chr(0) || 'b')"});

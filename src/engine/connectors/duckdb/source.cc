@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "engine/core/cursor.h"
+#include "engine/core/json_fault.h"
 #include "engine/core/rows.h"
 #include "engine/core/schema.h"
 #include "engine/core/text_order.h"
@@ -34,8 +35,9 @@ Error of_condition(const std::string& entity, std::string_view what, const Error
   return e;
 }
 
-// Values that have no place elsewhere: infinity, 24:00:00. "": it has one.
-const char* why_not(const arrow::Array& column, std::int64_t row) {
+// Values that have no place elsewhere: infinity, 24:00:00, and what DuckDB takes for JSON and
+// nobody else does (NaN, a comma before the end). "": it has one.
+std::string why_not(const arrow::Array& column, std::int64_t row) {
   constexpr const char* kInfinity = "infinity has no place elsewhere; write NULL or a date";
   switch (column.type_id()) {
     case arrow::Type::DATE32: {
@@ -51,6 +53,11 @@ const char* why_not(const arrow::Array& column, std::int64_t row) {
     case arrow::Type::TIME64: {
       const std::int64_t v = static_cast<const arrow::Time64Array&>(column).Value(row);
       return v >= kDayMicros ? "24:00:00 is no time of day elsewhere; write 00:00:00" : "";
+    }
+    case arrow::Type::STRING: {
+      const std::string fault =
+          json_fault(static_cast<const arrow::StringArray&>(column).GetView(row));
+      return fault.empty() ? "" : fmt::format("the value {}; correct it in the source", fault);
     }
     default:
       return "";
@@ -118,10 +125,10 @@ class StreamReader final : public Reader {
     std::vector<std::uint8_t> keep(static_cast<std::size_t>(found.num_rows()), 1);
     for (int c = 0; c < out.batch->num_columns(); ++c) {
       const arrow::Array& column = *out.batch->column(c);
-      if (!arrow::is_temporal(column.type_id())) continue;
+      if (!arrow::is_temporal(column.type_id()) && !is_json(*schema_->field(c))) continue;
       for (std::int64_t row = 0; row < column.length(); ++row) {
-        const char* why = column.IsNull(row) ? "" : why_not(column, row);
-        if (*why == '\0' || keep[static_cast<std::size_t>(row)] == 0) continue;
+        const std::string why = column.IsNull(row) ? "" : why_not(column, row);
+        if (why.empty() || keep[static_cast<std::size_t>(row)] == 0) continue;
         keep[static_cast<std::size_t>(row)] = 0;
         out.rejected.push_back({fmt::format("{} row {}", entity_, before + row + 1),
                                 fmt::format("column \"{}\": {}", schema_->field(c)->name(), why),
