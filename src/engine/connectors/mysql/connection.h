@@ -76,6 +76,8 @@ class Connection {
 
   // The number of the last statement that was refused (1062).
   int error_number() const { return errno_; }
+  // Somebody's trigger refused it (SQLSTATE 45000), whatever the number.
+  bool error_signalled() const { return signalled_; }
 
   // Where a table of the connection's database is: equal for every connection that leads to it.
   Result<std::string> place_of(std::string_view table);
@@ -91,6 +93,9 @@ class Connection {
  private:
   Connection(const Config& config, std::stop_token stop);
   Status connect(const Config& config, bool writes);
+  std::unexpected<Error> without_tls() const;
+  Result<bool> wants_tls(const Config& config) const;
+  void set_options(const Config& config, bool writes, bool tls);
   Status set_up(bool writes);
   Status send(const std::string& sql);
   Result<Rows> result();
@@ -122,6 +127,7 @@ class Connection {
   bool mariadb_ = false, can_load_ = false, lost_ = false;
   std::int64_t max_packet_ = 0;
   int errno_ = 0;
+  bool signalled_ = false;
   // The socket belongs to this connection; read by the thread that requests the stop.
   std::mutex mutex_;
   int socket_ = -1;

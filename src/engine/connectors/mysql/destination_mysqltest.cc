@@ -217,6 +217,18 @@ TEST_F(MysqlDestinationTest, ARowLongerThanTheServerTakesIsRejected) {
               ElementsAre(HasSubstr("max_allowed_packet")));
 }
 
+// Symptom elsewhere: a trigger's own number was taken for a lost connection, run after run.
+TEST_F(MysqlDestinationTest, ARowThatATriggerRefusesWithItsOwnNumberIsRejected) {
+  load(R"([[1, "a"]])");
+  sql("CREATE TRIGGER no_b BEFORE INSERT ON t FOR EACH ROW IF NEW.name = 'b' THEN SIGNAL SQLSTATE "
+      "'45000' SET MYSQL_ERRNO = 50001, MESSAGE_TEXT = 'no b here'; END IF");
+  bench_.spec.max_rejected = 1;
+  load(R"([[1, "a"], [2, "b"]])");
+  ASSERT_TRUE(done()) << error();
+  EXPECT_THAT(ask("SELECT id FROM t"), ElementsAre("1"));
+  EXPECT_THAT(ask("SELECT reason FROM _tidegate_rejected"), ElementsAre(HasSubstr("no b here")));
+}
+
 // With LOCAL the server bends what does not fit and only warns.
 TEST_F(MysqlDestinationTest, AWarningOfTheServerFailsALoad) {
   sql("CREATE TABLE narrow (n tinyint)");

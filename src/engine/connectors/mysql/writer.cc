@@ -304,7 +304,8 @@ Result<std::string> MysqlWriter::put(std::int64_t begin, std::int64_t end, std::
     return {};
   };
   if (const Status done = steps(); !done) {
-    if (!db_.is_open() || !is_of_a_row(db_.error_number())) return fail(done.error());
+    const bool of_a_row = db_.error_signalled() || is_of_a_row(db_.error_number());
+    if (!db_.is_open() || !of_a_row) return fail(done.error());
     TG_CHECK(db_.exec("ROLLBACK TO SAVEPOINT _tidegate_rows"));
     return done.error().message;
   }
