@@ -2,6 +2,8 @@
 // One connection to a MySQL or MariaDB server: statements, rows as they come, LOAD DATA from
 // memory, and errors a person can act on.
 
+#include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -87,6 +89,10 @@ class Connection {
   bool is_mariadb() const { return mariadb_; }
   bool can_load() const { return can_load_; }
   std::int64_t max_packet() const { return max_packet_; }  // bytes
+  // Bytes of one statement's rows; one row may come on top.
+  std::size_t piece_size() const {
+    return static_cast<std::size_t>(std::min<std::int64_t>(1 << 20, max_packet_ / 4));
+  }
   const char* exact_collation() const;  // of utf8mb4: letter by letter, blanks at the end too
   const std::string& database() const { return database_; }
 

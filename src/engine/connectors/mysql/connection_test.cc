@@ -7,8 +7,10 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <stop_token>
 #include <thread>
+#include <vector>
 
 #include "base/unique_fd.h"
 #include "engine/connectors/mysql/greeting.h"
@@ -31,11 +33,12 @@ std::string greeting(const std::string& plugin, bool tls) {
   return out + "ijklmnopqrst" + '\0' + plugin + '\0';
 }
 
-// Greets with the packet, asks for a full login, and keeps all that it is told.
+// Greets with the packets, one guest after the other, asks for a full login, and keeps all that it
+// is told.
 class FakeServer {
  public:
-  explicit FakeServer(std::string greeting)
-      : greeting_(std::move(greeting)), listener_(socket(AF_INET, SOCK_STREAM, 0)) {
+  explicit FakeServer(std::vector<std::string> greetings)
+      : greetings_(std::move(greetings)), listener_(socket(AF_INET, SOCK_STREAM, 0)) {
     sockaddr_in at{};
     at.sin_family = AF_INET;
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -73,13 +76,14 @@ class FakeServer {
     return n > 0;
   }
   void serve(int guest) {
-    say(guest, 0, greeting_);
+    say(guest, 0, greetings_[std::min(guests_++, greetings_.size() - 1)]);
     if (!listen_to(guest)) return;
     say(guest, 2, kFullLogin);
     (void)listen_to(guest);
   }
 
-  const std::string greeting_;
+  const std::vector<std::string> greetings_;
+  std::size_t guests_ = 0;
   std::string told_;
   UniqueFd listener_;
   int port_ = 0;
@@ -103,7 +107,7 @@ TEST(MysqlConnection, AServerWithoutTlsNeverHearsThePassword) {
        {"caching_sha2_password", "sha256_password", "mysql_clear_password", "dialog"}) {
     for (const auto mode : {SslMode::Disabled, SslMode::Preferred, SslMode::Required,
                             SslMode::VerifyCa, SslMode::VerifyIdentity}) {
-      FakeServer server(greeting(plugin, false));
+      FakeServer server({greeting(plugin, false)});
       const auto db = Connection::open(config_of(server, mode), {}, false);
       ASSERT_FALSE(db);
       EXPECT_EQ(db.error().code, Code::Invalid) << describe(db.error());
@@ -114,8 +118,18 @@ TEST(MysqlConnection, AServerWithoutTlsNeverHearsThePassword) {
   }
 }
 
+// Somebody on the way who offers TLS in the greeting that is read first, and none in the next.
+TEST(MysqlConnection, WhoseIdentityIsToBeVerifiedCannotTakeTlsBack) {
+  FakeServer server(
+      {greeting("caching_sha2_password", true), greeting("caching_sha2_password", false)});
+  const auto db = Connection::open(config_of(server, SslMode::VerifyIdentity), {}, false);
+  ASSERT_FALSE(db);
+  EXPECT_EQ(db.error().code, Code::Invalid) << describe(db.error());
+  EXPECT_EQ(server.told(), "");
+}
+
 TEST(MysqlConnection, AServerThatTakesNobodyIsQuoted) {
-  FakeServer server("\xFF\x10\x04#08004Too many connections");
+  FakeServer server({"\xFF\x10\x04#08004Too many connections"});
   const auto db = Connection::open(config_of(server, SslMode::Required), {}, false);
   ASSERT_FALSE(db);
   EXPECT_EQ(db.error().code, Code::Unavailable);
