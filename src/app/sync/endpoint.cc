@@ -107,7 +107,9 @@ bool may_hold_password(std::string_view text) {
   return user || text.find("password=") != std::string_view::npos;
 }
 
-Result<SyncEndpoint> from_path(std::string_view text, Role role, const EndpointParams& params) {
+// `has_format`: that of the file is said, so its name and content need not tell.
+Result<SyncEndpoint> from_path(std::string_view text, bool has_format, Role role,
+                               const EndpointParams& params) {
   if (text == ":memory:") return from_local_url("sqlite", text, params);
   const std::string path = absolute(text, params.cwd);
   if (ends_with_any(path, kSqlite)) return local("sqlite", path);
@@ -122,6 +124,7 @@ Result<SyncEndpoint> from_path(std::string_view text, Role role, const EndpointP
     case PathKind::Folder:
       return local("file", path);
     case PathKind::File:
+      if (has_format) return local("file", path);
       return fail(Code::Invalid,
                   fmt::format("cannot tell what {0} is; write file:{1}, sqlite:{1} or "
                               "duckdb:{1}",
@@ -186,8 +189,8 @@ Result<SyncEndpoint> parse(std::string_view text, Role role, const EndpointParam
   const std::size_t scheme = text.find("://");
   if (scheme == std::string_view::npos) {
     const auto [path, format] = split_format(text);
-    if (path.size() == text.size()) return from_path(text, role, params);
-    return of_format(from_path(path, role, params), format);
+    if (path.size() == text.size()) return from_path(text, false, role, params);
+    return of_format(from_path(path, true, role, params), format);
   }
   std::string type(text.substr(0, text.find_first_of("+:")));
   if (type == "postgresql") type = "postgres";

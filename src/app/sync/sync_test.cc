@@ -61,6 +61,9 @@ TEST(Endpoint, NamesUrlsAndPaths) {
             "file /srv/dir/out/ (parquet)"},
            {"file:out?format=jsonl", "file", R"({"path":"/srv/dir/out","format":"jsonl"})",
             "file /srv/dir/out (jsonl)"},
+           // Seen here: "cannot tell what … is", though the format was said.
+           {"blob?format=jsonl", "file", R"({"path":"/srv/dir/blob","format":"jsonl"})",
+            "file /srv/dir/blob (jsonl)"},
            {"a?.csv", "file", R"({"path":"/srv/dir/a?.csv"})", "file /srv/dir/a?.csv"},
            // Seen here: a name wrote to the terminal.
            {"x\x1b[2J/", "file", R"({"path":"/srv/dir/x\u001b[2J/"})", "file /srv/dir/x\\x1b[2J/"},
@@ -110,6 +113,7 @@ TEST(Endpoint, WhatIsNoneSaysWhatToWrite) {
            {"sqlite::memory:", "not kept in a file"},
            {"out.db?format=csv", "?format= is of files and folders alone"},
            {"folder?format=", "write csv, jsonl or parquet behind it"},
+           {"blob?format=", "write csv, jsonl or parquet behind it"},
            {"sqlite:file:x?mode=memory", "not kept in a file"},
            {"duckdb::memory:", "not kept in a file"},
            {"postgres:rd:s3cret@h/db", "looks like a database's URL"},

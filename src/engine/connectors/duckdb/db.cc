@@ -190,6 +190,11 @@ Status Db::exec(std::string_view sql) {
   return {};
 }
 
+Status Db::commit() {
+  TG_CHECK(exec("COMMIT"));
+  return sync_folder(path());
+}
+
 void Db::rollback() {
   const Api& api = *instance_->api;
   Prepared prepared = nullptr;
@@ -201,12 +206,7 @@ void Db::rollback() {
 }
 
 Status Db::in_place() const {
-  struct stat is{};
-  if (instance_->path.empty() ||
-      (stat(path().c_str(), &is) == 0 && is.st_dev == instance_->device &&
-       is.st_ino == instance_->inode)) {
-    return {};
-  }
+  if (instance_->path.empty() || file_id(path()) == instance_->file) return {};
   return fail(Error{
       Code::Unavailable,
       fmt::format("'{}' was removed or replaced while it was written: the rows of this run are "

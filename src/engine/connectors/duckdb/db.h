@@ -124,6 +124,9 @@ class Db {
   // `types`: those of the columns of `schema`, as declared in DuckDB.
   Result<std::unique_ptr<Insert>> insert(const std::string& sql, const arrow::Schema& schema);
 
+  // COMMIT, so that it outlives a power cut: each checkpoint ends the log, whose next one is a new
+  // name in the folder, and DuckDB syncs the log alone. An error may come after the commit.
+  Status commit();
   // Nothing, when no transaction is open.
   void rollback();
   // Unavailable: the file at the path is not the one that is open.

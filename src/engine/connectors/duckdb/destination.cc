@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "base/unique_fd.h"
+#include "engine/connectors/duckdb/file.h"
 #include "engine/connectors/duckdb/ledger.h"
 #include "engine/connectors/duckdb/row_check.h"
 #include "engine/connectors/duckdb/writer.h"
@@ -15,7 +16,6 @@
 namespace tidegate::engine::duckdb {
 namespace {
 
-constexpr Millis kPatience{30'000};
 constexpr Millis kCheckPatience{500};
 
 Status check_name(const std::string& table) {
@@ -35,13 +35,6 @@ void end_older_attempt(const std::string& path, const WritePlan& plan, const Con
   end_older_attempts({&lock, 1}, plan.job, value(plan.fence), context);
 }
 
-// The name of a new file must be there after a power cut, as its rows are.
-void sync_folder(const std::string& path) {
-  const std::string folder = path.substr(0, path.rfind('/') + 1);
-  const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.get() >= 0) fsync(fd.get());
-}
-
 Result<WriterState> read_state(Db& db, const Claim& claim) {
   Ledger ledger(db);
   TG_TRY(std::string id, ledger.destination_id());
@@ -52,8 +45,6 @@ Result<WriterState> read_state(Db& db, const Claim& claim) {
   state.table_empty = layout.empty;
   return state;
 }
-
-bool is_there(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
 
 }  // namespace
 
@@ -70,23 +61,22 @@ std::optional<std::string> DuckdbDestination::local_file(const std::string&) con
 Status DuckdbDestination::connect(const WritePlan& plan) {
   if (db_) return db_->in_place();
   TG_TRY(const std::string real, context_.paths.resolve(path_, true));
-  const bool fresh = !is_there(real);
-  TG_TRY(db_, Db::open(real, Open::Write, kPatience, context_,
+  TG_TRY(db_, Db::open(real, Open::Write, patience_, context_,
                        [&] { end_older_attempt(real, plan, context_); }));
-  if (fresh) sync_folder(real);
   return db_->in_place();
 }
 
 Status DuckdbDestination::check() {
   TG_CHECK(api());
   TG_TRY(const std::string real, context_.paths.resolve(path_, true));
-  if (!is_there(real)) {
+  if (!holds_something(real)) {
     const std::string folder = real.substr(0, real.rfind('/') + 1);
     if (access(folder.c_str(), W_OK | X_OK) == 0) return {};
-    return fail(Code::Forbidden,
-                fmt::format("'{}' does not exist and cannot be created: no write access to "
-                            "the folder '{}'",
-                            real, folder));
+    return fail(
+        Code::Forbidden,
+        fmt::format("'{}' is not there, or empty, and cannot be created: no write access to "
+                    "the folder '{}'",
+                    real, folder));
   }
   TG_TRY(const auto db, Db::open(real, Open::Write, kCheckPatience, context_));
   return db->exec("SELECT 1");
@@ -96,12 +86,12 @@ Result<WriterState> DuckdbDestination::inspect(const WritePlan& plan) {
   TG_CHECK(check_name(plan.entity));
   TG_TRY(const std::string real, context_.paths.resolve(path_, true));
   const Claim claim{.job = plan.job, .entity = plan.entity, .table = plan.entity, .session = {}};
-  if (!is_there(real)) {
+  if (!holds_something(real)) {
     WriterState nothing;
     nothing.table = claim.table;
     return nothing;
   }
-  TG_TRY(const auto db, Db::open(real, Open::ReadOnly, kPatience, context_));
+  TG_TRY(const auto db, Db::open(real, Open::ReadOnly, patience_, context_));
   TG_CHECK(Ledger(*db).check_owner(claim, plan.take_over));
   return read_state(*db, claim);
 }
@@ -109,8 +99,8 @@ Result<WriterState> DuckdbDestination::inspect(const WritePlan& plan) {
 Result<Destination::Trial> DuckdbDestination::trial(const WritePlan& plan, const LoadPlan& load) {
   TG_TRY(const std::string real, context_.paths.resolve(path_, true));
   TableLayout now;
-  if (is_there(real)) {
-    TG_TRY(const auto db, Db::open(real, Open::ReadOnly, kPatience, context_));
+  if (holds_something(real)) {
+    TG_TRY(const auto db, Db::open(real, Open::ReadOnly, patience_, context_));
     TG_TRY(now, read_layout(*db, plan.entity));
   }
   TG_TRY(LayoutChange change, plan_layout(plan.entity, now, load));
@@ -140,7 +130,7 @@ Result<std::unique_ptr<Writer>> DuckdbDestination::open(const WritePlan& plan) {
     TG_CHECK(ledger.create_tables(context_.clock, context_.rng));
     TG_CHECK(ledger.check_owner(claim, plan.take_over));
     TG_CHECK(ledger.claim(claim, context_));
-    return db_->exec("COMMIT");
+    return db_->commit();
   };
   if (const Status status = claim_it(); !status) {
     db_->rollback();

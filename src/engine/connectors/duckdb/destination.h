@@ -13,8 +13,9 @@ namespace tidegate::engine::duckdb {
 
 class DuckdbDestination final : public Destination {
  public:
-  DuckdbDestination(std::string path, const Context& context)
-      : path_(std::move(path)), context_(context) {}
+  // `patience`: for a file that another process has open.
+  DuckdbDestination(std::string path, const Context& context, Millis patience = Millis(30'000))
+      : path_(std::move(path)), context_(context), patience_(patience) {}
 
   std::string identity() const override;
   std::optional<std::string> local_file(const std::string& entity) const override;
@@ -28,6 +29,7 @@ class DuckdbDestination final : public Destination {
 
   const std::string path_;
   const Context& context_;
+  const Millis patience_;
   std::unique_ptr<Db> db_;
   int writers_ = 0;  // opened so far; tells sessions of one process apart
 };

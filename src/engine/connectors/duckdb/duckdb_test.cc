@@ -10,7 +10,9 @@
 #include <filesystem>
 #include <fstream>
 
+#include "engine/connectors/duckdb/destination.h"
 #include "engine/connectors/duckdb/duckdb_fixture.h"
+#include "engine/connectors/duckdb/instance.h"
 
 namespace tidegate::engine {
 namespace {
@@ -78,6 +80,57 @@ TEST_F(Duckdb, SchemasAndViewsAreEntitiesAndABrokenViewFailsAlone) {
   EXPECT_NE(r.error.value_or("").find("gone"), std::string::npos) << r.error.value_or("");
   EXPECT_EQ(look("SELECT id FROM \"sales.orders\""), Texts{"7"});
   EXPECT_EQ(look("SELECT next FROM good"), Texts{"8"});
+}
+
+// Symptom: "Ambiguous reference": DuckDB names the database after the file.
+TEST_F(Duckdb, ASchemaMayHaveTheNameOfTheFile) {
+  sql(in(), {"CREATE SCHEMA \"in\"", "CREATE TABLE \"in\".\"in\".t (id INTEGER PRIMARY KEY)",
+             "INSERT INTO \"in\".\"in\".t VALUES (7), (8)"});
+  request_.run.entities["in.t"].where = "id > 7";
+  const auto r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(look("SELECT id FROM \"in.t\""), Texts{"8"});
+}
+
+TEST_F(Duckdb, WhatDuckdbAloneTakesForJsonIsRejected) {
+  sql(in(),
+      {"CREATE TABLE t (id INTEGER, l DOUBLE[], s STRUCT(a FLOAT), doc JSON)",
+       "INSERT INTO t VALUES (1, [1.5, NULL], {'a': 0}, '{\"a\": [1e400]}'), (2, ['nan'], NULL, "
+       "NULL), (3, NULL, {'a': '-inf'}, NULL), (4, NULL, NULL, '[1, NaN]'), (5, NULL, NULL, "
+       "NULL)"});
+  request_.run.max_rejected = 3;
+  const auto r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(look("SELECT id FROM t ORDER BY id"), (Texts{"1", "5"}));
+  EXPECT_EQ(look("SELECT locator, split_part(reason, ' (', 1) FROM _tidegate_rejected ORDER BY id"),
+            (Texts{"t row 2|column \"l\": the value is not valid JSON",
+                   "t row 3|column \"s\": the value is not valid JSON",
+                   "t row 4|column \"doc\": the value is not valid JSON"}));
+}
+
+// Symptom: the NUL ended the statement, and DuckDB refused the rest.
+TEST_F(Duckdb, ATextCursorMayHoldNul) {
+  sql(in(), {"CREATE TABLE t (k VARCHAR)", "INSERT INTO t VALUES ('a' || chr(0) || 'b')"});
+  request_.run.mode = protocol::SyncMode::Incremental;
+  request_.run.entities["t"] = {.cursor = "k", .primary_key = {"k"}};
+  ASSERT_EQ(answer().code, protocol::ExitCode::Done);
+  sql(in(), {"INSERT INTO t VALUES ('b')"});
+  const auto r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(look("SELECT length(k) FROM t ORDER BY k"), (Texts{"3", "1"}));
+}
+
+// Symptom: every later run was told that a newer attempt holds the entity.
+TEST_F(Duckdb, ATableOfTidegatesThatWasDroppedIsMadeAgain) {
+  sql(in(), {"CREATE TABLE t (id INTEGER)", "INSERT INTO t VALUES (1)"});
+  for (const char* table : {"_tidegate_rejected", "_tidegate_tables", "_tidegate_meta"}) {
+    ASSERT_EQ(answer().code, protocol::ExitCode::Done);
+    sql(out(), {fmt::format("DROP TABLE {}", table), "DELETE FROM t"});
+  }
+  const auto r = answer();
+  ASSERT_EQ(r.code, protocol::ExitCode::Done) << r.error.value_or("");
+  EXPECT_EQ(look("SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE '_tidegate_%'"),
+            Texts{"4"});
 }
 
 TEST_F(Duckdb, ViewsOfTheUserSurviveAFullLoadAndAWidenedColumn) {
@@ -274,6 +327,11 @@ TEST_F(Duckdb, AnOlderAttemptThatHasTheFileIsEndedAndNobodyElse) {
     EXPECT_EQ(checked.error().code, Code::Unavailable);
     EXPECT_NE(checked.error().message.find("in use by another program"), std::string::npos);
     EXPECT_NE(checked.error().message.find(std::to_string(holder.pid)), std::string::npos);
+    // Long enough for open() to look who holds it.
+    duckdb::DuckdbDestination blocked(out(), context_, Millis(50));
+    const auto opened = blocked.open({.job = job, .entity = "t", .run_id = {}, .fence = Fence(2)});
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().reason, duckdb::kFileInUse) << describe(opened.error());
     EXPECT_FALSE(holder.ended());
   }
   const Holder holder(out(), {"--job", job, "--run", "r", "--fence", "1"});

@@ -1,7 +1,6 @@
 #include "engine/connectors/duckdb/instance.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -47,6 +46,19 @@ constexpr std::pair<const char*, const char*> kSettings[] = {
     {"enable_external_access", "false"},
 };
 
+// Where DuckDB hands over no type; of those whose words are looked at.
+int named_type(std::string_view message) {
+  constexpr std::pair<std::string_view, ErrorType> kNamed[] = {
+      {"IO Error:", ErrorType::Io},
+      {"FATAL Error:", ErrorType::Fatal},
+      {"Out of Memory Error:", ErrorType::OutOfMemory},
+  };
+  for (const auto& [prefix, type] : kNamed) {
+    if (message.starts_with(prefix)) return static_cast<int>(type);
+  }
+  return 0;
+}
+
 Status run(const Api& api, Connection connection, const char* sql, const std::string& path) {
   Prepared prepared = nullptr;
   QueryResult result{};
@@ -73,33 +85,62 @@ Status settle(const Api& api, Database database, const std::string& path) {
   return status;
 }
 
-// REQUIRES: the lock of open_files(), and that this process does not have the file open.
-Result<std::shared_ptr<Instance>> open_now(const Api& api, const std::string& path, Open how) {
-  Config config = nullptr;
-  if (api.create_config(&config) != 0) return fail(Code::Internal, "out of memory");
-  for (const auto& [name, value] : kSettings) api.set_config(config, name, value);
-  api.set_config(config, "access_mode", how == Open::Write ? "READ_WRITE" : "READ_ONLY");
+// At open, what is no matter of memory is one of the file.
+int type_at_open(std::string_view message) {
+  const int named = named_type(message);
+  return named == 0 ? static_cast<int>(ErrorType::Io) : named;
+}
+
+// `path` null: in memory.
+Result<Database> open_database(const Api& api, const char* path, Open how) {
+  TG_TRY(Config config, make_config(api, how));
   Database database = nullptr;
   char* message = nullptr;
-  const State state =
-      api.open_ext(path.empty() ? nullptr : path.c_str(), &database, config, &message);
+  const State state = api.open_ext(path, &database, config, &message);
   api.destroy_config(&config);
-  if (state != 0) {
-    const std::string text = message == nullptr ? "unknown error" : message;
-    api.free(message);
-    return fail(error_of(path, static_cast<int>(ErrorType::Io), text));
+  if (state == 0) return database;
+  const std::string text = message == nullptr ? "unknown error" : message;
+  api.free(message);
+  return fail(error_of(path == nullptr ? "" : path, type_at_open(text), text));
+}
+
+// Under another name until it is whole: whoever is killed meanwhile, or has no space, would leave a
+// file that is no database for ever.
+// REQUIRES: as open_now().
+Status make_file(const Api& api, const std::string& path) {
+  TG_TRY(const std::string name, fresh_name(path));
+  auto made = open_database(api, name.c_str(), Open::Write);
+  if (made) api.close(&*made);
+  const Status done = made ? put_in_place(name, path) : fail(made.error());
+  unlink(name.c_str());  // where it did not become `path`
+  return done;
+}
+
+// REQUIRES: the lock of open_files(), and that this process does not have the file open.
+Result<std::shared_ptr<Instance>> open_now(const Api& api, const std::string& path, Open how) {
+  FileId file;
+  if (!path.empty()) {
+    TG_CHECK(check_places(path));
+    if (how == Open::Write && !holds_something(path)) TG_CHECK(make_file(api, path));
+    file = file_id(path);
   }
-  if (const Status settled = settle(api, database, path); !settled) {
+  TG_TRY(Database database, open_database(api, path.empty() ? nullptr : path.c_str(), how));
+  Status good = settle(api, database, path);
+  // Whoever changes the names meanwhile must not have led DuckDB elsewhere.
+  if (good && !path.empty()) good = check_places(path);
+  if (good && !path.empty() && file_id(path) != file) {
+    good = fail(Code::Unavailable,
+                fmt::format("'{}' was replaced while it was opened; run again", path));
+  }
+  if (!good) {
     api.close(&database);
-    return fail(settled.error());
+    return fail(good.error());
   }
-  auto instance = std::make_unique<Instance>(
-      Instance{.api = &api, .database = database, .path = path, .writable = how == Open::Write});
-  struct stat is{};
-  if (!path.empty() && stat(path.c_str(), &is) == 0) {
-    instance->device = is.st_dev;
-    instance->inode = is.st_ino;
-  }
+  auto instance = std::make_unique<Instance>(Instance{.api = &api,
+                                                      .database = database,
+                                                      .path = path,
+                                                      .writable = how == Open::Write,
+                                                      .file = file});
   return std::shared_ptr<Instance>(instance.release(), &close_file);
 }
 
@@ -113,9 +154,36 @@ Error in_use_here(const std::string& path) {
 
 }  // namespace
 
-Error error_of(const std::string& path, int type, std::string_view message) {
+Result<Config> make_config(const Api& api, Open how) {
+  Config config = nullptr;
+  if (api.create_config(&config) != 0) return fail(Code::Internal, "out of memory");
+  const auto set = [&](const char* name, const char* value) -> Status {
+    if (api.set_config(config, name, value) == 0) return {};
+    return fail(Code::Unsupported,
+                fmt::format("DuckDB's library refuses the setting {} = {}; take one of version 1.5",
+                            name, value),
+                "duckdb_library");
+  };
+  Status done = set("access_mode", how == Open::Write ? "READ_WRITE" : "READ_ONLY");
+  for (const auto& [name, value] : kSettings) {
+    if (done) done = set(name, value);
+  }
+  if (done) return config;
+  api.destroy_config(&config);
+  return fail(done.error());
+}
+
+namespace {
+
+Error error_about(const std::string& path, std::string_view message, Code code,
+                  std::string_view problem, std::string reason = {}) {
+  return Error{code, fmt::format("'{}' {} ({})", path, problem, message), std::move(reason), {}};
+}
+
+// Of the file: no value of a row is in it.
+Error file_error(const std::string& path, std::string_view message) {
   const auto about = [&](Code code, std::string_view problem, std::string reason = {}) {
-    return Error{code, fmt::format("'{}' {} ({})", path, problem, message), std::move(reason), {}};
+    return error_about(path, message, code, problem, std::move(reason));
   };
   const auto says = [&](std::string_view words) { return message.find(words) != message.npos; };
   if (says(kLocked)) {
@@ -143,23 +211,41 @@ Error error_of(const std::string& path, int type, std::string_view message) {
                  "was written by another version of DuckDB; export it with that one (EXPORT "
                  "DATABASE) and import it with 1.5");
   }
-  switch (static_cast<ErrorType>(type)) {
+  if (says("Corrupt") || says("checksum") || says("corrupt"))
+    return about(Code::Invalid, "is damaged; restore it from a backup");
+  return about(Code::Unavailable, "cannot be read or written");
+}
+
+// DuckDB's bound for memory is ours, so another run would meet it again; the disk may get space.
+Error memory_error(const std::string& path, std::string_view message) {
+  if (message.find("failed to offload") != std::string_view::npos) {
+    return error_about(
+        path, message, Code::Unavailable,
+        "needs more space for temporary files beside it than there is; free some space "
+        "and run again");
+  }
+  return data_error(
+      fmt::format("'{}' has rows that do not fit into the 256 MiB that DuckDB is given; leave out "
+                  "the columns with very long values (`columns` of the entity) ({})",
+                  path, message));
+}
+
+}  // namespace
+
+Error error_of(const std::string& path, int type, std::string_view message) {
+  switch (static_cast<ErrorType>(type == 0 ? named_type(message) : type)) {
     case ErrorType::Io:
     case ErrorType::Fatal:
-      if (says("Corrupt") || says("checksum") || says("corrupt")) {
-        return about(Code::Invalid, "is damaged; restore it from a backup");
-      }
-      return about(Code::Unavailable, "cannot be read or written");
+      return file_error(path, message);
     case ErrorType::Interrupt:
       return {Code::Cancelled, "the run was stopped", {}, {}};
     case ErrorType::OutOfMemory:
-      return about(Code::Unavailable,
-                   "needs more memory, or more space for temporary files beside it, than there "
-                   "is; free some space, or leave out columns with very long values");
+      return memory_error(path, message);
     case ErrorType::Transaction:
-      return about(Code::Unavailable, "was changed by somebody else at the same time");
+      return error_about(path, message, Code::Unavailable,
+                         "was changed by somebody else at the same time");
     case ErrorType::Internal:
-      return about(Code::Internal, "DuckDB failed");
+      return error_about(path, message, Code::Internal, "DuckDB failed");
     default:
       return {Code::Invalid, fmt::format("DuckDB refuses: {}", message), {}, {}};
   }

@@ -4,12 +4,11 @@
 // would write over the first, and closing one would unlock the other. So a process has one instance
 // of a file, whoever asks.
 
-#include <sys/types.h>
-
 #include <memory>
 #include <string>
 
 #include "engine/connectors/duckdb/db.h"
+#include "engine/connectors/duckdb/file.h"
 
 namespace tidegate::engine::duckdb {
 
@@ -18,8 +17,7 @@ struct Instance {
   Database database = nullptr;
   std::string path;
   bool writable = false;
-  dev_t device = 0;  // of the file as it was opened; 0: in memory
-  ino_t inode = 0;
+  FileId file;  // as it was opened; none: in memory
 };
 
 // The reason of an error that says that somebody else has the file.
@@ -31,7 +29,12 @@ Result<std::shared_ptr<Instance>> open_instance(const std::string& path, Open ho
                                                 const std::function<void()>& on_blocked);
 Result<std::shared_ptr<Instance>> scratch_instance();
 
-// What a message of DuckDB's about the file means.
+// The caller destroys it. Unsupported, naming it: the library refuses a setting, without which it
+// might reach other files.
+Result<Config> make_config(const Api& api, Open how);
+
+// What a message of DuckDB's means. `type` 0: the message itself says what it is about, or nothing
+// does. Its words count only where no value of a row can stand in it.
 Error error_of(const std::string& path, int type, std::string_view message);
 
 }  // namespace tidegate::engine::duckdb

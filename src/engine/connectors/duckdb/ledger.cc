@@ -30,16 +30,16 @@ Status still_mine(const Rows& updated, const Claim& claim) {
 
 }  // namespace
 
-Result<bool> Ledger::exists() {
+Result<bool> Ledger::has(const std::string& table) {
   TG_TRY(const Rows found,
          db_.query("SELECT count(*) FROM duckdb_tables() WHERE database_name = current_database() "
-                   "AND schema_name = 'main' AND table_name IN ('_tidegate_meta', "
-                   "'_tidegate_state', '_tidegate_tables', '_tidegate_rejected')"));
-  return found.integer(0, 0) == 4;
+                   "AND schema_name = 'main' AND table_name = $1",
+                   {table}));
+  return found.integer(0, 0) > 0;
 }
 
 Result<std::string> Ledger::destination_id() {
-  TG_TRY(const bool there, exists());
+  TG_TRY(const bool there, has("_tidegate_meta"));
   if (!there) return std::string();
   TG_TRY(const Rows id,
          db_.query("SELECT value FROM main._tidegate_meta WHERE key = 'destination_id'"));
@@ -47,7 +47,7 @@ Result<std::string> Ledger::destination_id() {
 }
 
 Result<std::optional<StoredState>> Ledger::read(const std::string& job, const std::string& entity) {
-  TG_TRY(const bool there, exists());
+  TG_TRY(const bool there, has("_tidegate_state"));
   if (!there) return std::nullopt;
   TG_TRY(const Rows r, db_.query("SELECT fence, epoch, sequence, state, session FROM "
                                  "main._tidegate_state WHERE job = $1 AND entity = $2",
@@ -65,7 +65,7 @@ Result<Rows> Ledger::owner(const Claim& claim) {
 
 Status Ledger::check_owner(const Claim& claim, bool take_over) {
   if (take_over) return {};
-  TG_TRY(const bool there, exists());
+  TG_TRY(const bool there, has("_tidegate_tables"));
   if (there) {
     TG_TRY(const Rows found, owner(claim));
     if (found.size() > 0) {
@@ -86,8 +86,6 @@ Status Ledger::check_owner(const Claim& claim, bool take_over) {
 }
 
 Status Ledger::create_tables(const Clock& clock, Rng& rng) {
-  TG_TRY(const bool there, exists());
-  if (there) return {};
   for (const char* sql : kTables) TG_CHECK(db_.exec(sql));
   TG_TRY(const std::string id, destination_id());
   if (!id.empty()) return {};

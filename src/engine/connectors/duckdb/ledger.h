@@ -23,13 +23,13 @@ class Ledger {
   explicit Ledger(Db& db) : db_(db) {}
 
   // All are safe in a file that has no Tidegate table yet.
-  Result<bool> exists();
   Result<std::string> destination_id();
   Result<std::optional<StoredState>> read(const std::string& job, const std::string& entity);
   // Conflict unless the table is free, this job's entity's own, or `take_over`.
   Status check_owner(const Claim& claim, bool take_over);
 
   // REQUIRES (all below): a transaction.
+  // Those that are not there.
   Status create_tables(const Clock& clock, Rng& rng);
   // Fenced when a newer attempt holds it.
   Status claim(const Claim& claim, const Context& context);
@@ -47,6 +47,8 @@ class Ledger {
   Status forget_rejected(const Claim& claim);
 
  private:
+  // Each is asked for alone: somebody may have dropped another.
+  Result<bool> has(const std::string& table);
   Result<Rows> owner(const Claim& claim);
 
   Db& db_;

@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "engine/core/cursor.h"
+#include "engine/core/json_fault.h"
 #include "engine/core/rows.h"
 #include "engine/core/schema.h"
 #include "engine/core/text_order.h"
@@ -34,8 +35,9 @@ Error of_condition(const std::string& entity, std::string_view what, const Error
   return e;
 }
 
-// Values that have no place elsewhere: infinity, 24:00:00. "": it has one.
-const char* why_not(const arrow::Array& column, std::int64_t row) {
+// Values that have no place elsewhere: infinity, 24:00:00, and what DuckDB takes for JSON and
+// nobody else does (NaN, a comma before the end). "": it has one.
+std::string why_not(const arrow::Array& column, std::int64_t row) {
   constexpr const char* kInfinity = "infinity has no place elsewhere; write NULL or a date";
   switch (column.type_id()) {
     case arrow::Type::DATE32: {
@@ -51,6 +53,11 @@ const char* why_not(const arrow::Array& column, std::int64_t row) {
     case arrow::Type::TIME64: {
       const std::int64_t v = static_cast<const arrow::Time64Array&>(column).Value(row);
       return v >= kDayMicros ? "24:00:00 is no time of day elsewhere; write 00:00:00" : "";
+    }
+    case arrow::Type::STRING: {
+      const std::string fault =
+          json_fault(static_cast<const arrow::StringArray&>(column).GetView(row));
+      return fault.empty() ? "" : fmt::format("the value {}; correct it in the source", fault);
     }
     default:
       return "";
@@ -118,10 +125,10 @@ class StreamReader final : public Reader {
     std::vector<std::uint8_t> keep(static_cast<std::size_t>(found.num_rows()), 1);
     for (int c = 0; c < out.batch->num_columns(); ++c) {
       const arrow::Array& column = *out.batch->column(c);
-      if (!arrow::is_temporal(column.type_id())) continue;
+      if (!arrow::is_temporal(column.type_id()) && !is_json(*schema_->field(c))) continue;
       for (std::int64_t row = 0; row < column.length(); ++row) {
-        const char* why = column.IsNull(row) ? "" : why_not(column, row);
-        if (*why == '\0' || keep[static_cast<std::size_t>(row)] == 0) continue;
+        const std::string why = column.IsNull(row) ? "" : why_not(column, row);
+        if (why.empty() || keep[static_cast<std::size_t>(row)] == 0) continue;
         keep[static_cast<std::size_t>(row)] = 0;
         out.rejected.push_back({fmt::format("{} row {}", entity_, before + row + 1),
                                 fmt::format("column \"{}\": {}", schema_->field(c)->name(), why),
@@ -169,6 +176,7 @@ std::optional<std::string> bound_sql(const SourceColumn& column, const CursorVal
       // Rows below it that come after it in their own order are for the engine to see and to
       // refuse.
       if (lower && may_be_followed_out_of_order(v.as_text())) return std::nullopt;
+      if (v.as_text().find('\0') != std::string::npos) return std::nullopt;  // it would end the SQL
       return literal(v.as_text());
     default:
       return is_whole_number(column.type) ? std::optional(v.to_string()) : std::nullopt;
@@ -210,14 +218,16 @@ EntityInfo info_of(const std::string& name, const Relation& r) {
 
 Result<std::map<std::string, Relation, std::less<>>> list_relations(Db& db) {
   std::map<std::string, Relation, std::less<>> out;
-  TG_TRY(const Rows found,
-         db.query("SELECT schema_name, table_name, false, estimated_size::BIGINT FROM "
-                  "duckdb_tables() WHERE database_name = current_database() AND NOT internal AND "
-                  "NOT temporary UNION ALL SELECT schema_name, view_name, true, 0 FROM "
-                  "duckdb_views() WHERE database_name = current_database() AND NOT internal AND "
-                  "NOT temporary ORDER BY 1, 2"));
+  TG_TRY(
+      const Rows found,
+      db.query("SELECT schema_name, table_name, false, estimated_size::BIGINT, database_name FROM "
+               "duckdb_tables() WHERE database_name = current_database() AND NOT internal AND "
+               "NOT temporary UNION ALL SELECT schema_name, view_name, true, 0, database_name FROM "
+               "duckdb_views() WHERE database_name = current_database() AND NOT internal AND "
+               "NOT temporary ORDER BY 1, 2"));
   for (std::int64_t i = 0; i < found.size(); ++i) {
-    Relation r{.schema = found.text(i, 0),
+    Relation r{.database = found.text(i, 4),
+               .schema = found.text(i, 0),
                .name = found.text(i, 1),
                .view = found.flag(i, 2),
                .rows = found.integer(i, 3),

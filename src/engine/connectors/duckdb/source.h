@@ -19,13 +19,16 @@ struct SourceColumn {
 };
 
 struct Relation {
-  std::string schema, name;
+  std::string database, schema, name;
   bool view = false;
   std::int64_t rows = 0;  // as DuckDB estimates them
   std::vector<SourceColumn> columns;
   std::vector<std::string> primary_key;
 
-  std::string qualified() const { return quote(schema) + "." + quote(name); }
+  // With the database: `sales.t` of the file sales.duckdb may be in the schema main too.
+  std::string qualified() const {
+    return quote(database) + "." + quote(schema) + "." + quote(name);
+  }
 };
 
 // The file is open only while entities are looked at or read, so that others can write it between

@@ -153,7 +153,7 @@ Status DuckdbWriter::reject(std::span<const RejectedRow> rows) {
 
 // What DuckDB says of a row is said of the whole load: it undoes all of it.
 Error DuckdbWriter::about_table(const Error& error) const {
-  if (error.code != Code::Invalid) return error;
+  if (error.code != Code::Invalid || !error.reason.empty()) return error;
   return data_error(
       fmt::format("table \"{}\": it refuses a row of this load, and DuckDB does not say which "
                   "others; correct the row in the source, or drop the table's own rule: {}",
@@ -277,7 +277,7 @@ Status DuckdbWriter::merge(std::int64_t rows, CommitReport& report) {
 Status DuckdbWriter::commit(const std::optional<NewState>& state) {
   if (state) TG_CHECK(ledger_.store(claim_, *state, context_.clock));
   TG_CHECK(db_.in_place());
-  TG_CHECK(db_.exec("COMMIT"));
+  TG_CHECK(db_.commit());
   in_transaction_ = stage_made_ = false;
   put_ = refused_ = 0;
   // Between the look and the commit it may have gone all the same.
@@ -313,7 +313,7 @@ Status DuckdbWriter::abort(std::span<const RejectedRow> keep) {
     if (load_.kind == LoadKind::Replace) TG_CHECK(ledger_.forget_rejected(claim_));
     TG_CHECK(ledger_.reject(claim_, plan_.run_id.str(), plan_.attempt, keep, context_.clock));
     TG_CHECK(ledger_.release(claim_));
-    return db_.exec("COMMIT");
+    return db_.commit();
   }();
   if (kept) in_transaction_ = false;
   undo();

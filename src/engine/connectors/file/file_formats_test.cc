@@ -194,6 +194,53 @@ TEST_F(FileFormatsTest, ValuesOfAnIgnoredTypeAreRejectedUnlessTheyFit) {
   }
 }
 
+// Symptom: bytes came into a column of texts as base64, and nobody was told.
+TEST_F(FileFormatsTest, BytesAreNoTextOfAColumnThatKeepsItsType) {
+  const auto bytes =
+      batch_of(arrow::schema({arrow::field("v", arrow::binary())}), R"([["7"], [null]])");
+  for (const char* format : {"jsonl", "parquet"}) {
+    SCOPED_TRACE(format);
+    load(format, LoadKind::Replace, {texts_of({"a"}, false)});
+    const Loaded got = load(format, LoadKind::Append, {bytes}, protocol::SchemaChange::Ignore);
+    ASSERT_EQ(got.reasons.size(), 1U) << got.error;
+    EXPECT_NE(got.reasons[0].find("column \"v\": 'Nw==' has no exact form as text"),
+              std::string::npos)
+        << got.reasons[0];
+    EXPECT_EQ(stored(format).rows, (Texts{"a", "∅"}));
+  }
+}
+
+// Symptom: of a date in milliseconds beside timestamps every row was rejected.
+TEST_F(FileFormatsTest, DatesInMillisecondsFitAmongTimestamps) {
+  const auto at = [](const std::shared_ptr<arrow::DataType>& type, const std::string& rows) {
+    return batch_of(arrow::schema({arrow::field("v", type)}), rows);
+  };
+  for (const char* format : {"jsonl", "parquet"}) {
+    SCOPED_TRACE(format);
+    load(format, LoadKind::Replace, {at(arrow::timestamp(arrow::TimeUnit::MICRO), "[[1]]")});
+    const Loaded got =
+        load(format, LoadKind::Append, {at(arrow::date64(), "[[86400000], [null]]")});
+    EXPECT_EQ(got.error, "");
+    EXPECT_EQ(got.reasons, Texts());
+    EXPECT_EQ(stored(format).rows,
+              (Texts{"1970-01-01T00:00:00.000001", "1970-01-02T00:00:00", "∅"}));
+  }
+}
+
+// Symptom: "5" and 5 became one text.
+TEST_F(FileFormatsTest, DocumentsThatBecomeTextKeepTheirQuotes) {
+  for (const char* format : {"jsonl", "parquet"}) {
+    SCOPED_TRACE(format);
+    const Texts documents{R"("5")", "5", R"(["a"])"};
+    ASSERT_EQ(load(format, LoadKind::Replace, {texts_of(documents, true)}).error, "");
+    ASSERT_EQ(load(format, LoadKind::Append, {texts_of({"x"}, false)}).error, "");
+    EXPECT_EQ(stored(format).rows, (Texts{R"("5")", "5", R"(["a"])", "x"}));
+  }
+  load("jsonl", LoadKind::Replace, {texts_of({"null"}, true)});
+  load("jsonl", LoadKind::Append, {texts_of({"x"}, false)});
+  EXPECT_EQ(text("out/t.jsonl"), "{\"v\":null}\n{\"v\":\"x\"}\n");
+}
+
 TEST_F(FileFormatsTest, AnotherFormatTakesThePlaceOfTheFileWithAFullLoadOnly) {
   ASSERT_EQ(load("csv", LoadKind::Replace, {ids("[[1], [2]]")}).error, "");
   for (const char* format : {"parquet", "jsonl"}) {
@@ -214,6 +261,41 @@ TEST_F(FileFormatsTest, AnotherFormatTakesThePlaceOfTheFileWithAFullLoadOnly) {
   ASSERT_EQ(load("csv", LoadKind::Append, {ids("[[6]]")}).error, "");
   EXPECT_EQ(text("out/t.csv"), "id\n6\n");
   EXPECT_EQ(entries(), (Texts{".tidegate", "t.csv"}));
+}
+
+// Symptom: behind a file of no rows the load was refused with "the rows so far are in …".
+TEST_F(FileFormatsTest, AFileWithoutRowsGivesWayToAnyLoadOfAnotherFormat) {
+  ASSERT_EQ(load("csv", LoadKind::Replace, {ids("[]")}).error, "");
+  for (const char* format : {"parquet", "jsonl", "csv"}) {
+    SCOPED_TRACE(format);
+    ASSERT_EQ(load(format, LoadKind::Append, {ids("[]")}).error, "");
+    EXPECT_EQ(entries(), (Texts{".tidegate", fmt::format("t.{}", format)}));
+  }
+  ASSERT_EQ(load("parquet", LoadKind::Append, {ids("[[1]]")}).error, "");
+  EXPECT_EQ(stored("parquet").rows, Texts{"1"});
+}
+
+// Symptom: a run that had but rejected rows to keep put our old file over one of its user's.
+TEST_F(FileFormatsTest, AnAbortLeavesWhatStandsThere) {
+  enum class Now : std::uint8_t { Ours, Away, Theirs };
+  for (const char* format : {"csv", "parquet"}) {
+    for (const auto& [now, wanted] :
+         {std::pair{Now::Ours, "id\n1\n"}, {Now::Away, ""}, {Now::Theirs, "mine\n"}}) {
+      SCOPED_TRACE(fmt::format("{} {}", format, wanted));
+      std::filesystem::remove_all(folder_ + "/out");
+      ASSERT_EQ(load("csv", LoadKind::Replace, {ids("[[1]]")}).error, "");
+      const auto writer = open(format);
+      ASSERT_TRUE(writer) << writer.error().message;
+      if (now != Now::Ours) std::filesystem::remove(folder_ + "/out/t.csv");
+      if (now == Now::Theirs) write("out/t.csv", wanted);
+      const std::vector<RejectedRow> kept{{"t", "too long", "{}"}};
+      const Status aborted = (*writer)->abort(kept);
+      EXPECT_TRUE(aborted) << aborted.error().message;
+      EXPECT_EQ(std::filesystem::exists(folder_ + "/out/t.csv"), now != Now::Away);
+      EXPECT_EQ(text("out/t.csv"), wanted);
+      EXPECT_NE(text("out/_tidegate_rejected/t.csv").find("too long"), std::string::npos);
+    }
+  }
 }
 
 // It died between the switch and the removal of the old link, which then leads nowhere.
@@ -315,6 +397,39 @@ TEST_F(FileFormatsTest, RowGroupsStayUntilTheyAreMany) {
     EXPECT_EQ(text("out/t.parquet").substr(0, kept), before.substr(0, kept));
   }
   EXPECT_LT(groups(), 17);
+}
+
+// Symptom: above some 31 full row groups of rows that compress well, each commit wrote the whole
+// file anew, and hundreds of MiB of it were in memory at once.
+TEST_F(FileFormatsTest, FullRowGroupsStayHoweverSmallTheirBytes) {
+  constexpr int kFull = 18;
+  const auto groups = [&] {
+    return parquet::ParquetFileReader::OpenFile(folder_ + "/out/t.parquet")
+        ->metadata()
+        ->num_row_groups();
+  };
+  const auto appended_twice = [&](const Batch& full) {
+    const std::vector<Batch> all(kFull, full);
+    ASSERT_EQ(load("parquet", LoadKind::Replace, all).error, "");
+    ASSERT_EQ(groups(), kFull);
+    for (int i = 1; i <= 2; ++i) {
+      ASSERT_EQ(load("parquet", LoadKind::Append, {full->Slice(0, 1)}).error, "");
+      EXPECT_EQ(groups(), kFull + i);
+    }
+  };
+  arrow::Int8Builder zeros;
+  ASSERT_TRUE(zeros.AppendEmptyValues(1 << 20).ok());
+  appended_twice(arrow::RecordBatch::Make(arrow::schema({arrow::field("v", arrow::int8())}),
+                                          1 << 20, {*zeros.Finish()}));
+
+  const Batch texts = texts_of(Texts(128, std::string(512 << 10, 'x')), false);  // 64 MiB
+  appended_twice(texts);
+  const std::int64_t peak = arrow::default_memory_pool()->max_memory();
+  const auto wider =
+      arrow::schema({arrow::field("v", arrow::utf8()), arrow::field("new", arrow::int8())});
+  ASSERT_EQ(load("parquet", LoadKind::Append, {batch_of(wider, R"([["y", 1]])")}).error, "");
+  EXPECT_LE(arrow::default_memory_pool()->max_memory() - peak, 64 << 20);
+  EXPECT_LE(groups(), kFull + 1);
 }
 
 }  // namespace

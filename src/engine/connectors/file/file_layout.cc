@@ -13,7 +13,8 @@ namespace {
 
 using protocol::SchemaChange;
 
-bool has_rows(const FileNow& now) { return now.base != nullptr && now.base->has_data && now.shown; }
+bool has_file(const FileNow& now) { return now.base != nullptr && now.base->has_data && now.shown; }
+bool has_rows(const FileNow& now) { return has_file(now) && now.base->rows > 0; }
 
 Status check_load(const FileNow& now, const LoadPlan& load) {
   if (load.kind == LoadKind::Merge) {
@@ -47,7 +48,7 @@ Status check_load(const FileNow& now, const LoadPlan& load) {
 // that another format takes the place of, begins anew.
 Status take_known_columns(const FileNow& now, const WritePlan& plan, const LoadPlan& load,
                           FileLayout& layout, arrow::FieldVector& types) {
-  if (!has_rows(now) || now.base->format != now.format) return {};
+  if (!has_file(now) || now.base->format != now.format) return {};
   const bool own = now.base->job == plan.job && now.base->entity == plan.entity;
   if (!own && load.kind != LoadKind::Append) return {};
   layout.columns = now.base->columns;

@@ -40,7 +40,8 @@ FileNow file_now(const TableFolder& folder, Format format, const TableState* bas
 }
 
 bool FileWriter::appends_to_base() const {
-  return load_.kind == LoadKind::Append && base_ && base_->state.has_data;
+  return load_.kind == LoadKind::Append && base_ && base_->state.has_data &&
+         base_->state.format == format_;
 }
 
 std::string FileWriter::stage_path(const std::string& file) const {
@@ -177,7 +178,7 @@ Result<CommitReport> FileWriter::flush() {
 }
 
 // The stage becomes the current version, if the claim is still this writer's.
-Status FileWriter::publish(const TableState& state) {
+Status FileWriter::publish(const TableState& state, Show show) {
   TG_TRY(const Fd lock, folder_.lock(claim_, context_));
   TG_TRY(const auto claim, folder_.claim());
   if (claim != claim_) {
@@ -191,13 +192,14 @@ Status FileWriter::publish(const TableState& state) {
   TG_CHECK(write_small(stage_dir_.get(), "state.json", encode(state), stage_path("state.json")));
   if (fsync(stage_dir_.get()) != 0) return io_error("write", stage_path(""), errno);
   const auto shown = folder_.shown(state.format);
+  const bool shows = state.has_data && show == Show::Rows;
   // Made before the switch, so that the rows appear with it.
-  if (state.has_data && shown == TableFolder::Shown::Nothing) {
+  if (shows && shown == TableFolder::Shown::Nothing) {
     TG_CHECK(folder_.show(state.format));
   }
   if (rejected_) TG_CHECK(folder_.show_rejected());
   TG_CHECK(folder_.publish(stage_, base_ ? base_->number : 0));
-  if (state.has_data && shown == TableFolder::Shown::Foreign) {
+  if (shows && shown == TableFolder::Shown::Foreign) {
     TG_CHECK(folder_.show(state.format));
   }
   stage_.clear();
@@ -225,7 +227,7 @@ Status FileWriter::commit(const std::optional<NewState>& next) {
   if (format_ != Format::Csv) {
     TG_TRY(state.types, encode_types(*layout_.schema));
   }
-  TG_CHECK(publish(state));
+  TG_CHECK(publish(state, Show::Rows));
   state_.epoch = state.epoch;
   state_.sequence = state.sequence;
   state_.state = std::move(state.state);
@@ -271,7 +273,9 @@ Status FileWriter::abort(std::span<const RejectedRow> keep) {
     if (base_) TG_CHECK(link_from_base(folder_.file(base_->state.format)));
     TableState state{
         .job = plan_.job, .entity = plan_.entity, .state = {}, .columns = {}, .types = {}};
-    return publish(base_ ? base_->state : state);
+    // No rows are new: a file that is ours stays shown, and what its user put there, or took away,
+    // stays as it is.
+    return publish(base_ ? base_->state : state, Show::AsItIs);
   };
   const Status recorded = record();
   drop_stage();

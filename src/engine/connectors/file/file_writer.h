@@ -53,7 +53,8 @@ class FileWriter final : public Writer {
   Status link_from_base(const std::string& file);
   Status finish_data();
   Status finish_rejected();
-  Status publish(const TableState& state);
+  enum class Show : std::uint8_t { Rows, AsItIs };
+  Status publish(const TableState& state, Show show);
   Status release();
   void drop_stage();
   std::string stage_path(const std::string& file) const;

@@ -24,6 +24,7 @@ struct JsonColumn {
   std::string name;
   std::string key;  // `"name":`, with what stands before it
   JsonForm form = JsonForm::String;
+  bool was_json = false;  // in the old lines
 };
 
 std::vector<JsonColumn> columns_of(const arrow::Schema& schema) {
@@ -58,8 +59,9 @@ class JsonlTable final : public TableFile {
     bool same = true;
     for (int i = 0; i < layout.before->num_fields(); ++i) {
       const JsonForm was = json_form(*layout.before->field(i));
-      same =
-          same && (was == JsonForm::Nothing || was == columns_[static_cast<std::size_t>(i)].form);
+      JsonColumn& column = columns_[static_cast<std::size_t>(i)];
+      column.was_json = was == JsonForm::Json;
+      same = same && (was == JsonForm::Nothing || was == column.form);
     }
     return same ? out_.append_file(old.fd) : copy_lines(old);
   }
@@ -125,8 +127,9 @@ class JsonlTable final : public TableFile {
     for (std::size_t i = 0; i < members_.size(); ++i) {
       const JsonMember& m = members_[i];
       text += columns_[i].key;
+      // A document that is a string keeps its quotes: "5" is another one than 5.
       const bool as_text = columns_[i].form == JsonForm::String && m.kind != JsonKind::Null &&
-                           m.kind != JsonKind::String;
+                           (m.kind != JsonKind::String || columns_[i].was_json);
       as_text ? append_json_string(text, m.raw) : static_cast<void>(text += m.raw);
     }
     text += members_.empty() ? "{}\n" : "}\n";
@@ -134,7 +137,7 @@ class JsonlTable final : public TableFile {
   }
 
   OutFile out_;
-  const std::vector<JsonColumn> columns_;
+  std::vector<JsonColumn> columns_;
   std::string value_;
   JsonObjectReader json_;
   std::vector<JsonMember> members_;

@@ -12,6 +12,8 @@
 #include <parquet/file_reader.h>
 #include <parquet/properties.h>
 #include <parquet/schema.h>
+#include <parquet/size_statistics.h>
+#include <parquet/types.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,6 +41,24 @@ constexpr int kSmallGroups = 16;
 constexpr std::int64_t kFooterTail = 8;  // bytes: the footer's length and the magic number
 constexpr std::int64_t kOldBatchRows = 16LL * 1024;
 constexpr std::int64_t kOldBatchBytes = 4 << 20;
+
+// Of a row group's rows as Arrow holds them. Encoded, long texts that repeat are next to nothing.
+std::int64_t bytes_in_memory(const parquet::RowGroupMetaData& group) {
+  constexpr int kDecimal = 16;  // bytes in memory; Parquet has fewer of short ones
+  std::int64_t out = 0;
+  for (int i = 0; i < group.num_columns(); ++i) {
+    const auto chunk = group.ColumnChunk(i);
+    const auto sizes = chunk->size_statistics();
+    out += sizes ? sizes->unencoded_byte_array_data_bytes.value_or(0)
+                 : chunk->total_uncompressed_size();
+    const auto& column = *group.schema()->Column(i);
+    const int width = column.physical_type() == parquet::Type::FIXED_LEN_BYTE_ARRAY
+                          ? std::max(column.type_length(), kDecimal)
+                          : parquet::GetTypeByteSize(column.physical_type());
+    out += group.num_rows() * width;
+  }
+  return out;
+}
 
 // Where Parquet writes; keeps the error that Arrow's own would lose the remedy of.
 class Sink final : public arrow::io::OutputStream {
@@ -181,9 +201,11 @@ class ParquetTable final : public TableFile {
       footer = reader->parquet_reader()->metadata();
       std::int64_t bytes = 0;
       for (int i = 0; i < footer->num_row_groups(); ++i) {
-        bytes += footer->RowGroup(i)->total_byte_size();
+        bytes += bytes_in_memory(*footer->RowGroup(i));
       }
-      const std::int64_t most = kSmallGroups + bytes / (kGroupBytes / 4);
+      // Beside what ends a group: written anew, full ones would be as many again.
+      const std::int64_t most =
+          kSmallGroups + bytes / (kGroupBytes / 4) + footer->num_rows() / (kGroupRows / 4);
       if (footer->num_row_groups() > most || !footer->schema()->Equals(wanted)) footer.reset();
       return arrow::Status::OK();
     }));
@@ -195,14 +217,22 @@ class ParquetTable final : public TableFile {
     return {};
   }
 
-  // In pieces.
+  // In pieces of one row group each, so that never more than one of them is in memory.
   Status copy_rows(const OldFile& old) {
-    TG_TRY(const auto look, open_parquet(old.fd, old.path, arrow::TimeUnit::MICRO, kOldBatchRows));
-    TG_TRY(const auto reader, open_parquet(old.fd, old.path, arrow::TimeUnit::MICRO,
-                                           rows_of_a_batch(*look->parquet_reader()->metadata())));
+    TG_TRY(const auto reader,
+           open_parquet(old.fd, old.path, arrow::TimeUnit::MICRO, kOldBatchRows));
+    for (int group = 0; group < reader->num_row_groups(); ++group) {
+      TG_CHECK(copy_group(*reader, group, old));
+    }
+    return {};
+  }
+
+  Status copy_group(parquet::arrow::FileReader& reader, int group, const OldFile& old) {
     std::unique_ptr<arrow::RecordBatchReader> batches;
-    TG_CHECK(
-        reading_parquet(old.path, [&] { return reader->GetRecordBatchReader().Value(&batches); }));
+    TG_CHECK(reading_parquet(old.path, [&] {
+      reader.set_batch_size(rows_of_a_batch(*reader.parquet_reader()->metadata()->RowGroup(group)));
+      return reader.GetRecordBatchReader({group}).Value(&batches);
+    }));
     for (;;) {
       std::shared_ptr<arrow::RecordBatch> batch;
       TG_CHECK(reading_parquet(old.path, [&] { return batches->ReadNext(&batch); }));
@@ -214,14 +244,9 @@ class ParquetTable final : public TableFile {
     }
   }
 
-  static std::int64_t rows_of_a_batch(const parquet::FileMetaData& file) {
-    std::int64_t rows = kOldBatchRows;
-    for (int i = 0; i < file.num_row_groups(); ++i) {
-      const auto group = file.RowGroup(i);
-      const std::int64_t bytes = std::max<std::int64_t>(1, group->total_byte_size());
-      rows = std::min(rows, group->num_rows() * kOldBatchBytes / bytes);
-    }
-    return std::max<std::int64_t>(1, rows);
+  static std::int64_t rows_of_a_batch(const parquet::RowGroupMetaData& group) {
+    const std::int64_t bytes = std::max<std::int64_t>(1, bytes_in_memory(group));
+    return std::clamp<std::int64_t>(group.num_rows() * kOldBatchBytes / bytes, 1, kOldBatchRows);
   }
 
   // New columns come behind the old ones, and are NULL in old rows.

@@ -74,7 +74,10 @@ arrow::Result<std::shared_ptr<arrow::Array>> cast(const std::shared_ptr<arrow::A
   const auto& type = to.type();
   if (from.type()->id() == arrow::Type::NA) return arrow::MakeArrayOfNull(type, array->length());
   if (array->type()->Equals(*type) && (is_json(from) == is_json(to) || !is_json(to))) return array;
-  if (type->id() == arrow::Type::STRING && !is_json(to)) return as_plain(array, to);
+  // Not of bytes: their base64 is no value of theirs.
+  if (type->id() == arrow::Type::STRING && !is_json(to) && holds(to, from)) {
+    return as_plain(array, to);
+  }
   if (!safe_cast_is_exact(from, to)) {
     for (std::int64_t row = 0; row < array->length(); ++row) {
       if (array->IsValid(row)) bad.push_back(row);
@@ -156,8 +159,15 @@ Result<std::shared_ptr<arrow::Array>> RowFit::fit_column(std::size_t column,
     }
   }
   std::vector<std::int64_t> bad;
-  // Of the plain type, which as text has its own form.
-  TG_TRY(auto out, cast_exactly(array, *plain_[column], to, bad));
+  auto out = array;
+  const arrow::Field* from = plain_[column].get();
+  // As text the plain type has its own form. What else the column may be was made from the held
+  // one.
+  if (to.type()->id() != arrow::Type::STRING) {
+    TG_TRY(out, cast_exactly(array, *from, *held_[column], bad));
+    from = held_[column].get();
+  }
+  TG_TRY(out, cast_exactly(out, *from, to, bad));
   for (const std::int64_t row : bad) {
     std::string value;
     append_text(value, *array, row);

@@ -42,7 +42,8 @@ class RowFit final : public RowCheck {
   const Format format_;
   const std::shared_ptr<arrow::Schema> schema_;
   const std::vector<int> fields_;
-  std::vector<std::shared_ptr<arrow::Field>> plain_, held_;  // of the load, by column of the file
+  // Of the load, by column of the file: as it is read, and as a column of its own would hold it.
+  std::vector<std::shared_ptr<arrow::Field>> plain_, held_;
 };
 
 }  // namespace tidegate::engine::file

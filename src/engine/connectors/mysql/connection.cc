@@ -13,15 +13,18 @@
 #include <cstring>
 
 #include "base/text.h"
+#include "engine/connectors/mysql/greeting.h"
 
 namespace tidegate::engine::mysql {
 namespace {
 
-constexpr unsigned kConnectSeconds = 15;
+constexpr int kConnectSeconds = 15;
 constexpr unsigned long kMaxPacket = 1UL << 30;  // of one row
-// A server may not ask for the password in clear, nor at a terminal.
+// A server may not ask for the password in clear, nor at a terminal. The library takes a link for
+// secure when TLS was wished for, so what would show the password on a link without is not there.
 constexpr const char* kAuthentication =
     "mysql_native_password,caching_sha2_password,sha256_password,client_ed25519";
+constexpr const char* kAuthenticationInClear = "mysql_native_password,client_ed25519";
 
 // What a session relies on, whatever the server's settings: values are refused and never bent,
 // texts read the same, and nobody is sent away because the other end is slow.
@@ -30,7 +33,9 @@ constexpr const char* kSession =
     "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', time_zone = "
     "'+00:00', autocommit = 1, innodb_lock_wait_timeout = 30, lock_wait_timeout = 30, "
     "net_write_timeout = 86400, net_read_timeout = 86400, wait_timeout = 604800, "
-    "group_concat_max_len = 1048576";
+    "group_concat_max_len = 1048576, sql_select_limit = 18446744073709551615, sql_safe_updates = "
+    "0, "
+    "completion_type = 'NO_CHAIN'";
 
 // Ends a connection whose other end is gone within a minute.
 void watch(int socket) {
@@ -45,7 +50,8 @@ void watch(int socket) {
 }
 
 bool is_of_the_client(int number) {
-  return number == 0 || (number >= CR_MIN_ERROR && number <= CR_MAX_ERROR) || number >= 5000;
+  return number == 0 || (number >= CR_MIN_ERROR && number <= CR_MAX_ERROR) ||
+         (number >= CER_MIN_ERROR && number <= CER_MAX_ERROR);
 }
 
 }  // namespace
@@ -118,52 +124,82 @@ Status Connection::connect(const Config& config, bool writes) {
   conn_.reset(mysql_init(nullptr));
   st_mysql* conn = conn_.get();
   if (conn == nullptr) return fail(Code::Internal, "no memory for a connection to MySQL");
-  const unsigned local = writes ? 1 : 0;
-  mysql_options(conn, MYSQL_OPT_CONNECT_TIMEOUT, &kConnectSeconds);
-  mysql_options(conn, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-  mysql_options(conn, MYSQL_OPT_LOCAL_INFILE, &local);
-  mysql_options(conn, MYSQL_OPT_MAX_ALLOWED_PACKET, &kMaxPacket);
-  mysql_options(conn, MARIADB_OPT_RESTRICTED_AUTH, kAuthentication);
-  mysql_options4(conn, MYSQL_OPT_CONNECT_ATTR_ADD, "program_name", "tidegate-sync");
-  mysql_set_local_infile_handler(
-      conn, &load_begin, &load_read, [](void*) {}, &load_error, bytes_.get());
-  // A file of certificates makes the library check the chain; the name is checked by the other.
-  my_bool tls = config.ssl_mode != SslMode::Disabled ? 1 : 0;
-  my_bool identity = config.ssl_mode == SslMode::VerifyIdentity ? 1 : 0;
-  mysql_options(conn, MYSQL_OPT_SSL_ENFORCE, &tls);
-  mysql_options(conn, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &identity);
-  if (config.ssl_mode >= SslMode::VerifyCa && !config.ssl_ca.empty())
-    mysql_options(conn, MYSQL_OPT_SSL_CA, config.ssl_ca.c_str());
   const bool path = config.host.starts_with('/');
-  // Else `localhost` would be a Unix socket of the library's choice, whatever the port.
-  const unsigned protocol = path ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
-  mysql_options(conn, MYSQL_OPT_PROTOCOL, &protocol);
+  TG_TRY(const bool tls, wants_tls(config));
+  set_options(config, writes, tls);
+  // Nobody else hears what goes through a Unix socket.
+  mysql_options(conn, MARIADB_OPT_RESTRICTED_AUTH,
+                tls || path ? kAuthentication : kAuthenticationInClear);
   const std::string password(config.password.reveal());
   if (mysql_real_connect(conn, path ? nullptr : config.host.c_str(), user_.c_str(),
                          password.c_str(), database_.c_str(), static_cast<unsigned>(config.port),
                          path ? config.host.c_str() : nullptr, CLIENT_FOUND_ROWS) == nullptr) {
     return fail(cannot_connect(static_cast<int>(mysql_errno(conn)), mysql_error(conn)));
   }
-  if (config.ssl_mode >= SslMode::Required && mysql_get_ssl_cipher(conn) == nullptr) {
-    return fail(Code::Invalid,
-                fmt::format("no TLS connection to the MySQL server {}: it offers none; set up TLS "
-                            "there, or use sslMode `preferred`",
-                            place_));
-  }
+  // It may have said another thing this time.
+  if (config.ssl_mode >= SslMode::Required && mysql_get_ssl_cipher(conn) == nullptr)
+    return without_tls();
   const std::scoped_lock lock(mutex_);
   socket_ = mysql_get_socket(conn);
   if (!path) watch(socket_);
   return {};
 }
 
+std::unexpected<Error> Connection::without_tls() const {
+  return fail(Code::Invalid,
+              fmt::format("no TLS connection to the MySQL server {}: it offers none; set up TLS "
+                          "there, or use sslMode `preferred`",
+                          place_));
+}
+
+Result<bool> Connection::wants_tls(const Config& config) const {
+  if (config.ssl_mode == SslMode::Disabled) return false;
+  const auto greeting = read_greeting(config, kConnectSeconds, stop_);
+  if (!greeting) {
+    if (greeting.error().code == Code::Cancelled) return fail(greeting.error());
+    return fail(cannot_connect(CR_CONN_HOST_ERROR, greeting.error().message));
+  }
+  if (greeting->refused != 0) return fail(cannot_connect(greeting->refused, greeting->why));
+  if (config.ssl_mode >= SslMode::Required && !greeting->offers_tls) return without_tls();
+  return greeting->offers_tls;
+}
+
+void Connection::set_options(const Config& config, bool writes, bool tls) {
+  st_mysql* conn = conn_.get();
+  const unsigned local = writes ? 1 : 0;
+  mysql_options(conn, MYSQL_OPT_CONNECT_TIMEOUT, &kConnectSeconds);
+  mysql_options(conn, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+  mysql_options(conn, MYSQL_OPT_LOCAL_INFILE, &local);
+  mysql_options(conn, MYSQL_OPT_MAX_ALLOWED_PACKET, &kMaxPacket);
+  mysql_options4(conn, MYSQL_OPT_CONNECT_ATTR_ADD, "program_name", "tidegate-sync");
+  mysql_set_local_infile_handler(
+      conn, &load_begin, &load_read, [](void*) {}, &load_error, bytes_.get());
+  // A file of certificates makes the library check the chain; the name is checked by the other.
+  my_bool enforce = tls ? 1 : 0;
+  my_bool identity = config.ssl_mode == SslMode::VerifyIdentity ? 1 : 0;
+  mysql_options(conn, MYSQL_OPT_SSL_ENFORCE, &enforce);
+  mysql_options(conn, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &identity);
+  if (config.ssl_mode >= SslMode::VerifyCa && !config.ssl_ca.empty())
+    mysql_options(conn, MYSQL_OPT_SSL_CA, config.ssl_ca.c_str());
+  // Else `localhost` would be a Unix socket of the library's choice, whatever the port.
+  const unsigned protocol =
+      config.host.starts_with('/') ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
+  mysql_options(conn, MYSQL_OPT_PROTOCOL, &protocol);
+}
+
 Status Connection::set_up(bool writes) {
   on_stop_.emplace(stop_, [this] { hang_up(); });
+  // init_connect of the server may have set another, and letters would be lost.
+  TG_CHECK(exec("SET NAMES utf8mb4"));
   TG_CHECK(exec(kSession));
+  TG_CHECK(exec("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"));
   TG_TRY(const Rows rows,
          query("SELECT @@version, @@max_allowed_packet, @@local_infile, @@version_comment"));
   const std::string version = rows.text(0, 0);
   mariadb_ = version.find("MariaDB") != std::string::npos ||
              rows.text(0, 3).find("MariaDB") != std::string::npos;
+  TG_CHECK(
+      exec(mariadb_ ? "SET SESSION max_statement_time = 0" : "SET SESSION max_execution_time = 0"));
   int major = 0, minor = 0;
   const auto read = std::from_chars(version.data(), version.data() + version.size(), major);
   if (*read.ptr == '.') std::from_chars(read.ptr + 1, version.data() + version.size(), minor);
@@ -198,6 +234,11 @@ Error Connection::cannot_connect(int number, std::string why) const {
       return error(Code::Invalid,
                    "the user's authentication plugin is not supported; ALTER USER … IDENTIFIED "
                    "WITH caching_sha2_password or mysql_native_password");
+    case CR_PLUGIN_NOT_ALLOWED:
+      return error(Code::Invalid,
+                   "it asks for the password in a form that others could read; set up TLS at the "
+                   "server and sslMode `required`, or ALTER USER … IDENTIFIED WITH "
+                   "mysql_native_password or ed25519");
     default:
       return error(Code::Unavailable, "check that it runs, and host, port and network");
   }
@@ -215,11 +256,14 @@ std::unexpected<Error> Connection::lost() {
 
 std::unexpected<Error> Connection::failed() {
   errno_ = static_cast<int>(mysql_errno(conn_.get()));
-  if (is_of_the_client(errno_)) return lost();
+  // Of a trigger, which may give it any number.
+  signalled_ = std::string_view(mysql_sqlstate(conn_.get())) == "45000";
+  if (!signalled_ && is_of_the_client(errno_)) return lost();
   const std::string message = mysql_error(conn_.get());
   const auto error = [&](Code code, std::string_view remedy) {
     return fail(code, fmt::format("MySQL: {}{}{}", message, remedy.empty() ? "" : "; ", remedy));
   };
+  if (signalled_) return error(Code::Invalid, "");
   switch (errno_) {
     case ER_SERVER_SHUTDOWN:
     case ER_QUERY_INTERRUPTED:
@@ -232,6 +276,9 @@ std::unexpected<Error> Connection::failed() {
     case ER_LOCK_DEADLOCK:
     case ER_CON_COUNT_ERROR:
     case ER_TABLE_DEF_CHANGED:
+    case ER_CHECKREAD:  // the row has changed since it was read
+    case 1969:          // ER_STATEMENT_TIMEOUT of MariaDB
+    case 3024:          // ER_QUERY_TIMEOUT of MySQL
       return error(Code::Unavailable, "");
     case ER_RECORD_FILE_FULL:
     case ER_DISK_FULL:

@@ -2,6 +2,8 @@
 // One connection to a MySQL or MariaDB server: statements, rows as they come, LOAD DATA from
 // memory, and errors a person can act on.
 
+#include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -76,6 +78,8 @@ class Connection {
 
   // The number of the last statement that was refused (1062).
   int error_number() const { return errno_; }
+  // Somebody's trigger refused it (SQLSTATE 45000), whatever the number.
+  bool error_signalled() const { return signalled_; }
 
   // Where a table of the connection's database is: equal for every connection that leads to it.
   Result<std::string> place_of(std::string_view table);
@@ -85,12 +89,19 @@ class Connection {
   bool is_mariadb() const { return mariadb_; }
   bool can_load() const { return can_load_; }
   std::int64_t max_packet() const { return max_packet_; }  // bytes
+  // Bytes of one statement's rows; one row may come on top.
+  std::size_t piece_size() const {
+    return static_cast<std::size_t>(std::min<std::int64_t>(1 << 20, max_packet_ / 4));
+  }
   const char* exact_collation() const;  // of utf8mb4: letter by letter, blanks at the end too
   const std::string& database() const { return database_; }
 
  private:
   Connection(const Config& config, std::stop_token stop);
   Status connect(const Config& config, bool writes);
+  std::unexpected<Error> without_tls() const;
+  Result<bool> wants_tls(const Config& config) const;
+  void set_options(const Config& config, bool writes, bool tls);
   Status set_up(bool writes);
   Status send(const std::string& sql);
   Result<Rows> result();
@@ -122,6 +133,7 @@ class Connection {
   bool mariadb_ = false, can_load_ = false, lost_ = false;
   std::int64_t max_packet_ = 0;
   int errno_ = 0;
+  bool signalled_ = false;
   // The socket belongs to this connection; read by the thread that requests the stop.
   std::mutex mutex_;
   int socket_ = -1;

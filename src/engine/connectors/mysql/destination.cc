@@ -115,7 +115,7 @@ Result<Destination::Trial> MysqlDestination::trial(const WritePlan& plan, const 
   TG_TRY(LayoutChange change, plan_layout(table, now, load));
   TG_TRY(RowEncoder encoder, encoder_of(*db_, *load.schema, change));
   Trial trial;
-  trial.rows = std::make_unique<EncodedCheck>(std::move(encoder), change.fields, piece_size(*db_));
+  trial.rows = std::make_unique<EncodedCheck>(std::move(encoder), change.fields, db_->piece_size());
   trial.changes = std::move(change.sentences);
   return trial;
 }

@@ -4,9 +4,11 @@
 #include "engine/connectors/mysql/destination.h"
 
 #include <arrow/type.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/connectors/mysql/ledger.h"
 #include "engine/connectors/mysql/mysql.h"
 #include "engine/connectors/mysql/server_fixture.h"
 #include "engine/contract/fixture.h"
@@ -215,6 +217,93 @@ TEST_F(MysqlDestinationTest, ARowLongerThanTheServerTakesIsRejected) {
   EXPECT_THAT(ask("SELECT id FROM t"), ElementsAre("2"));
   EXPECT_THAT(ask("SELECT reason FROM _tidegate_rejected"),
               ElementsAre(HasSubstr("max_allowed_packet")));
+}
+
+// Symptom elsewhere: a trigger's own number was taken for a lost connection, run after run.
+TEST_F(MysqlDestinationTest, ARowThatATriggerRefusesWithItsOwnNumberIsRejected) {
+  load(R"([[1, "a"]])");
+  sql("CREATE TRIGGER no_b BEFORE INSERT ON t FOR EACH ROW IF NEW.name = 'b' THEN SIGNAL SQLSTATE "
+      "'45000' SET MYSQL_ERRNO = 50001, MESSAGE_TEXT = 'no b here'; END IF");
+  bench_.spec.max_rejected = 1;
+  load(R"([[1, "a"], [2, "b"]])");
+  ASSERT_TRUE(done()) << error();
+  EXPECT_THAT(ask("SELECT id FROM t"), ElementsAre("1"));
+  EXPECT_THAT(ask("SELECT reason FROM _tidegate_rejected"), ElementsAre(HasSubstr("no b here")));
+}
+
+// Symptom elsewhere: three long rows that a constraint refused failed each attempt, as transient.
+TEST_F(MysqlDestinationTest, LongRowsThatAreRejectedAreKeptCut) {
+  load(R"([[4, "a"]])");
+  sql("ALTER TABLE t ADD CHECK (id > 3)");
+  bench_.spec.max_rejected = 3;
+  const std::string text(6 << 20, '\'');
+  std::string rows = "[[4, \"b\"]";
+  for (const char* id : {"1", "2", "3"}) rows += fmt::format(", [{}, \"{}\"]", id, text);
+  load(rows + "]");
+  ASSERT_TRUE(done()) << error();
+  EXPECT_THAT(ask("SELECT id FROM t"), ElementsAre("4"));
+  EXPECT_THAT(ask("SELECT length(`row`) FROM _tidegate_rejected"),
+              ElementsAre("4096", "4096", "4096"));
+}
+
+// Many of them: none is lost where one statement ends.
+TEST_F(MysqlDestinationTest, RejectedRowsOfManyStatementsAreAllKept) {
+  load(R"([[-1, "a"]])");
+  sql("ALTER TABLE t ADD CHECK (id < 0)");
+  bench_.spec.max_rejected = 400;
+  const std::string text(5000, 'x');
+  std::string rows = "[[-1, \"b\"]";
+  for (int id = 0; id < 400; ++id) rows += fmt::format(", [{}, \"{}\"]", id, text);
+  load(rows + "]");
+  ASSERT_TRUE(done()) << error();
+  EXPECT_THAT(ask("SELECT count(DISTINCT locator) FROM _tidegate_rejected"), ElementsAre("400"));
+}
+
+// Symptom elsewhere: NULL became the time of the load, or the next number.
+TEST_F(MysqlDestinationTest, ANullThatTheServerWouldFillIsRejected) {
+  for (const char* loads : {"1", "0"}) {
+    sql("CREATE OR REPLACE TABLE t (n bigint NOT NULL AUTO_INCREMENT UNIQUE, at timestamp(6) NOT "
+        "NULL, free timestamp(6) NULL)");
+    schema({arrow::field("n", arrow::int64()),
+            arrow::field("at", arrow::timestamp(arrow::TimeUnit::MICRO)),
+            arrow::field("free", arrow::timestamp(arrow::TimeUnit::MICRO))});
+    bench_.entity().primary_key = {};
+    bench_.spec.max_rejected = 2;
+    run(*console(), std::string("SET GLOBAL local_infile = ") + loads);
+    load("[[1, 1000000, null], [null, 1000000, null], [3, null, null]]");
+    run(*console(), "SET GLOBAL local_infile = 1");
+    ASSERT_TRUE(done()) << error();
+    EXPECT_THAT(ask("SELECT n FROM t"), ElementsAre("1"));
+    EXPECT_THAT(ask("SELECT reason FROM _tidegate_rejected ORDER BY id"),
+                ElementsAre(HasSubstr("\"n\": is NULL"), HasSubstr("\"at\": is NULL")));
+  }
+}
+
+// Symptom elsewhere: a change of the key that failed once was refused for ever: "not Tidegate's".
+TEST_F(MysqlDestinationTest, AKeyWhoseChangeFailedIsStillTidegates) {
+  load(R"([[1, "a"]])");
+  sql("ALTER TABLE t MODIFY id bigint NOT NULL AUTO_INCREMENT");
+  bench_.spec.entities["t"].primary_key = {"name"};
+  load(R"([[2, "b"]])");
+  EXPECT_THAT(error(), HasSubstr("auto column"));
+  sql("ALTER TABLE t MODIFY id bigint NOT NULL");
+  load(R"([[2, "b"]])");
+  ASSERT_TRUE(done()) << error();
+  EXPECT_THAT(ask("SELECT own_key FROM _tidegate_tables"), ElementsAre("[\"name\"]"));
+}
+
+// Symptom elsewhere: a process that was ended between the tables and the id left none, for ever.
+TEST_F(MysqlDestinationTest, AnIdThatWasNeverGivenIsGivenLater) {
+  SystemClock clock;
+  SystemRng rng;
+  Ledger ledger(*db_);
+  ASSERT_TRUE(ledger.create_tables(clock, rng));
+  sql("DELETE FROM _tidegate_meta");
+  ASSERT_TRUE(ledger.create_tables(clock, rng));
+  const auto id = ledger.destination_id();
+  ASSERT_TRUE(id && !id->empty());
+  ASSERT_TRUE(ledger.create_tables(clock, rng));
+  EXPECT_EQ(ledger.destination_id(), *id);
 }
 
 // With LOCAL the server bends what does not fit and only warns.

@@ -260,7 +260,8 @@ Status read_columns(Connection& db, const std::string& table, TableLayout& layou
              "SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE = 'NO', coalesce(COLUMN_DEFAULT, "
              "'NULL') = 'NULL' AND EXTRA = '' AND COLUMN_COMMENT = '', "
              "coalesce(GENERATION_EXPRESSION, '') <> '', COLLATION_NAME IS NULL OR COLLATION_NAME "
-             "LIKE '%nopad\\_bin' OR COLLATION_NAME LIKE '%0900\\_bin' FROM "
+             "LIKE '%nopad\\_bin' OR COLLATION_NAME LIKE '%0900\\_bin', IS_NULLABLE = 'NO' AND "
+             "(DATA_TYPE = 'timestamp' OR EXTRA LIKE '%auto\\_increment%') FROM "
              "information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {} ORDER "
              "BY ORDINAL_POSITION",
              db.literal(table))));
@@ -274,6 +275,7 @@ Status read_columns(Connection& db, const std::string& table, TableLayout& layou
     DestinationColumn column{.name = name,
                              .type = from_declared(columns.text(i, 1)),
                              .not_null = columns.flag(i, 2),
+                             .fills_null = columns.flag(i, 6),
                              .exact = columns.flag(i, 5),
                              .settled = columns.flag(i, 3)};
     if (column.type.declared == "longtext" && std::ranges::count(json, table + "." + name) > 0)
@@ -299,8 +301,9 @@ Status read_keys(Connection& db, const std::string& table, TableLayout& layout) 
     layout.unique.back().push_back(keys.text(i, 1));
     if (last == "PRIMARY") layout.primary_key.push_back(keys.text(i, 1));
   }
-  TG_TRY(const auto own, Ledger(db).own_key(table));
-  layout.own_key = !own.empty() && same_columns(own, layout.primary_key);
+  TG_TRY(const auto own, Ledger(db).own_keys(table));
+  layout.own_key = std::ranges::any_of(
+      own, [&](const auto& key) { return same_columns(key, layout.primary_key); });
   TG_TRY(const Rows referring,
          db.query(fmt::format("SELECT group_concat(DISTINCT TABLE_NAME ORDER BY TABLE_NAME "
                               "SEPARATOR ', ') FROM information_schema.KEY_COLUMN_USAGE WHERE "

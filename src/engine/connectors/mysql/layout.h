@@ -16,8 +16,9 @@ struct DestinationColumn {
   std::string name;
   TargetType type;
   bool not_null = false;
-  bool exact = true;    // compares letter by letter, blanks at the end too
-  bool settled = true;  // has no default or the like that a change of its type would lose
+  bool fills_null = false;  // NULL becomes the next number, or (NOT NULL) the time of day
+  bool exact = true;        // compares letter by letter, blanks at the end too
+  bool settled = true;      // has no default or the like that a change of its type would lose
   bool operator==(const DestinationColumn&) const = default;
 };
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "base/ids.h"
 #include "base/json.h"
 #include "base/utf8.h"
@@ -26,7 +28,6 @@ constexpr const char* kTables[] = {
 constexpr const char* kSessionLock = "tidegate ";
 // What a session that was killed needs for undoing its work.
 constexpr int kEndTries = 300;
-constexpr std::size_t kRejectedAtOnce = 200;
 
 std::string number_of(const std::string& session) { return session.substr(0, session.find(' ')); }
 std::string lock_of(const std::string& session) {
@@ -105,20 +106,27 @@ Status Ledger::check_owner(const Claim& claim, bool take_over) {
   return fail(table_foreign(claim));
 }
 
-Result<std::vector<std::string>> Ledger::own_key(const std::string& table) {
-  std::vector<std::string> key;
+Result<std::vector<std::vector<std::string>>> Ledger::own_keys(const std::string& table) {
+  std::vector<std::vector<std::string>> keys;
   TG_TRY(const bool there, exists());
-  if (!there) return key;
+  if (!there) return keys;
   TG_TRY(const Rows noted,
          db_.query(fmt::format("SELECT own_key FROM _tidegate_tables WHERE table_name = {}",
                                db_.literal(table))));
-  if (noted.size() == 0 || noted.text(0, 0).empty()) return key;
-  TG_TRY(const json::value list, json::parse(noted.text(0, 0)));
-  if (!list.is_array()) return key;
-  for (const auto& name : list.get_array()) {
-    if (name.is_string()) key.emplace_back(name.get_string());
+  if (noted.size() == 0) return keys;
+  // One key in a line.
+  const std::string lines = noted.text(0, 0);
+  for (std::string_view rest = lines; !rest.empty();) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    TG_TRY(const json::value list, json::parse(rest.substr(0, end)));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (!list.is_array()) continue;
+    auto& key = keys.emplace_back();
+    for (const auto& name : list.get_array()) {
+      if (name.is_string()) key.emplace_back(name.get_string());
+    }
   }
-  return key;
+  return keys;
 }
 
 // ---- sessions
@@ -193,8 +201,9 @@ Status Ledger::end_owner_session(const Claim& claim, const Context& context) {
 // ---- writing
 
 Status Ledger::create_tables(const Clock& clock, Rng& rng) {
-  TG_TRY(const bool there, exists());
-  if (there) return {};
+  // Whoever made the tables may have been ended before it gave the id.
+  TG_TRY(const std::string id, destination_id());
+  if (!id.empty()) return {};
   for (const char* table : kTables) {
     TG_CHECK(
         db_.exec(fmt::format("CREATE TABLE IF NOT EXISTS {} ENGINE = InnoDB CHARACTER SET "
@@ -260,8 +269,11 @@ Status Ledger::own_table(const Claim& claim, bool take_over) {
       db_.literal(claim.job), db_.literal(claim.entity), table));
 }
 
-Status Ledger::note_key(const Claim& claim, const std::vector<std::string>& key) {
-  const std::string list = key.empty() ? "" : json::write(protocol::to_array(key));
+Status Ledger::note_keys(const Claim& claim, const std::vector<std::vector<std::string>>& keys) {
+  std::string list;
+  for (const auto& key : keys) {
+    if (!key.empty()) list += (list.empty() ? "" : "\n") + json::write(protocol::to_array(key));
+  }
   return db_.exec(fmt::format("UPDATE _tidegate_tables SET own_key = {} WHERE table_name = {}",
                               db_.literal(list), db_.literal(claim.table)));
 }
@@ -288,18 +300,17 @@ Status Ledger::reject(const Claim& claim, const std::string& run_id, int attempt
   const auto text = [&](const std::string& value) {
     return db_.literal(is_utf8(value) ? value : protocol::to_utf8(value));
   };
-  for (std::size_t at = 0; at < rows.size(); at += kRejectedAtOnce) {
-    std::string values;
-    for (const RejectedRow& row : rows.subspan(at, std::min(kRejectedAtOnce, rows.size() - at))) {
-      values +=
-          fmt::format("{}({}, {}, {}, {}, {}, {}, {}, UTC_TIMESTAMP(6))",
-                      values.empty() ? "" : ", ", db_.literal(claim.job), db_.literal(claim.entity),
-                      run, attempt, text(row.locator), text(row.reason), text(row.row));
-    }
+  std::string values;
+  for (const RejectedRow& row : rows) {
+    values +=
+        fmt::format("{}({}, {}, {}, {}, {}, {}, {}, UTC_TIMESTAMP(6))", values.empty() ? "" : ", ",
+                    db_.literal(claim.job), db_.literal(claim.entity), run, attempt,
+                    text(row.locator), text(row.reason), text(row.row));
+    if (values.size() < db_.piece_size() && &row != &rows.back()) continue;
     TG_CHECK(db_.exec(
         "INSERT INTO _tidegate_rejected (job, entity, run_id, attempt, locator, reason, `row`, "
         "rejected_at) VALUES " +
-        values));
+        std::exchange(values, {})));
   }
   return db_.exec(fmt::format(
       "DELETE o FROM _tidegate_rejected o JOIN _tidegate_rejected n ON n.job = o.job AND n.entity "

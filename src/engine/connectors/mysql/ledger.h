@@ -33,8 +33,9 @@ class Ledger {
   Result<std::optional<StoredState>> read(const std::string& job, const std::string& entity);
   // Conflict unless the table is free, this job's entity's own, or `take_over`.
   Status check_owner(const Claim& claim, bool take_over);
-  // The columns of the key that Tidegate made, as own_table() was last told; empty: none.
-  Result<std::vector<std::string>> own_key(const std::string& table);
+  // The columns of the key that Tidegate made, as note_keys() was last told: of each that it may
+  // be, none empty.
+  Result<std::vector<std::vector<std::string>>> own_keys(const std::string& table);
 
   // Ends the session of an older attempt, and of another job's whose table is taken over.
   // Unavailable: without a server nobody knows which of the two is meant; or it will not end.
@@ -53,8 +54,9 @@ class Ledger {
   // Makes the claim the table's owner; with `take_over` an owner before it is fenced off and loses
   // its state. Conflict without: another job may have made the table since check_owner().
   Status own_table(const Claim& claim, bool take_over);
-  // Before the key is made: a key that is not noted is the user's.
-  Status note_key(const Claim& claim, const std::vector<std::string>& key);
+  // Before the key is made: a key that is not noted is the user's. Where one takes the place of
+  // another, both, until it is done: whoever comes after a failure finds either of them.
+  Status note_keys(const Claim& claim, const std::vector<std::vector<std::string>>& keys);
   Status store(const Claim& claim, const Writer::NewState& state);
   Status release(const Claim& claim);
 

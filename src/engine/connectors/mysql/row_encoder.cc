@@ -290,6 +290,7 @@ Result<RowEncoder> RowEncoder::make(const arrow::Schema& schema,
                                     const std::vector<TargetType>& types, std::int64_t max_row) {
   RowEncoder encoder;
   encoder.max_row_ = max_row;
+  encoder.no_null_.resize(types.size());
   for (std::size_t i = 0; i < types.size(); ++i) {
     const arrow::Field& field = *schema.field(static_cast<int>(i));
     TG_TRY(encoder.columns_.emplace_back(), ValueEncoder::make(field, types[i]));
@@ -304,15 +305,19 @@ std::string RowEncoder::row(const arrow::RecordBatch& batch, std::int64_t row, R
   const bool load = format == RowFormat::Load;
   std::string why;
   for (int c = 0; c < batch.num_columns(); ++c) {
-    const auto& column = columns_[static_cast<std::size_t>(c)];
+    const auto i = static_cast<std::size_t>(c);
+    const auto& column = columns_[i];
+    const auto refuse = [&](std::string_view fault) {
+      why += fmt::format("{}column \"{}\": {}", why.empty() ? "" : "; ", names_[i], fault);
+    };
     out += load ? '\t' : ',';
     if (batch.column(c)->IsNull(row)) {
       out += load ? "\\N" : "NULL";
+      if (no_null_[i]) refuse("is NULL, in whose place MySQL would put a value of its own");
       continue;
     }
     if (std::string fault = column->why_not(row); !fault.empty()) {
-      why += fmt::format("{}column \"{}\": {}", why.empty() ? "" : "; ",
-                         names_[static_cast<std::size_t>(c)], fault);
+      refuse(fault);
       continue;
     }
     if (!load) out += column->needs_escapes() ? "_binary'" : "'";

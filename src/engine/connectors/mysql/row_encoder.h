@@ -42,6 +42,9 @@ class RowEncoder {
   static Result<RowEncoder> make(const arrow::Schema& schema, const std::vector<TargetType>& types,
                                  std::int64_t max_row);
 
+  // A NULL there is refused, by the index of the field.
+  void refuse_null(std::size_t field) { no_null_[field] = true; }
+
   struct Refused {
     std::int64_t row;
     std::string why;
@@ -60,6 +63,7 @@ class RowEncoder {
                   std::string& out);
 
   std::vector<std::string> names_;
+  std::vector<bool> no_null_;
   std::vector<std::unique_ptr<ValueEncoder>> columns_;
   std::int64_t max_row_ = 0;
   std::string value_;

@@ -20,7 +20,7 @@ namespace {
 
 constexpr const char* kStage = "`_tidegate_stage`";
 constexpr const char* kGone = "`_tidegate_gone`";
-constexpr std::size_t kKeyShown = 60;  // bytes
+constexpr std::size_t kKeyShown = 60, kRowShown = 4096;  // bytes
 
 // Of the user's own: constraints, triggers that refuse, values that a column of theirs cannot hold.
 bool is_of_a_row(int error) {
@@ -46,19 +46,25 @@ bool is_of_a_row(int error) {
   return std::ranges::find(kErrors, error) != std::end(kErrors);
 }
 
-}  // namespace
-
-std::size_t piece_size(const Connection& db) {
-  return static_cast<std::size_t>(std::min<std::int64_t>(1 << 20, db.max_packet() / 4));
+// What a person looks for it by; the whole of it may be longer than a statement.
+std::string shown(const boost::json::object& row) {
+  return std::string(clip(json::write(row), kRowShown));
 }
+
+}  // namespace
 
 Result<RowEncoder> encoder_of(const Connection& db, const arrow::Schema& schema,
                               const LayoutChange& change) {
   constexpr std::int64_t kAround = 64 << 10;  // what else stands in a statement
   arrow::FieldVector written;
   for (const int i : change.fields) written.push_back(schema.field(i));
-  return RowEncoder::make(*arrow::schema(std::move(written)), change.staged,
-                          db.max_packet() - static_cast<std::int64_t>(piece_size(db)) - kAround);
+  TG_TRY(RowEncoder encoder,
+         RowEncoder::make(*arrow::schema(std::move(written)), change.staged,
+                          db.max_packet() - static_cast<std::int64_t>(db.piece_size()) - kAround));
+  for (std::size_t i = 0; i < change.written.size(); ++i) {
+    if (change.written[i].fills_null) encoder.refuse_null(i);
+  }
+  return encoder;
 }
 
 Result<std::shared_ptr<arrow::RecordBatch>> written_columns(const arrow::RecordBatch& batch,
@@ -111,7 +117,7 @@ Result<std::vector<RejectedRow>> MysqlWriter::do_write(const arrow::RecordBatch&
   TG_TRY(const auto rows, written_columns(batch, change_.fields));
   const bool load = db_.can_load();
   const auto encoded =
-      encoder_->put(*rows, load ? RowFormat::Load : RowFormat::Insert, next_, piece_size(db_));
+      encoder_->put(*rows, load ? RowFormat::Load : RowFormat::Insert, next_, db_.piece_size());
   std::string columns = "seq";
   for (std::size_t i = 0; i < change_.staged.size(); ++i) columns += fmt::format(", c{}", i);
   std::int64_t taken = 0;
@@ -141,7 +147,7 @@ Result<std::vector<RejectedRow>> MysqlWriter::do_write(const arrow::RecordBatch&
           if (column == nullptr) return std::nullopt;
           return value_text(*column, r.row).value_or("NULL");
         });
-    out.push_back({locator, r.why, json::write(row_json(batch, r.row))});
+    out.push_back({locator, r.why, shown(row_json(batch, r.row))});
   }
   refused_ += static_cast<std::int64_t>(out.size());
   return out;
@@ -211,15 +217,23 @@ Status MysqlWriter::change_table() {
   TG_TRY(const TableLayout now, read_layout(db_, table_));
   TG_TRY(const LayoutChange change, plan_layout(table_, now, load_));
   if (!change.changes_table() && !change.key_last) return {};
-  TG_CHECK(in_transaction([&]() -> Status {
-    const bool makes_key = (change.create && !change.key.empty()) || change.add_primary_key;
-    if (makes_key || change.drop_primary_key) {
-      TG_CHECK(ledger_.note_key(claim_, makes_key ? change.key : std::vector<std::string>{}));
-    }
-    return db_.exec("COMMIT");
-  }));
-  in_transaction_ = false;
-  return apply_layout(db_, table_, now, change);
+  const bool makes_key = (change.create && !change.key.empty()) || change.add_primary_key;
+  const auto key = makes_key ? change.key : std::vector<std::string>();
+  const auto note = [&](const std::vector<std::vector<std::string>>& keys) -> Status {
+    TG_CHECK(in_transaction([&]() -> Status {
+      if (makes_key || change.drop_primary_key) TG_CHECK(ledger_.note_keys(claim_, keys));
+      return db_.exec("COMMIT");
+    }));
+    in_transaction_ = false;
+    return {};
+  };
+  if (!change.drop_primary_key) {
+    TG_CHECK(note({key}));
+    return apply_layout(db_, table_, now, change);
+  }
+  TG_CHECK(note({key, now.primary_key}));
+  TG_CHECK(apply_layout(db_, table_, now, change));
+  return note({key});
 }
 
 Status MysqlWriter::start_transaction() {
@@ -304,7 +318,8 @@ Result<std::string> MysqlWriter::put(std::int64_t begin, std::int64_t end, std::
     return {};
   };
   if (const Status done = steps(); !done) {
-    if (!db_.is_open() || !is_of_a_row(db_.error_number())) return fail(done.error());
+    const bool of_a_row = db_.error_signalled() || is_of_a_row(db_.error_number());
+    if (!db_.is_open() || !of_a_row) return fail(done.error());
     TG_CHECK(db_.exec("ROLLBACK TO SAVEPOINT _tidegate_rows"));
     return done.error().message;
   }
@@ -347,7 +362,7 @@ Status MysqlWriter::place_range(std::int64_t begin, std::int64_t end, std::int64
                               return value->is_string() ? std::string(value->get_string())
                                                         : json::write(*value);
                             }),
-                            std::move(why), json::write(row)});
+                            std::move(why), shown(row)});
   return {};
 }
 

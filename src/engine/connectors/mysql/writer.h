@@ -27,8 +27,6 @@ Result<RowEncoder> encoder_of(const Connection& db, const arrow::Schema& schema,
                               const LayoutChange& change);
 Result<std::shared_ptr<arrow::RecordBatch>> written_columns(const arrow::RecordBatch& batch,
                                                             const std::vector<int>& fields);
-// Bytes of one statement's rows; one row may come on top.
-std::size_t piece_size(const Connection& db);
 
 class MysqlWriter final : public Writer {
  public:

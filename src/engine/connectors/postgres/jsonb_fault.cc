@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "base/text.h"
+#include "engine/core/json_fault.h"
 
 namespace tidegate::engine::postgres {
 namespace {
@@ -18,8 +19,6 @@ namespace bj = boost::json;
 
 // Of numeric: https://www.postgresql.org/docs/current/datatype-numeric.html
 constexpr std::int64_t kWholeDigits = 131'072, kFractionDigits = 16'383;
-// The server's stack (max_stack_depth, 2 MB by default) holds some more.
-constexpr std::size_t kMaxDepth = 5'000;
 // Too short for any limit but that of an exponent.
 constexpr std::size_t kHarmless = 4'096;  // bytes
 
@@ -51,13 +50,8 @@ bool is_numeric(std::string_view text) {
   return leading + exponent <= kWholeDigits;
 }
 
-// A handler of boost::json::basic_parser: keeps nothing, and refuses by an error of its own.
-struct Handler {
-  static constexpr std::size_t max_object_size = std::numeric_limits<std::size_t>::max();
-  static constexpr std::size_t max_array_size = std::numeric_limits<std::size_t>::max();
-  static constexpr std::size_t max_key_size = std::numeric_limits<std::size_t>::max();
-  static constexpr std::size_t max_string_size = std::numeric_limits<std::size_t>::max();
-
+// Refuses by an error of its own.
+struct Handler : JsonHandler {
   std::string fault;
 
   bool text(std::string_view s, boost::system::error_code& ec) {
@@ -74,25 +68,11 @@ struct Handler {
     return false;
   }
 
-  using Code = boost::system::error_code;
-  bool on_document_begin(Code&) { return true; }
-  bool on_document_end(Code&) { return true; }
-  bool on_array_begin(Code&) { return true; }
-  bool on_array_end(std::size_t, Code&) { return true; }
-  bool on_object_begin(Code&) { return true; }
-  bool on_object_end(std::size_t, Code&) { return true; }
   bool on_string_part(bj::string_view s, std::size_t, Code& ec) { return text(s, ec); }
   bool on_string(bj::string_view s, std::size_t, Code& ec) { return text(s, ec); }
   bool on_key_part(bj::string_view s, std::size_t, Code& ec) { return text(s, ec); }
   bool on_key(bj::string_view s, std::size_t, Code& ec) { return text(s, ec); }
-  bool on_number_part(bj::string_view, Code&) { return true; }
-  bool on_int64(std::int64_t, bj::string_view, Code&) { return true; }
-  bool on_uint64(std::uint64_t, bj::string_view, Code&) { return true; }
   bool on_double(double, bj::string_view s, Code& ec) { return number(s, ec); }
-  bool on_bool(bool, Code&) { return true; }
-  bool on_null(Code&) { return true; }
-  bool on_comment_part(bj::string_view, Code&) { return true; }
-  bool on_comment(bj::string_view, Code&) { return true; }
 };
 
 // An escape, or a digit with an exponent behind it (or what looks so inside a string).
@@ -120,7 +100,7 @@ bool ends_in_half(std::string_view text) {
 std::string jsonb_fault(std::string_view text) {
   if (looks_harmless(text)) return {};
   bj::parse_options options;
-  options.max_depth = kMaxDepth;
+  options.max_depth = kMaxJsonDepth;  // the server's stack (max_stack_depth) holds some more
   bj::basic_parser<Handler> parser(options);
   boost::system::error_code ec;
   const std::size_t read = parser.write_some(false, text.data(), text.size(), ec);
@@ -132,9 +112,7 @@ std::string jsonb_fault(std::string_view text) {
       ec == bj::error::expected_utf16_escape || (ec && ends_in_half(text.substr(0, read)))) {
     return "holds half a surrogate pair (\\ud800 to \\udfff), which jsonb cannot";
   }
-  if (ec) return fmt::format("is not valid JSON (at byte {}: {})", read, ec.message());
-  if (read < text.size()) return fmt::format("is not valid JSON (more follows at byte {})", read);
-  return {};
+  return not_json(text, read, ec);
 }
 
 }  // namespace tidegate::engine::postgres
