@@ -34,12 +34,12 @@ struct SyncEndpoint {
       identity;  // the same on every run, never with a secret: part of the default job's name
 };
 
-// Tried in this order: a name of the file; `sqlite:PATH`, `sqlite:///ABS` and the like with `duckdb`
-// and `file`; `scheme://…` (the connector of that name, or of postgresql, mariadb, mongodb+srv); a
-// path, its connector known by extension, content or being a folder or a pattern. Relative paths
-// become absolute. `?format=parquet` behind a path of the file connector is its `format`, and no
-// part of the identity: the same folder is the same place. Invalid: none of these, with what to
-// write instead.
+// Tried in this order: a name of the file; `sqlite:PATH`, `sqlite:///ABS` and the like with
+// `duckdb` and `file`; `scheme://…` (the connector of that name, or of postgresql, mariadb,
+// mongodb+srv); a path, its connector known by extension, content or being a folder or a pattern.
+// Relative paths become absolute. `?format=parquet` behind a path of the file connector is its
+// `format`, and no part of the identity: the same folder is the same place. Invalid: none of these,
+// with what to write instead.
 Result<SyncEndpoint> parse_endpoint(std::string_view text, Role role, const EndpointParams& params);
 
 // `data/*.csv` for a destination `data/b.csv` that is a file. None can be written to, so when words

@@ -12,9 +12,9 @@
 namespace tidegate::engine {
 
 std::span<const Connector* const> all_connectors() {
-  static const std::array<const Connector*, 6> kAll{
-      &duckdb_connector(), &file_connector(),     &mongodb_connector(),
-      &mysql_connector(),  &postgres_connector(), &sqlite_connector()};
+  static const std::array<const Connector*, 6> kAll{&duckdb_connector(),   &file_connector(),
+                                                    &mongodb_connector(),  &mysql_connector(),
+                                                    &postgres_connector(), &sqlite_connector()};
   return kAll;
 }
 
