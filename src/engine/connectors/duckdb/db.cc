@@ -112,7 +112,6 @@ Db::~Db() {
 }
 
 const std::string& Db::path() const { return instance_->path; }
-bool Db::writable() const { return instance_->writable; }
 
 Error Db::stopped() const { return {Code::Cancelled, "the run was stopped", {}, {}}; }
 

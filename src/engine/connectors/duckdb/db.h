@@ -110,7 +110,6 @@ class Db {
   Db& operator=(const Db&) = delete;
 
   const std::string& path() const;
-  bool writable() const;
 
   // One statement. Cancelled after a stop.
   Result<Rows> query(std::string_view sql, std::span<const Value> values = {});

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/json.h"
+#include "engine/core/condition.h"
 #include "engine/core/cursor.h"
 #include "engine/core/json_fault.h"
 #include "engine/core/rows.h"
@@ -27,13 +28,6 @@ constexpr std::int64_t kBatchRows = 16LL * 1024;
 static_assert(kBatchRows <= kMaxBatchRows);
 constexpr std::int64_t kEnoughBytes = kMaxBatchBytes / 4;
 constexpr std::int64_t kDayMicros = 86'400'000'000;
-
-Error of_condition(const std::string& entity, std::string_view what, const Error& error) {
-  Error e = error;
-  e.message =
-      fmt::format("entity \"{}\": the condition `where` {}: {}", entity, what, error.message);
-  return e;
-}
 
 // Values that have no place elsewhere: infinity, 24:00:00, and what DuckDB takes for JSON and
 // nobody else does (NaN, a comma before the end). "": it has one.

@@ -9,15 +9,14 @@
 #include <utility>
 
 #include "base/json.h"
-#include "base/text.h"
+#include "engine/core/locator.h"
 #include "engine/core/rows.h"
 #include "protocol/fields.h"
 
 namespace tidegate::engine::mongodb {
 namespace {
 
-constexpr std::size_t kKeyShown = 60;  // bytes
-constexpr std::size_t kIdPrefix = 8;   // bytes of an ObjectId; the other 4 count
+constexpr std::size_t kIdPrefix = 8;  // bytes of an ObjectId; the other 4 count
 constexpr int kTries = 8;
 
 std::string raw_key(const Doc& id) {
@@ -84,16 +83,7 @@ Status MongoWriter::take_unfinished_away() {
 
 RejectedRow MongoWriter::rejected(const arrow::RecordBatch& batch, std::int64_t row,
                                   std::string why) const {
-  // The source's place of a row is not known here; its key is.
-  std::string key;
-  for (const auto& name : load_.key) {
-    const auto column = batch.GetColumnByName(name);
-    if (column == nullptr) continue;
-    const std::string text = value_text(*column, row).value_or("NULL");
-    key += fmt::format("{}{}={}", key.empty() ? "" : ", ", name,
-                       protocol::to_utf8(clip(text, kKeyShown)));
-  }
-  return {key.empty() ? plan_.entity : fmt::format("{} ({})", plan_.entity, key), std::move(why),
+  return {key_locator(plan_.entity, load_.key, batch, row), std::move(why),
           json::write(row_json(batch, row))};
 }
 

@@ -94,7 +94,6 @@ class Connection {
     return static_cast<std::size_t>(std::min<std::int64_t>(1 << 20, max_packet_ / 4));
   }
   const char* exact_collation() const;  // of utf8mb4: letter by letter, blanks at the end too
-  const std::string& database() const { return database_; }
 
  private:
   Connection(const Config& config, std::stop_token stop);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "engine/connectors/mysql/row_decoder.h"
+#include "engine/core/condition.h"
 #include "engine/core/rows.h"
 #include "engine/core/text_order.h"
 
@@ -20,13 +21,6 @@ namespace {
 constexpr std::int64_t kBatchRows = 16LL * 1024;
 static_assert(kBatchRows <= kMaxBatchRows);
 constexpr int kTries = 20;
-
-Error of_condition(const std::string& entity, std::string_view what, const Error& error) {
-  Error e = error;
-  e.message =
-      fmt::format("entity \"{}\": the condition `where` {}: {}", entity, what, error.message);
-  return e;
-}
 
 // Runs while it lives; the connection is used by nobody else meanwhile.
 class RowReader final : public Reader {

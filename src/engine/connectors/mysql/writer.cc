@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "engine/core/locator.h"
 #include "engine/core/rows.h"
 #include "engine/core/schema.h"
 #include "protocol/fields.h"
@@ -20,7 +21,7 @@ namespace {
 
 constexpr const char* kStage = "`_tidegate_stage`";
 constexpr const char* kGone = "`_tidegate_gone`";
-constexpr std::size_t kKeyShown = 60, kRowShown = 4096;  // bytes
+constexpr std::size_t kRowShown = 4096;  // bytes
 
 // Of the user's own: constraints, triggers that refuse, values that a column of theirs cannot hold.
 bool is_of_a_row(int error) {
@@ -141,29 +142,11 @@ Result<std::vector<RejectedRow>> MysqlWriter::do_write(const arrow::RecordBatch&
   next_ += encoded.rows;
   std::vector<RejectedRow> out;
   for (const auto& r : encoded.refused) {
-    const std::string locator =
-        locator_by([&](const std::string& name) -> std::optional<std::string> {
-          const auto column = batch.GetColumnByName(name);
-          if (column == nullptr) return std::nullopt;
-          return value_text(*column, r.row).value_or("NULL");
-        });
-    out.push_back({locator, r.why, shown(row_json(batch, r.row))});
+    out.push_back(
+        {key_locator(plan_.entity, load_.key, batch, r.row), r.why, shown(row_json(batch, r.row))});
   }
   refused_ += static_cast<std::int64_t>(out.size());
   return out;
-}
-
-// The source's place of a row is not known here; its key is.
-template <class Value>
-std::string MysqlWriter::locator_by(const Value& value) const {
-  std::string key;
-  for (const auto& name : load_.key) {
-    const std::optional<std::string> text = value(name);
-    if (!text) continue;
-    key += fmt::format("{}{}={}", key.empty() ? "" : ", ", name,
-                       protocol::to_utf8(clip(*text, kKeyShown)));
-  }
-  return key.empty() ? plan_.entity : fmt::format("{} ({})", plan_.entity, key);
 }
 
 Status MysqlWriter::reject(std::span<const RejectedRow> rows) {
@@ -356,13 +339,7 @@ Status MysqlWriter::place_range(std::int64_t begin, std::int64_t end, std::int64
     return place_range(middle, end, rows - first, report);
   }
   TG_TRY(const boost::json::object row, staged_row(begin));
-  report.refused.push_back({locator_by([&](const std::string& name) -> std::optional<std::string> {
-                              const auto* value = row.if_contains(name);
-                              if (value == nullptr) return std::nullopt;
-                              return value->is_string() ? std::string(value->get_string())
-                                                        : json::write(*value);
-                            }),
-                            std::move(why), shown(row)});
+  report.refused.push_back({key_locator(plan_.entity, load_.key, row), std::move(why), shown(row)});
   return {};
 }
 

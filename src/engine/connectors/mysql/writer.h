@@ -71,8 +71,6 @@ class MysqlWriter final : public Writer {
   Result<std::int64_t> staged_rows(std::int64_t begin, std::int64_t end);
   Status check_whole(std::int64_t rows);
   Result<boost::json::object> staged_row(std::int64_t seq);
-  template <class Value>
-  std::string locator_by(const Value& value) const;
   void undo();
   // The steps of the interface; what they return passes through told().
   Result<std::vector<std::string>> do_begin(const LoadPlan& load);

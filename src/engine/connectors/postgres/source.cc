@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/connectors/postgres/copy_decoder.h"
+#include "engine/core/condition.h"
 #include "engine/core/rows.h"
 #include "engine/core/text_order.h"
 
@@ -20,13 +21,6 @@ static_assert(kBatchRows <= kMaxBatchRows);
 
 std::string qualified(const Connection& db, const Relation& table) {
   return db.identifier(table.schema) + "." + db.identifier(table.name);
-}
-
-Error of_condition(const std::string& entity, std::string_view what, const Error& error) {
-  Error e = error;
-  e.message =
-      fmt::format("entity \"{}\": the condition `where` {}: {}", entity, what, error.message);
-  return e;
 }
 
 // Runs while it lives; the connection is used by nobody else meanwhile.

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "base/json.h"
-#include "base/text.h"
 #include "engine/core/cursor.h"
+#include "engine/core/locator.h"
 #include "engine/core/rows.h"
 #include "engine/core/schema.h"
 #include "protocol/fields.h"
@@ -19,7 +19,6 @@ namespace tidegate::engine::postgres {
 namespace {
 
 constexpr const char* kStage = "pg_temp._tidegate_stage";
-constexpr std::size_t kKeyShown = 60;  // bytes
 
 constexpr const char* kLeftOut =
     "a trigger or rule of the table left the row out without an error; change it, or accept such "
@@ -150,29 +149,11 @@ Result<std::vector<RejectedRow>> PostgresWriter::do_write(const arrow::RecordBat
   TG_CHECK(db_.put(bytes_));
   std::vector<RejectedRow> out;
   for (const auto& r : refused) {
-    const std::string locator =
-        locator_by([&](const std::string& name) -> std::optional<std::string> {
-          const auto column = batch.GetColumnByName(name);
-          if (column == nullptr) return std::nullopt;
-          return value_text(*column, r.row).value_or("NULL");
-        });
-    out.push_back({locator, r.why, json::write(row_json(batch, r.row))});
+    out.push_back({key_locator(plan_.entity, load_.key, batch, r.row), r.why,
+                   json::write(row_json(batch, r.row))});
   }
   refused_ += static_cast<std::int64_t>(out.size());
   return out;
-}
-
-// The source's place of a row is not known here; its key is.
-template <class Value>
-std::string PostgresWriter::locator_by(const Value& value) const {
-  std::string key;
-  for (const auto& name : load_.key) {
-    const std::optional<std::string> text = value(name);
-    if (!text) continue;
-    key += fmt::format("{}{}={}", key.empty() ? "" : ", ", name,
-                       protocol::to_utf8(clip(*text, kKeyShown)));
-  }
-  return key.empty() ? plan_.entity : fmt::format("{} ({})", plan_.entity, key);
 }
 
 Status PostgresWriter::reject(std::span<const RejectedRow> rows) {
@@ -326,13 +307,8 @@ Status PostgresWriter::place_range(std::int64_t begin, std::int64_t end, std::in
     return place_range(middle, end, rows - first, report);
   }
   TG_TRY(const boost::json::object row, staged_row(begin));
-  report.refused.push_back({locator_by([&](const std::string& name) -> std::optional<std::string> {
-                              const auto* value = row.if_contains(name);
-                              if (value == nullptr) return std::nullopt;
-                              return value->is_string() ? std::string(value->get_string())
-                                                        : json::write(*value);
-                            }),
-                            std::move(why), json::write(row)});
+  report.refused.push_back(
+      {key_locator(plan_.entity, load_.key, row), std::move(why), json::write(row)});
   return {};
 }
 

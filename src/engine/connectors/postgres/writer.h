@@ -76,8 +76,6 @@ class PostgresWriter final : public Writer {
   Status prepare_table();
   Status check_whole(std::int64_t rows);
   Result<boost::json::object> staged_row(std::int64_t seq);
-  template <class Value>
-  std::string locator_by(const Value& value) const;
   std::string insert_sql(std::int64_t begin, std::int64_t end) const;
   void undo();
   // The steps of the interface; what they return passes through told().

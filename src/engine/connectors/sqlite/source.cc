@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "engine/connectors/sqlite/cells.h"
+#include "engine/core/condition.h"
 #include "engine/core/names.h"
 #include "engine/core/rows.h"
 #include "engine/core/selection.h"
@@ -51,13 +52,6 @@ void out_of_order(sqlite3_context* context, int, sqlite3_value** values) {
                : std::string_view(data, static_cast<std::size_t>(sqlite3_value_bytes(value)));
   };
   sqlite3_result_int(context, follows_out_of_order(text(values[0]), text(values[1])) ? 1 : 0);
-}
-
-Error of_condition(const std::string& table, std::string_view what, const Error& error) {
-  Error e = error;
-  e.message =
-      fmt::format("entity \"{}\": the condition `where` {}: {}", table, what, error.message);
-  return e;
 }
 
 class TableReader final : public Reader {

@@ -13,6 +13,7 @@
 #include "engine/connectors/sqlite/table_sql.h"
 #include "engine/core/context.h"
 #include "engine/core/cursor.h"
+#include "engine/core/locator.h"
 #include "engine/core/rows.h"
 #include "engine/core/schema.h"
 #include "protocol/fields.h"
@@ -24,7 +25,6 @@ constexpr auto kLockPatience = std::chrono::seconds(30);
 constexpr const char* kStage = "temp._tidegate_stage";
 constexpr const char* kRejected = "temp._tidegate_stage_rejected";  // until the transaction
 constexpr std::size_t kRejectedAtOnce = 1000;
-constexpr std::size_t kKeyShown = 60;  // bytes
 
 std::string columns_of(const std::vector<TableColumn>& columns, std::string_view prefix = "") {
   std::string out;
@@ -198,42 +198,13 @@ Result<std::vector<RejectedRow>> SqliteWriter::write(const arrow::RecordBatch& b
   std::int64_t begin = 0;
   for (auto& [row, why] : batch_table_->unstorable()) {
     TG_CHECK(insert(begin, row, batch, rejected));
-    rejected.push_back({locator(batch, row), std::move(why), json::write(row_json(batch, row))});
+    rejected.push_back({key_locator(plan_.entity, load_.key, batch, row), std::move(why),
+                        json::write(row_json(batch, row))});
     begin = row + 1;
   }
   TG_CHECK(insert(begin, batch.num_rows(), batch, rejected));
   refused_ += static_cast<std::int64_t>(rejected.size());
   return rejected;
-}
-
-// The source's place of a row is not known here; its key is. `value`: the text of a column, nullopt
-// when the row does not have it.
-template <class Value>
-std::string SqliteWriter::locator_by(const Value& value) const {
-  std::string key;
-  for (const auto& name : load_.key) {
-    const std::optional<std::string> text = value(name);
-    if (!text) continue;
-    key += fmt::format("{}{}={}", key.empty() ? "" : ", ", name,
-                       protocol::to_utf8(text->substr(0, kKeyShown)));
-  }
-  return key.empty() ? plan_.entity : fmt::format("{} ({})", plan_.entity, key);
-}
-
-std::string SqliteWriter::locator(const arrow::RecordBatch& batch, std::int64_t row) const {
-  return locator_by([&](const std::string& name) -> std::optional<std::string> {
-    const auto column = batch.GetColumnByName(name);
-    if (column == nullptr) return std::nullopt;
-    return value_text(*column, row).value_or("NULL");
-  });
-}
-
-std::string SqliteWriter::locator(const boost::json::object& staged) const {
-  return locator_by([&](const std::string& name) -> std::optional<std::string> {
-    const auto* value = staged.if_contains(name);
-    if (value == nullptr) return std::nullopt;
-    return value->is_string() ? std::string(value->get_string()) : json::write(*value);
-  });
 }
 
 // One statement that writes `rows` rows, all of them or none. "": they were taken; else why not: a
@@ -279,8 +250,8 @@ Status SqliteWriter::insert(std::int64_t begin, std::int64_t end, const arrow::R
     return {};
   }
   if (end - begin == 1) {
-    rejected.push_back(
-        {locator(batch, begin), std::move(why), json::write(row_json(batch, begin))});
+    rejected.push_back({key_locator(plan_.entity, load_.key, batch, begin), std::move(why),
+                        json::write(row_json(batch, begin))});
     return {};
   }
   const std::int64_t middle = begin + (end - begin) / 2;
@@ -346,7 +317,8 @@ Status SqliteWriter::merge_range(std::int64_t begin, std::int64_t end, std::int6
     return merge_range(middle, end, rows - first, report);
   }
   TG_TRY(const boost::json::object row, staged_row(begin));
-  report.refused.push_back({locator(row), std::move(why), json::write(row)});
+  report.refused.push_back(
+      {key_locator(plan_.entity, load_.key, row), std::move(why), json::write(row)});
   return {};
 }
 

@@ -62,10 +62,6 @@ class SqliteWriter final : public Writer {
   Status clear_stage();
   Status move_rejected();
   Status in_stage(Status status) const;
-  template <class Value>
-  std::string locator_by(const Value& value) const;
-  std::string locator(const arrow::RecordBatch& batch, std::int64_t row) const;
-  std::string locator(const boost::json::object& staged) const;
   void undo();
 
   Db& db_;
