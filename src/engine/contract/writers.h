@@ -2,7 +2,6 @@
 // What writers of a table may do under the promise that a job's settings make, at its worst: late
 // commits, equal and back-dated stamps, NULLs, changes. All of it is decided by a seed.
 
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
