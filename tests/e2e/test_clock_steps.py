@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from cluster import REAL_LEASES, Jobs, now, wait_lease, when
+from cluster import LEASE_MS, REAL_LEASES, Jobs, now, wait_lease, when
 from harness import wait_for
 from test_crash import children, long_job, owner_of
 from test_store_faults import runs_of, served, wait_more_runs
 
 HOUR = 3600
 # No step may look like a lost lease, and neither may a busy machine: seen here, a worker that got no processor for the usual second.
-STEADY_MS = 12_000 if REAL_LEASES else 5_000
+STEADY_MS = LEASE_MS if REAL_LEASES else 5_000
 STEADY = {} if REAL_LEASES else {"TIDEGATE_LEASE_SCHEDULER_TTL": "5s", "TIDEGATE_LEASE_RUN_TTL": "5s"}
 
 

@@ -1,5 +1,5 @@
 #pragma once
-// The connector `file`: CSV, JSON lines and Parquet as a source, CSV as a destination.
+// The connector `file`: CSV, JSON lines and Parquet, as source and destination.
 
 #include "engine/core/registry.h"
 
