@@ -278,7 +278,9 @@ std::vector<Command> job_commands() {
       {"jobs run", "Start a run now",
        with_common({kJob,
                     {"--wait", "Wait for its end and show progress", Arity::Flag},
-                    {"--take-over", "Take tables that another job owns, such as a deleted one's",
+                    {"--take-over",
+                     "Take tables that another job owns, such as a deleted one's; but in append "
+                     "modes their rows are replaced",
                      Arity::Flag}}),
        run},
       {"jobs pause", "Stop a job from starting by itself",

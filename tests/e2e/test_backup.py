@@ -145,6 +145,9 @@ def test_a_half_restored_store_is_told_by_all_and_completed_by_the_same_command(
         half = make_server(ready=False, data_dir=new, command=command)
         text = wait_for(lambda s=half: "left in the middle" in (answer := s.readyz())[1] and answer[0] == 503, command)
         assert text and half.log_text().count("a restore into this store") == 1, half.log_text()
+        if command != "worker":
+            refused = half.api("POST", "/api/workspaces", {"name": "lost"}, expect=503).json()
+            assert refused["code"] == "restore_unfinished" and "repeat the same" in refused["error"], refused
         half.stop()
     looked = json.loads(run(bin_dir, "doctor", "--data", new, "--listen", "127.0.0.1:0", "-o", "json", expect=1).stdout)
     assert ["repeat the same" in row["remedy"] for row in looked if row["status"] == "failed"] == [True], looked

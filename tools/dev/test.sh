@@ -12,7 +12,9 @@ ctest_in() {
   (cd "build/$preset" && ctest --output-on-failure --no-tests=error -j "$JOBS" "$@")
 }
 
-e2e() { .tools/venv/bin/python -m pytest tests/e2e -q --tb=short "$@"; }
+# They wait more than they compute, so one more at a time than there are processors. A file stays on one worker: its
+# tests share what they start. For one at a time: ./dev test --only e2e -n 0
+e2e() { .tools/venv/bin/python -m pytest tests/e2e -q --tb=short -n $((JOBS + 1)) --dist loadfile "$@"; }
 mutants() { .tools/venv/bin/python tools/mutants "$@"; }
 
 stage_unit() {

@@ -60,7 +60,8 @@ Result<SyncEndpoint> from_file(std::string_view name, const boost::json::value& 
 
 constexpr std::string_view kSqlite[] = {".db", ".sqlite", ".sqlite3", ".db3"};
 constexpr std::string_view kDuckdb[] = {".duckdb", ".ddb"};
-constexpr std::string_view kFile[] = {".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"};
+constexpr std::string_view kFile[] = {".csv",    ".tsv",     ".txt", ".jsonl",
+                                      ".ndjson", ".parquet", ".pq"};
 
 bool ends_with_any(std::string_view path, std::span<const std::string_view> endings) {
   if (path.ends_with(".gz")) path.remove_suffix(3);
@@ -114,6 +115,12 @@ Result<SyncEndpoint> from_path(std::string_view text, bool has_format, Role role
   const std::string path = absolute(text, params.cwd);
   if (ends_with_any(path, kSqlite)) return local("sqlite", path);
   if (ends_with_any(path, kDuckdb)) return local("duckdb", path);
+  if (role == Role::Destination && text.contains('?')) {
+    return fail(Code::Invalid,
+                fmt::format("\"{}\": behind a folder only ?format=csv, jsonl or parquet may stand; "
+                            "write file:PATH for a folder of such a name",
+                            text));
+  }
   if (text.find_first_of("*?[") != std::string_view::npos || ends_with_any(path, kFile))
     return local("file", path);
   switch (params.look(path)) {

@@ -43,6 +43,9 @@ TEST(Endpoint, NamesUrlsAndPaths) {
            {"data/*.csv", "file", R"({"path":"/srv/dir/data/*.csv"})", "file /srv/dir/data/*.csv"},
            {"./a.csv.gz", "file", R"({"path":"/srv/dir/a.csv.gz"})", "file /srv/dir/a.csv.gz"},
            {"/abs/x.parquet", "file", R"({"path":"/abs/x.parquet"})", "file /abs/x.parquet"},
+           // Seen here: "cannot tell what … is", though a pattern would have read them.
+           {"a.pq", "file", R"({"path":"/srv/dir/a.pq"})", "file /srv/dir/a.pq"},
+           {"a.txt.gz", "file", R"({"path":"/srv/dir/a.txt.gz"})", "file /srv/dir/a.txt.gz"},
            {"folder", "file", R"({"path":"/srv/dir/folder"})", "file /srv/dir/folder"},
            {"new/", "file", R"({"path":"/srv/dir/new/"})", "file /srv/dir/new/"},
            {"out.db", "sqlite", R"({"path":"/srv/dir/out.db"})", "sqlite /srv/dir/out.db"},
@@ -137,6 +140,14 @@ TEST(Endpoint, AMissingDestinationSaysHowAFolderIsWritten) {
                            "no such name in tidegate.yaml"}) {
     EXPECT_NE(e.error().message.find(part), std::string::npos) << e.error().message;
   }
+}
+
+// Seen here: a mistyped option became the name of a folder that was made.
+TEST(Endpoint, AWrongOptionBehindADestinationIsNoPartOfItsName) {
+  const auto e = parse_endpoint("out/?fmt=jsonl", Role::Destination, params());
+  ASSERT_FALSE(e);
+  EXPECT_NE(e.error().message.find("only ?format=csv"), std::string::npos) << e.error().message;
+  EXPECT_TRUE(parse_endpoint("file:out/?fmt=jsonl", Role::Destination, params()));
 }
 
 TEST(Endpoint, TheSamePlaceIsTheSameIdentityHoweverItIsWritten) {

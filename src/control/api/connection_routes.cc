@@ -91,6 +91,19 @@ Status read_connection(const Call& call, const object& body, const Connection* p
   return invalid(std::move(errors));
 }
 
+// A destination's endpoint as the source that reads it: without what only a destination is told.
+Status make_readable(Engine& engine, protocol::Endpoint& endpoint) {
+  TG_TRY(const object spec, connector_spec(engine, endpoint.type, ConnectionKind::Source));
+  const auto* properties = spec.if_contains("properties");
+  const object* known = properties == nullptr ? nullptr : properties->if_object();
+  object readable;
+  for (const auto& [name, field] : endpoint.config) {
+    if (known != nullptr && known->contains(name)) readable.emplace(name, field);
+  }
+  endpoint.config = std::move(readable);
+  return {};
+}
+
 // The handlers of one kind.
 struct Connections {
   ConnectionKind kind;
@@ -190,6 +203,7 @@ struct Connections {
     const bool source = kind == ConnectionKind::Source;
     Engine& engine = call.services.engine;
     // What a destination holds is found by reading it.
+    if (!check && !source) TG_CHECK(make_readable(engine, endpoint));
     auto data = check ? engine.check(std::move(endpoint), source)
                       : engine.discover(std::move(endpoint), true);
     if (!data) {  // a driver may repeat its connection string; an internal one is logged, too

@@ -228,6 +228,20 @@ TEST_F(ConnectionsTest, CheckAndDiscoverAskTheEngine) {
   EXPECT_EQ(busy.header("Retry-After"), "1");
 }
 
+// Symptom: a destination with a field of its own could not be discovered: the source knew no such
+// field.
+TEST_F(ConnectionsTest, ADestinationIsDiscoveredWithoutTheFieldsThatNoSourceHas) {
+  const Answer made =
+      post(destinations_,
+           R"({"name":"d","type":"sqlite","config":{"path":"/srv/out.db","journal":"keep"}})");
+  ASSERT_EQ(made.status, 201) << made.text;
+  const std::string one = destinations_ + "/" + made.at("id");
+  EXPECT_EQ(post(one + "/discover").status, 200);
+  EXPECT_EQ(json::write(engine_.last->config), R"({"path":"/srv/out.db"})");
+  EXPECT_EQ(post(one + "/check").status, 200);
+  EXPECT_EQ(engine_.last->config.at("journal").as_string(), "keep");
+}
+
 TEST_F(ConnectionsTest, DestinationsOfOneFileShareAKey) {
   post(destinations_, R"({"name":"a","type":"sqlite","config":{"path":"/srv/x/../out.db"}})");
   post(destinations_, R"({"name":"b","type":"sqlite","config":{"path":"/srv/out.db"}})");

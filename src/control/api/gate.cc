@@ -88,6 +88,15 @@ Result<bool> read_dry_run(const ApiRoute& route, const http::Request& request) {
   return dry_run;
 }
 
+// What is written into a store that a restore fills may be lost, or keep the restore from its end.
+Status check_takes_changes(Services& s) {
+  Status whole = s.store.check_whole();
+  if (!whole && whole.error().reason == "restore_unfinished") {
+    whole.error().code = Code::Unavailable;
+  }
+  return whole;
+}
+
 Result<http::Response> serve(const ApiRoute& route, Services& s, const http::Request& request) {
   if (route.access == Access::Public) {
     const Principal nobody;
@@ -107,6 +116,7 @@ Result<http::Response> serve(const ApiRoute& route, Services& s, const http::Req
                 "workspace_forbidden");
   }
   TG_TRY(const bool dry_run, read_dry_run(route, request));
+  if (route.method != http::Method::Get) TG_CHECK(check_takes_changes(s));
   return route.action(Call{s, request, principal, workspace, dry_run});
 }
 

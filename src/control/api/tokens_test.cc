@@ -132,6 +132,19 @@ TEST_F(TokensTest, ReadinessSaysWhatIsWrong) {
   EXPECT_THAT(response.body, HasSubstr("the planner made no progress"));
 }
 
+// Symptom: a server on a store that was half restored took changes, which the restore then refused.
+TEST_F(TokensTest, AStoreThatIsBeingRestoredIsReadAndNotChanged) {
+  ASSERT_TRUE(store_->acquire_leader(OwnerId("restore:a1"), Millis(8000)).value());
+  EXPECT_EQ(get("/api/workspaces").status, 200);
+  for (const Answer& a : {post("/api/workspaces", R"({"name":"w"})"),
+                          call(Method::Delete, "/api/workspaces/default")}) {
+    EXPECT_EQ(a.status, 503);
+    EXPECT_EQ(a.code(), "restore_unfinished");
+    EXPECT_THAT(a.text, HasSubstr("repeat the same `tidegate restore`"));
+  }
+  EXPECT_EQ(get("/api/workspaces").body.at("data").as_array().size(), 1);
+}
+
 TEST_F(TokensTest, CronPreview) {
   const Answer a =
       get("/api/cron/preview?expression=30%202%20*%20*%20*&timezone=America/"
