@@ -113,7 +113,14 @@ Status change_type(const std::string& table, const LoadPlan& load, const TargetT
                    "column, or set schemaChange (--schema-change) to `evolve`");
   }
   auto wide = widen(column.type, incoming);
-  if (wide && among(load.key, column.name)) wide = key_that_holds(column.type, incoming, *wide);
+  if (wide && among(load.key, column.name)) {
+    wide = key_that_holds(column.type, incoming, *wide);
+    if (!wide) {
+      return refused(table, what,
+                     "no row would be found by such a key again: copy it as text (`types` of a "
+                     "source of files), or drop the table in the destination");
+    }
+  }
   if (!wide) {
     return refused(table, what,
                    "no type holds both; exclude the column, or drop it in the destination");
