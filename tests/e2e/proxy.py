@@ -119,6 +119,7 @@ class Link:
 
     def pass_on(self, way, to, data):
         self.proxy.note(way, data)
+        data = self.proxy.altered(way, data)
         if self.proxy.latency:
             time.sleep(self.proxy.latency)  # what a slow network does, not a wait for anything
         if self.proxy.swallows(way) or to is None:
@@ -168,6 +169,10 @@ class Proxy:
     def note(self, way, data):
         with self._lock:
             self.bytes[way] += len(data)
+
+    def altered(self, _way, data):
+        """What is passed on in the place of a flight: a server that lies overrides it."""
+        return data
 
     def swallows(self, way):
         return way in self._swallowed

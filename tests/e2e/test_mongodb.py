@@ -9,7 +9,7 @@ import pymongo.errors
 import pytest
 
 from harness import wait_for
-from stores import descendants
+from stores import MongoServer, descendants
 from test_cli_local import run
 
 ROWS = 400  # SecantusDB is slow beyond
@@ -95,3 +95,23 @@ def test_no_error_shows_the_password(bin_dir, tmp_path):
     for url, code in (("mongodb://ada:canary-7@127.0.0.1:1/db?serverSelectionTimeoutMS=300", 1), ("mongodb://ada:canary-7@h/db?tlss=true", 2)):
         done = run(bin_dir, "sync", "t.csv", url, cwd=tmp_path, expect=code)
         assert "canary-7" not in done.stdout + done.stderr
+
+
+def test_a_right_that_is_missing_is_told_with_the_role_that_has_it(bin_dir, tmp_path):
+    server = MongoServer(tmp_path / "server").start()
+    try:
+        with server.client() as client:
+            client.shop.t.insert_one({"_id": 1})
+            client.shop.command("createUser", "reader", pwd="p", roles=["read"])
+            client.shop.command("createUser", "nobody", pwd="p", roles=[])
+        server.kill()
+        server.options = (*server.options, "--auth")
+        server.start()
+        (tmp_path / "s.csv").write_text("id\n1\n")
+        run(bin_dir, "sync", server.url("shop", "reader:p") + "&authSource=shop", "out.db", "t", cwd=tmp_path)
+        for user, args in (("reader", ("s.csv", "URL")), ("nobody", ("URL", "o.db")), ("nobody", ("s.csv", "URL"))):
+            url = server.url("shop", f"{user}:p") + "&authSource=shop"
+            said = run(bin_dir, "sync", *(url if a == "URL" else a for a in args), cwd=tmp_path, expect=1).stderr
+            assert "not authorized on shop" in said and "give the user the role readWrite (destination) or read (source)" in said
+    finally:
+        server.stop()

@@ -117,13 +117,14 @@ TEST_F(FileFormatsTest, NumbersThatJsonDoesNotHaveAreRejectedAndOnlyThere) {
 }
 
 TEST_F(FileFormatsTest, BrokenTextsAreRejectedWithTheirReason) {
-  for (const char* format : {"jsonl", "parquet"}) {
+  for (const std::string format : {"csv", "jsonl", "parquet"}) {
     SCOPED_TRACE(format);
     const Loaded broken = load(format, LoadKind::Replace, {texts_of({"a", "\xFF", "é"}, false)});
     ASSERT_EQ(broken.reasons.size(), 1U) << broken.error;
     EXPECT_NE(broken.reasons[0].find("column \"v\": the text is not valid UTF-8"),
               std::string::npos);
     EXPECT_EQ(stored(format).rows, (Texts{"a", "é"}));
+    if (format == "csv") continue;  // it has no documents
     const Loaded json = load(format, LoadKind::Replace, {texts_of({"[1]", "{a}", "\xFF"}, true)});
     ASSERT_EQ(json.reasons.size(), 2U) << json.error;
     EXPECT_NE(json.reasons[0].find("column \"v\": the text is not JSON"), std::string::npos);

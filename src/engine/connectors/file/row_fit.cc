@@ -100,6 +100,19 @@ std::string_view fault_of_text(std::string_view text, bool json) {
   return "";
 }
 
+void refuse_broken_texts(const arrow::Array& array, const std::string& name, bool json,
+                         std::vector<RowCheck::Refused>& refused) {
+  if (array.type_id() != arrow::Type::STRING) return;
+  const auto& texts = static_cast<const arrow::StringArray&>(array);
+  const bool whole = !json && texts.ValidateUTF8().ok();
+  for (std::int64_t row = 0; !whole && row < texts.length(); ++row) {
+    const std::string_view fault = texts.IsNull(row) ? "" : fault_of_text(texts.GetView(row), json);
+    if (!fault.empty()) {
+      refused.push_back({row, fmt::format("column \"{}\": the text {}", name, fault)});
+    }
+  }
+}
+
 template <class Real>
 void refuse_what_json_lacks(const arrow::Array& array, const std::string& name,
                             std::vector<RowCheck::Refused>& refused) {
@@ -140,17 +153,7 @@ Result<std::shared_ptr<arrow::Array>> RowFit::fit_column(std::size_t column,
   array = std::move(*simple);
   const std::string& name = to.name();
   const bool json = is_json(*plain_[column]);
-  if (array->type_id() == arrow::Type::STRING) {
-    const auto& texts = static_cast<const arrow::StringArray&>(*array);
-    const bool whole = !json && texts.ValidateUTF8().ok();
-    for (std::int64_t row = 0; !whole && row < texts.length(); ++row) {
-      const std::string_view fault =
-          texts.IsNull(row) ? "" : fault_of_text(texts.GetView(row), json);
-      if (!fault.empty()) {
-        refused.push_back({row, fmt::format("column \"{}\": the text {}", name, fault)});
-      }
-    }
-  }
+  refuse_broken_texts(*array, name, json, refused);
   if (format_ == Format::Jsonl && json_form(to) == JsonForm::Number) {
     if (array->type_id() == arrow::Type::DOUBLE) {
       refuse_what_json_lacks<arrow::DoubleArray>(*array, name, refused);
@@ -191,6 +194,9 @@ Result<RowFit::Fitted> RowFit::fit(const arrow::RecordBatch& batch) const {
       columns.push_back(std::move(*nulls));
     } else if (format_ == Format::Csv) {
       columns.push_back(batch.column(fields_[i]));
+      // What is JSON is text there like any other.
+      refuse_broken_texts(*columns.back(), schema_->field(static_cast<int>(i))->name(), false,
+                          out.refused);
     } else {
       TG_TRY(auto column, fit_column(i, batch.column(fields_[i]), out.refused));
       columns.push_back(std::move(column));

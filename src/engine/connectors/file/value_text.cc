@@ -11,6 +11,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 
 namespace tidegate::engine::file {
 namespace {
@@ -50,7 +51,8 @@ void append_date(std::string& out, std::int64_t days) {
   const std::int64_t mp = (5 * doy + 2) / 153;
   const std::int64_t month = mp < 10 ? mp + 3 : mp - 9;
   const std::int64_t year = yoe + era * 400 + (month <= 2);
-  fmt::format_to(std::back_inserter(out), "{:04}-{:02}-{:02}", year, month,
+  if (year < 0) out += '-';
+  fmt::format_to(std::back_inserter(out), "{:04}-{:02}-{:02}", std::abs(year), month,
                  doy - (153 * mp + 2) / 5 + 1);
 }
 

@@ -45,6 +45,8 @@ Meaning meaning_of_server(int code) {
       return {Code::Unavailable, kSnapshotGone,
               "; the read took longer than the server keeps a snapshot: raise its "
               "minSnapshotHistoryWindowInSeconds (300)"};
+    case 14031:  // OutOfDiskSpace
+      return {Code::Unavailable, "", "; free some space on the server"};
     case 290:  // TransactionExceededLifetimeLimitSeconds
     case 225:  // TransactionTooOld
     case 251:  // NoSuchTransaction

@@ -19,7 +19,8 @@
 namespace tidegate::engine::mongodb {
 namespace {
 
-constexpr double kExactInDouble = 9007199254740992;  // 2^53
+constexpr double kExactInDouble = 9007199254740992;                                     // 2^53
+constexpr std::int64_t kYear0 = -62'167'219'200'000, kYear10000 = 253'402'300'800'000;  // ms
 
 std::string_view kind_words(const bson_iter_t& value) {
   switch (kind_of(value)) {
@@ -69,7 +70,9 @@ std::string uuid_text(std::string_view bytes) {
   return text;
 }
 
-std::string date_text(std::int64_t ms) {
+// nullopt: beyond the years of a calendar (a date holds 292 million), which would wrap round.
+std::optional<std::string> date_text(std::int64_t ms) {
+  if (ms < kYear0 || ms >= kYear10000) return std::nullopt;
   return CursorValue::timestamp_ns(Int128{ms} * 1'000'000).to_string();
 }
 
@@ -209,6 +212,12 @@ std::string DocumentDecoder::convert_any(const bson_iter_t& value, std::size_t i
     return {};
   }
   auto text = plain_text(value);
+  if (!text && kind_of(value) == kDate) {
+    return fmt::format(
+        "field \"{}\": a date outside the years 0000 to 9999 has no text, and others of the "
+        "field are none; correct it, or set `mode` of the source to `document`",
+        column.name);
+  }
   if (!text) return not_as(column, value, "plain values");
   if (!bson_utf8_validate(text->data(), text->size(), true)) {
     return fmt::format("field \"{}\": is not valid UTF-8; correct it", column.name);

@@ -356,7 +356,7 @@ TEST_P(MongoDestinationTest, ErrorsThatPassAreWorthAnotherAttempt) {
   const boost::json::object config{{"url", server_url(name_) + "&appName=passing"}};
   const auto db = must(Connection::open(must(read_config(config, PathPolicy())), {}));
   const std::string ping = "ping";
-  for (const int code : {6, 7, 133, 134, 9001, 11601}) {
+  for (const int code : {6, 7, 133, 134, 9001, 11601, 14031}) {
     must(console_->run(Doc()
                            .put("configureFailPoint", "failCommand")
                            .put("mode", Doc().put("times", 1))

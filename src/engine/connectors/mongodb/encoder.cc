@@ -19,14 +19,20 @@ using arrow::Type;
 
 int length(std::string_view key) { return static_cast<int>(key.size()); }
 
+std::string too_long(std::size_t bytes) {
+  return fmt::format(
+      "has {} bytes, and a document of MongoDB takes at most {}; leave the column out, or "
+      "shorten the value in the source",
+      bytes, kMaxDocument);
+}
+
 std::string append_text(bson_t* to, std::string_view key, std::string_view text) {
   if (!bson_utf8_validate(text.data(), text.size(), true)) {
     return "is not valid UTF-8, which MongoDB needs; correct it in the source, or leave the column "
            "out";
   }
   if (text.size() > kMaxDocument) {
-    return fmt::format("has {} bytes, and a document of MongoDB takes at most {}", text.size(),
-                       kMaxDocument);
+    return too_long(text.size());
   }
   bson_append_utf8(to, key.data(), length(key), text.data(), length(text));
   return {};
@@ -81,8 +87,7 @@ std::string append_bytes(bson_t* to, std::string_view key, const arrow::Array& a
                          std::int64_t row) {
   const auto bytes = static_cast<const Array&>(a).GetView(row);
   if (bytes.size() > kMaxDocument) {
-    return fmt::format("has {} bytes, and a document of MongoDB takes at most {}", bytes.size(),
-                       kMaxDocument);
+    return too_long(bytes.size());
   }
   bson_append_binary(to, key.data(), length(key), BSON_SUBTYPE_BINARY,
                      reinterpret_cast<const std::uint8_t*>(bytes.data()),

@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::int64_t kBatchRows = 16LL * 1024;
 static_assert(kBatchRows <= kMaxBatchRows);
+constexpr std::int64_t kCellBytes = 8;
+constexpr std::size_t kMaxFields = 10'000;
 constexpr std::int64_t kAll = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kSampledEntities = 200, kSampledDocuments = 1'000;
 constexpr std::size_t kShownBytes = 4096;
@@ -54,7 +56,9 @@ class FindReader final : public Reader {
     ReadBatch out;
     const auto full = [&] {
       const auto rows = decoder_.rows() + static_cast<std::int64_t>(out.rejected.size());
-      return rows >= kBatchRows || decoder_.bytes() >= kMaxBatchBytes;
+      // A field that a document lacks takes its room in the batch all the same.
+      const auto cells = decoder_.rows() * decoder_.schema()->num_fields() * kCellBytes;
+      return rows >= kBatchRows || decoder_.bytes() + cells >= kMaxBatchBytes;
     };
     while (!done_ && !full()) {
       TG_TRY(const bson_t* document, cursor_->next());
@@ -204,7 +208,11 @@ Result<EntityInfo> MongoSource::look_into(const std::string& name, bool keyed,
   TG_CHECK(db_->each(name, {}, options, [&](const bson_t& document) -> Result<bool> {
     guess.add(document);
     ++seen;
-    return true;
+    if (guess.fields().size() <= kMaxFields) return true;
+    return fail(data_error(fmt::format(
+        "collection \"{}\": its documents have more than {} different fields; set `mode` of "
+        "the source to `document`, or keep what varies inside one field",
+        name, kMaxFields)));
   }));
   EntityInfo info;
   info.name = name;
@@ -231,6 +239,11 @@ Result<EntityInfo> MongoSource::look_into(const std::string& name, bool keyed,
   for (const SourceColumn& c : shape.columns) fields.push_back(c.field());
   info.schema = arrow::schema(std::move(fields));
   if (keyed && info.schema->GetFieldIndex("_id") >= 0) info.primary_key = {"_id"};
+  if (shape.columns.empty()) {
+    info.warnings.push_back(
+        fmt::format("\"{}\" has no columns: {}; leave it out until it has some", name,
+                    seen == 0 ? "it holds no document" : "none of its documents has a field"));
+  }
   if (max_documents == kAll || seen < max_documents) {
     info.rows = seen;
   } else {

@@ -110,6 +110,44 @@ TEST_F(MongoSourceTest, ABoundHidesNoDocumentOfAnotherTypeOrWithoutAValue) {
   EXPECT_EQ(read(*s, params).rejected.size(), 1U) << "it is told, and not left out";
 }
 
+// Seen here: a batch had room for each field of every document, whatever few fields each had, and a
+// run took gigabytes.
+TEST_F(MongoSourceTest, FieldsThatOthersLackDoNotMakeABatchGreat) {
+  constexpr int kDocuments = 2'500;
+  std::vector<Doc> documents;
+  std::vector<const bson_t*> raw;
+  for (int i = 0; i < kDocuments; ++i) {
+    documents.push_back(Doc().put("_id", i).put("f" + std::to_string(i), i));
+  }
+  for (const Doc& d : documents) raw.push_back(d.get());
+  must(console_->insert("t", raw, true));
+  const auto s = source();
+  const Catalog catalog = must(s->discover({}));
+  const auto reader =
+      must(s->open({.entity = "t", .columns = catalog.entities.at(0).schema->field_names()}, {}));
+  std::int64_t rows = 0;
+  while (auto batch = must(reader->next())) {
+    rows += batch->batch->num_rows();
+    EXPECT_LE(batch->batch->num_rows() * batch->batch->num_columns() * 8,
+              kMaxBatchBytes + (1 << 20));
+  }
+  EXPECT_EQ(rows, kDocuments);
+}
+
+TEST_F(MongoSourceTest, MoreFieldsThanATableCanHaveAreToldWithTheRemedy) {
+  std::string json = R"({"_id": 1)";
+  for (int i = 0; i < 10'000; ++i) json += ", \"f" + std::to_string(i) + "\": 1";
+  add(json + "}");
+  must(console_->insert("u", {Doc().put("_id", 1).get()}, true));
+  const Catalog catalog = must(source()->discover({}));
+  ASSERT_EQ(catalog.bad.size(), 1U);
+  EXPECT_EQ(catalog.bad[0].name, "t");
+  EXPECT_NE(catalog.bad[0].error.message.find("`mode` of the source to `document`"),
+            std::string::npos);
+  EXPECT_EQ(catalog.entities.size(), 1U) << "the other one is read";
+  EXPECT_EQ(must(source("document")->discover({})).entities.size(), 2U);
+}
+
 // Symptom: a client with a slow clock inserted documents, and no run ever copied them.
 TEST_F(MongoSourceTest, AnObjectIdIsNoCursor) {
   add(R"({"_id": {"$oid": "000000000000000000000001"}, "n": 1})");

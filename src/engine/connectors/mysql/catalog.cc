@@ -89,8 +89,10 @@ class CatalogReader {
     EntityInfo& info = draft.info;
     if (draft.columns.empty()) {
       found_.catalog.bad.push_back(
-          {name, data_error("no column of it can be seen; a view of tables that are gone, or GRANT "
-                            "SELECT on it")});
+          {name, data_error(fmt::format(
+                     "no column of \"{}\" can be seen; if it is a view, correct what it "
+                     "selects from, else GRANT SELECT on it",
+                     name))});
       return;
     }
     for (const auto& [index, columns] : draft.unique) {

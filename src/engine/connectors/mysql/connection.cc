@@ -250,8 +250,11 @@ std::unexpected<Error> Connection::lost() {
   const std::string why = conn_ ? mysql_error(conn_.get()) : "it was closed";
   lost_ = true;
   if (stop_.stop_requested()) return fail(Code::Cancelled, "stopped");
-  return fail(Code::Unavailable,
-              fmt::format("the connection to the MySQL server {} was lost: {}", place_, why));
+  return fail(
+      Code::Unavailable,
+      fmt::format("the connection to the MySQL server {} was lost: {}; check that it runs; it is "
+                  "worth another attempt",
+                  place_, why));
 }
 
 std::unexpected<Error> Connection::failed() {

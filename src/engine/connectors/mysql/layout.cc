@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/hash.h"
 #include "base/text.h"
@@ -86,6 +87,16 @@ Status add_column(const std::string& table, SchemaChange mode, DestinationColumn
   return {};
 }
 
+// An index takes no text without a length, so a key becomes text only where the load's has one. The
+// other way round rows of the load would be compared with texts as numbers: 'x' is 0.
+std::optional<TargetType> key_that_holds(const TargetType& existing, const TargetType& incoming,
+                                         const TargetType& wide) {
+  constexpr int kLongestOther = 67;  // characters of a decimal(65,30)
+  if (wide.kind != Target::Text || wide.length > 0) return wide;
+  if (incoming.kind != Target::Text || incoming.length < kLongestOther) return std::nullopt;
+  return existing.kind == Target::Text ? std::nullopt : std::optional(incoming);
+}
+
 Status change_type(const std::string& table, const LoadPlan& load, const TargetType& incoming,
                    DestinationColumn& column, LayoutChange& change) {
   if (holds(column.type, incoming)) {
@@ -101,7 +112,15 @@ Status change_type(const std::string& table, const LoadPlan& load, const TargetT
                    "MySQL would round or cut values without a word: adapt the table, exclude the "
                    "column, or set schemaChange (--schema-change) to `evolve`");
   }
-  const auto wide = widen(column.type, incoming);
+  auto wide = widen(column.type, incoming);
+  if (wide && among(load.key, column.name)) {
+    wide = key_that_holds(column.type, incoming, *wide);
+    if (!wide) {
+      return refused(table, what,
+                     "no row would be found by such a key again: copy it as text (`types` of a "
+                     "source of files), or drop the table in the destination");
+    }
+  }
   if (!wide) {
     return refused(table, what,
                    "no type holds both; exclude the column, or drop it in the destination");
@@ -362,11 +381,12 @@ Result<LayoutChange> plan_layout(const std::string& table, const TableLayout& no
   const std::size_t count = change.create
                                 ? change.columns.size()
                                 : now.columns.size() + now.generated.size() + change.added.size();
-  if (count > kMaxColumns) {
-    return refused(
-        table,
-        fmt::format("it would have {} columns, and MySQL takes at most {}", count, kMaxColumns),
-        "leave some out (`columns` of the entity)");
+  const bool wide = change.written.size() >= kMaxColumns;  // the stage has one of its own
+  if (wide || count > kMaxColumns) {
+    return refused(table,
+                   fmt::format("it would have {} columns, and MySQL takes at most {}", count,
+                               kMaxColumns - (wide ? 1 : 0)),
+                   "leave some out (`columns` of the entity)");
   }
   if (change.create) {
     change.key = load.key;

@@ -22,6 +22,16 @@ constexpr std::int64_t kBatchRows = 16LL * 1024;
 static_assert(kBatchRows <= kMaxBatchRows);
 constexpr int kTries = 20;
 
+// Functions tell only of a row that they refuse it.
+Error of_reading(const std::string& entity, bool conditional, Error error) {
+  if (error.code != Code::Invalid) return error;
+  if (conditional) return of_condition(entity, "or a view fails for a row", std::move(error));
+  return data_error(
+      fmt::format("entity \"{}\" cannot be read: {}; correct the view, or the value that it fails "
+                  "for, or leave the entity out",
+                  entity, error.message));
+}
+
 // Runs while it lives; the connection is used by nobody else meanwhile.
 class RowReader final : public Reader {
  public:
@@ -45,11 +55,7 @@ class RowReader final : public Reader {
     if (done_) return std::nullopt;
     while (decoder_.rows() < kBatchRows && decoder_.bytes() < kMaxBatchBytes) {
       const auto row = db_.next_row(values_);
-      // Functions tell only of a row that they refuse it.
-      if (!row && conditional_ && row.error().code == Code::Invalid) {
-        return fail(of_condition(entity_, "or a view fails for a row", row.error()));
-      }
-      if (!row) return fail(row.error());
+      if (!row) return fail(of_reading(entity_, conditional_, row.error()));
       if (!*row) {
         TG_CHECK(db_.exec("COMMIT"));
         done_ = true;
@@ -230,7 +236,8 @@ Result<std::unique_ptr<Reader>> MysqlSource::open(const ReadParams& params, cons
   std::string sql = fmt::format("SELECT {} FROM {}", list, db_->identifier(params.entity));
   for (std::size_t i = 0; i < conditions.size(); ++i)
     sql += (i == 0 ? " WHERE " : " AND ") + conditions[i];
-  TG_CHECK(start(sql + order));
+  if (const Status started = start(sql + order); !started)
+    return fail(of_reading(params.entity, !params.where.empty(), started.error()));
   return std::make_unique<RowReader>(*db_, params, arrow::schema(std::move(fields)),
                                      std::move(columns), ordered);
 }

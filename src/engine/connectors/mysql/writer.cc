@@ -104,11 +104,15 @@ Status MysqlWriter::create_stage() {
     if (type.kind == Target::Json) type.kind = Target::Text;
     columns += ", " + definition(db_, fmt::format("c{}", i), type);
   }
-  TG_CHECK(
+  Status made =
       db_.exec(fmt::format("CREATE TEMPORARY TABLE {} (seq bigint NOT NULL PRIMARY KEY{}) "
                            "ENGINE = InnoDB ROW_FORMAT = DYNAMIC CHARACTER SET utf8mb4 "
                            "COLLATE {}",
-                           kStage, columns, db_.exact_collation())));
+                           kStage, columns, db_.exact_collation()));
+  // MySQL does not say which one is missing.
+  if (!made && made.error().code == Code::Forbidden)
+    made.error().message += ": CREATE TEMPORARY TABLES on the database";
+  TG_CHECK(made);
   staged_ = true;
   return {};
 }
