@@ -115,3 +115,14 @@ def test_a_right_that_is_missing_is_told_with_the_role_that_has_it(bin_dir, tmp_
             assert "not authorized on shop" in said and "give the user the role readWrite (destination) or read (source)" in said
     finally:
         server.stop()
+
+
+# Seen by a new user: ObjectIds became texts, and with --columns every other field was gone.
+def test_a_collection_is_not_written_into_itself(bin_dir, house, tmp_path):
+    url, database = house
+    database.u.insert_many([{"_id": i, "n": i, "more": "kept"} for i in range(3)])
+    before = list(database.u.find())
+    for destination in (url, url.replace("127.0.0.1", "localhost")):
+        failed = run(bin_dir, "sync", url, destination, "u", "--columns", "_id", "--take-over", cwd=tmp_path, expect=2)
+        assert "would write into what it reads" in failed.stdout + failed.stderr
+    assert list(database.u.find()) == before

@@ -101,6 +101,14 @@ std::string text_at(const bson_t& document, const char* path) {
   return {text, size};
 }
 
+std::string oid_at(const bson_t& document, const char* path) {
+  const auto at = find_value(document, path);
+  if (!at || !BSON_ITER_HOLDS_OID(&at->raw)) return {};
+  char hex[25];
+  bson_oid_to_string(bson_iter_oid(&at->raw), hex);
+  return hex;
+}
+
 std::optional<Doc> document_at(const bson_t& document, const char* path) {
   const auto at = find_value(document, path);
   if (!at || !BSON_ITER_HOLDS_DOCUMENT(&at->raw)) return std::nullopt;

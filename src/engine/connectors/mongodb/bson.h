@@ -57,6 +57,7 @@ std::optional<Found> find_value(const bson_t& document, const char* path);
 // 0, "" and nothing where the member is absent or of another type.
 std::int64_t number_at(const bson_t& document, const char* path);
 std::string text_at(const bson_t& document, const char* path);
+std::string oid_at(const bson_t& document, const char* path);  // 24 hex digits
 std::optional<Doc> document_at(const bson_t& document, const char* path);
 // The bytes of a binary value.
 std::string bytes_at(const bson_t& document, const char* path);

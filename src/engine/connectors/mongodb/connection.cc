@@ -139,9 +139,8 @@ Result<std::unique_ptr<Connection>> Connection::open(const Config& config, std::
   const std::pair<const char*, const std::string&> files[] = {
       {MONGOC_URI_TLSCAFILE, config.ca_file}, {MONGOC_URI_TLSCERTIFICATEKEYFILE, config.key_file}};
   for (const auto& [option, file] : files) {
-    if (!file.empty()) {
-      mongoc_uri_set_option_as_utf8(parsed.uri.get(), option, file.c_str());
-    }
+    if (file.empty()) continue;
+    mongoc_uri_set_option_as_utf8(parsed.uri.get(), option, file.c_str());
   }
   c->client_ = mongoc_client_new_from_uri(parsed.uri.get());
   if (c->client_ == nullptr) {
@@ -157,6 +156,7 @@ Result<std::unique_ptr<Connection>> Connection::open(const Config& config, std::
                                            "the server",
                                            config.place));
   }
+  c->process_ = oid_at(*hello.get(), "topologyVersion.processId");
   c->transactions_ =
       !text_at(*hello.get(), "setName").empty() || text_at(*hello.get(), "msg") == "isdbgrid";
   if (!c->transactions_) return c;

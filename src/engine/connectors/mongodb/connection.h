@@ -81,6 +81,12 @@ class Connection {
   bool transactions() const { return transactions_; }  // a replica set or a sharded cluster
   const std::string& place() const { return place_; }
   const std::string& database() const { return database_; }
+  // As Source::table_place(): by the server's process, which each mongos of a cluster has of its
+  // own.
+  std::optional<std::string> place_of(const std::string& collection) const {
+    if (process_.empty()) return std::nullopt;
+    return "mongodb " + process_ + " " + database_ + "." + collection;
+  }
 
   // On the database, or `admin`; outside of any transaction.
   Result<Doc> run(const Doc& command, const char* database = nullptr);
@@ -142,6 +148,7 @@ class Connection {
   mongoc_client_session_t* snapshot_ = nullptr;
   std::stop_token stop_;
   std::string database_, place_;
+  std::string process_;  // of the server; "" when it does not say
   bool transactions_ = false;
   bool transient_ = false;
 };

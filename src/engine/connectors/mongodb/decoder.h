@@ -26,7 +26,8 @@ struct SourceColumn {
   std::shared_ptr<arrow::Field> field() const { return to_field(name, kind, precision, scale); }
 };
 
-// A value as the text of a Text column. Empty optional: it has none (documents, bytes, dates beyond 9999, …).
+// A value as the text of a Text column. Empty optional: it has none (documents, bytes, dates beyond
+// 9999, …).
 std::optional<std::string> plain_text(const bson_iter_t& value);
 
 // Used by one thread.

@@ -49,6 +49,11 @@ Status MongoDestination::connect() {
   return {};
 }
 
+Result<std::optional<std::string>> MongoDestination::table_place(const std::string& entity) {
+  TG_CHECK(connect());
+  return db_->place_of(entity);
+}
+
 Status MongoDestination::check() {
   TG_CHECK(connect());
   // An update that matches nothing needs the right to write, and leaves nothing behind.

@@ -18,6 +18,7 @@ class MongoDestination final : public Destination {
       : config_(std::move(config)), context_(context) {}
 
   std::string identity() const override { return "mongodb://" + config_.place; }
+  Result<std::optional<std::string>> table_place(const std::string& entity) override;
   Status check() override;
   Result<WriterState> inspect(const WritePlan& plan) override;
   Result<Trial> trial(const WritePlan& plan, const LoadPlan& load) override;

@@ -192,6 +192,11 @@ Status MongoSource::connect() {
   return {};
 }
 
+Result<std::optional<std::string>> MongoSource::table_place(const std::string& entity) {
+  TG_CHECK(connect());
+  return db_->place_of(entity);
+}
+
 Status MongoSource::check() {
   TG_CHECK(connect());
   TG_CHECK(db_->list_collections({}));

@@ -22,6 +22,7 @@ class MongoSource final : public Source {
       : config_(std::move(config)), context_(context) {}
 
   std::string identity() const override { return "mongodb://" + config_.place; }
+  Result<std::optional<std::string>> table_place(const std::string& entity) override;
   Status check() override;
   Result<Catalog> discover(const Wanted& wanted) override;
   Result<Catalog> sample() override;

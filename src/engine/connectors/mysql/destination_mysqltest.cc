@@ -197,17 +197,30 @@ TEST_F(MysqlDestinationTest, ATableThatForeignKeysReferToIsNotReplaced) {
 }
 
 // MySQL rounds them without a word, also in strict mode.
-TEST_F(MysqlDestinationTest, AColumnThatWouldRoundIsWidenedOrRefused) {
-  sql("CREATE TABLE t (id bigint PRIMARY KEY, at datetime, n decimal(6,1))");
+TEST_F(MysqlDestinationTest, AColumnThatWouldRoundIsWidened) {
+  sql("CREATE TABLE t (id bigint PRIMARY KEY, at datetime, ts timestamp(3) NULL, n decimal(6,1))");
   schema({arrow::field("id", arrow::int64()), arrow::field("n", arrow::decimal128(6, 2))});
   load(R"([[1, "1.25"]])");
   ASSERT_TRUE(done()) << error();
   EXPECT_THAT(ask("SELECT n FROM t"), ElementsAre("1.25"));
-  schema({arrow::field("id", arrow::int64()),
-          arrow::field("at", arrow::timestamp(arrow::TimeUnit::MICRO))});
-  load("[[1, 1500000]]");
-  EXPECT_THAT(error(), AllOf(HasSubstr("\"at\""), HasSubstr("no type holds both")));
+  const auto time = arrow::timestamp(arrow::TimeUnit::MICRO);
+  schema({arrow::field("id", arrow::int64()), arrow::field("at", time), arrow::field("ts", time)});
+  load("[[1, 1500001, 90000000001]]");
+  ASSERT_TRUE(done()) << error();
+  EXPECT_THAT(ask("SELECT at FROM t"), ElementsAre("1970-01-01 00:00:01.500001"));
+  EXPECT_THAT(ask("SELECT ts FROM t"), ElementsAre("1970-01-02 01:00:00.000001"));
+  EXPECT_THAT(ask("SELECT column_type FROM information_schema.columns WHERE table_schema = "
+                  "DATABASE() AND table_name = 't' AND column_name = 'ts'"),
+              ElementsAre("timestamp(6)"));
   EXPECT_THAT(ask("SELECT n FROM t"), ElementsAre("1.25"));
+}
+
+// Symptom: "Out of range value", for its shortest text is above it.
+TEST_F(MysqlDestinationTest, TheLargestFloatIsHeld) {
+  schema({arrow::field("id", arrow::int64()), arrow::field("f", arrow::float32())});
+  load("[[1, 3.4028234663852886e38], [2, -3.4028234663852886e38]]");
+  ASSERT_TRUE(done()) << error();
+  EXPECT_THAT(ask("SELECT count(*) FROM t WHERE abs(f) = 3.4028234663852886e38"), ElementsAre("2"));
 }
 
 TEST_F(MysqlDestinationTest, ARowLongerThanTheServerTakesIsRejected) {

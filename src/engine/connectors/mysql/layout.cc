@@ -107,12 +107,12 @@ Status change_type(const std::string& table, const LoadPlan& load, const TargetT
   }
   const std::string what = fmt::format("column \"{}\" was {} and is {} now", column.name,
                                        column.type.declared, incoming.declared);
-  if (load.schema_change != SchemaChange::Evolve) {
+  auto wide = widen(column.type, incoming);
+  if (wide && load.schema_change != SchemaChange::Evolve) {
     return refused(table, what,
                    "MySQL would round or cut values without a word: adapt the table, exclude the "
                    "column, or set schemaChange (--schema-change) to `evolve`");
   }
-  auto wide = widen(column.type, incoming);
   if (wide && among(load.key, column.name)) {
     wide = key_that_holds(column.type, incoming, *wide);
     if (!wide) {

@@ -56,9 +56,10 @@ class FloatEncoder final : public Encoder<ArrayType> {
                ? ""
                : fmt::format("{} is no number that MySQL can hold", this->array_->Value(row));
   }
-  // The shortest text that is read as the same number.
+  // The shortest text that is read as the same double: that of a float may lie above the largest
+  // float, from which MySQL would cut.
   void put(std::string& out, std::int64_t row) const override {
-    fmt::format_to(std::back_inserter(out), "{}", this->array_->Value(row));
+    fmt::format_to(std::back_inserter(out), "{}", double{this->array_->Value(row)});
   }
 };
 

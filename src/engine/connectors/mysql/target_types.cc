@@ -13,6 +13,7 @@ namespace tidegate::engine::mysql {
 namespace {
 
 constexpr int kMaxPrecision = 65, kMaxScale = 30;
+constexpr int kMicroseconds = 6;  // digits
 
 TargetType plain(Target kind) {
   static constexpr std::pair<Target, const char*> kNames[] = {
@@ -20,7 +21,9 @@ TargetType plain(Target kind) {
       {Target::Json, "longtext"}, {Target::Bytes, "longblob"},      {Target::Date, "date"},
       {Target::Time, "time(6)"},  {Target::DateTime, "datetime(6)"}};
   const auto at = std::ranges::find(kNames, kind, &std::pair<Target, const char*>::first);
-  return {.kind = kind, .declared = at == std::end(kNames) ? "" : at->second};
+  return {.kind = kind,
+          .digits = kind == Target::Time || kind == Target::DateTime ? kMicroseconds : 0,
+          .declared = at == std::end(kNames) ? "" : at->second};
 }
 
 TargetType integer(int bits, bool is_unsigned) {
@@ -182,15 +185,14 @@ TargetType from_declared(std::string_view column_type) {
       std::from_chars(column_type.data() + comma + 1, column_type.data() + column_type.size(),
                       type.scale);
     }
-  } else if (column_type == "json") {
-    type.kind = Target::Other;  // MySQL's own rounds numbers beyond 64 bits
-  } else {
-    // Fewer digits than microseconds would round; `float(7,4)` too.
-    for (const Target kind :
-         {Target::Float, Target::Double, Target::Date, Target::Time, Target::DateTime}) {
+  } else if (name == "time" || name == "datetime" || name == "timestamp") {
+    type.kind = name == "time" ? Target::Time : Target::DateTime;
+    type.digits = first_number(column_type);
+  } else if (column_type != "json") {  // which rounds numbers beyond 64 bits
+    // `float(7,4)` would round.
+    for (const Target kind : {Target::Float, Target::Double, Target::Date}) {
       if (column_type == plain(kind).declared) type.kind = kind;
     }
-    if (column_type == "timestamp(6)") type.kind = Target::DateTime;
   }
   return type;
 }
@@ -205,6 +207,9 @@ bool holds(const TargetType& existing, const TargetType& incoming) {
       case Target::Text:
       case Target::Bytes:
         return existing.length == 0 || (incoming.length > 0 && incoming.length <= existing.length);
+      case Target::Time:
+      case Target::DateTime:
+        return existing.digits >= incoming.digits;
       case Target::Other:
         return existing.declared == incoming.declared;
       default:
@@ -232,6 +237,13 @@ bool holds(const TargetType& existing, const TargetType& incoming) {
 std::optional<TargetType> widen(const TargetType& existing, const TargetType& incoming) {
   if (holds(existing, incoming)) return existing;
   if (existing.kind == Target::Other) return std::nullopt;  // the user's own: not to be made text
+  if (existing.kind == Target::DateTime && incoming.kind == Target::DateTime) {
+    // A `timestamp` stays one: as `datetime` it would be read in another zone.
+    TargetType finer = existing;
+    finer.digits = incoming.digits;
+    finer.declared = fmt::format("{}({})", name_of(existing.declared), finer.digits);
+    return finer;
+  }
   if (holds(incoming, existing)) return incoming;
   if (existing.kind == Target::Int && incoming.kind == Target::Int) {
     // Of one sign one would hold the other.

@@ -32,6 +32,7 @@ struct TargetType {
   bool is_unsigned = false;
   int precision = 0, scale = 0;  // Decimal
   int length = 0;                // Text: characters, Bytes: bytes; 0: up to 4 GiB
+  int digits = 0;                // Time, DateTime: of a second's fraction
   std::string declared;          // as in CREATE TABLE, without a collation
 
   bool operator==(const TargetType&) const = default;
