@@ -196,9 +196,11 @@ std::unexpected<Error> Connection::refused(const pg_result* result) {
   const char* text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
   if (state == nullptr || PQstatus(conn_.get()) != CONNECTION_OK) return lost();
   sqlstate_ = state;
+  const std::string message = text == nullptr ? "no reason given" : text;
+  // What it calls a defect of its own is a row, or a value, of a gigabyte.
+  if (message.starts_with("invalid memory alloc request size")) sqlstate_ = "54000";
   refused_at_ = copy_place(PQresultErrorField(result, PG_DIAG_CONTEXT));
   const std::string_view code = sqlstate_;
-  const std::string message = text == nullptr ? "no reason given" : text;
   const auto error = [&](Code c, std::string_view remedy) {
     return fail(c, fmt::format("PostgreSQL: {}{}{}", message, remedy.empty() ? "" : "; ", remedy));
   };
@@ -212,6 +214,12 @@ std::unexpected<Error> Connection::refused(const pg_result* result) {
     return error(Code::Forbidden,
                  fmt::format("GRANT the right to {}", user_.empty() ? "the user" : user_));
   }
+  if (code == "53100")
+    return error(Code::Unavailable, "free some space on the server's disk and run again");
+  if (kind == "54")
+    return error(Code::Invalid,
+                 "it is beyond what the server can hold: shorten it in the source, or leave long "
+                 "columns, or some of very many, out (`columns` of the entity)");
   if (kind == "08" || kind == "57" || kind == "53" || kind == "40" || code == "55P03") {
     return error(Code::Unavailable, "");
   }

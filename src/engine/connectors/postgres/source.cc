@@ -46,11 +46,7 @@ class CopyReader final : public Reader {
     if (done_) return std::nullopt;
     while (decoder_.rows() < kBatchRows && decoder_.bytes() < kMaxBatchBytes) {
       const auto piece = db_.next_piece();
-      // Functions and casts tell only of a row that they refuse it.
-      if (!piece && conditional_ && piece.error().code == Code::Invalid) {
-        return fail(of_condition(entity_, "or a view fails for a row", piece.error()));
-      }
-      if (!piece) return fail(piece.error());
+      if (!piece) return fail(of_row(piece.error()));
       if (!*piece) {
         TG_CHECK(db_.exec("COMMIT"));
         done_ = true;
@@ -74,6 +70,21 @@ class CopyReader final : public Reader {
   }
 
  private:
+  // Functions, casts and encodings tell only of a row that they refuse it. Which one that is, the
+  // rows before it tell, unless they are sorted.
+  Error of_row(const Error& error) const {
+    if (error.code != Code::Invalid) return error;
+    if (conditional_) return of_condition(entity_, "or a view fails for a row", error);
+    const bool has_remedy = db_.sqlstate().starts_with("54");
+    return data_error(
+        fmt::format("entity \"{}\": a row{} cannot be read: {}{}", entity_,
+                    ordered_ ? "" : fmt::format(" behind the first {}", rows_ + decoder_.rows()),
+                    error.message,
+                    has_remedy ? ""
+                               : "; correct it in the source, or leave its column out (`columns` "
+                                 "of the entity)"));
+  }
+
   Connection& db_;
   const std::string entity_;
   const bool conditional_;
