@@ -66,13 +66,17 @@ Result<std::unique_ptr<Connection>> Connection::open(const Config& config, std::
                 fmt::format("the PostgreSQL server {} has version {}; 13 or newer is needed",
                             config.place, c->server_version() / 10000));
   }
-  // Texts of types that have no form of their own read the same whatever the server's settings.
+  // Texts of types that have no form of their own read the same whatever the server's settings. A
+  // database of the encoding SQL_ASCII holds any bytes, and would refuse the whole statement for
+  // those of one value, or name, that are no UTF-8: they are looked at here, one by one.
   TG_CHECK(
       c->exec("SELECT set_config('datestyle', 'ISO', false), set_config('intervalstyle', "
               "'iso_8601', false), set_config('extra_float_digits', '3', false), "
               "set_config('bytea_output', 'hex', false), set_config('timezone', 'UTC', false), "
               "set_config('statement_timeout', '0', false), set_config('lock_timeout', "
-              "'30s', false), set_config('idle_in_transaction_session_timeout', '0', false)"));
+              "'30s', false), set_config('idle_in_transaction_session_timeout', '0', false), "
+              "set_config('client_encoding', CASE current_setting('server_encoding') WHEN "
+              "'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false)"));
   return c;
 }
 
