@@ -131,6 +131,12 @@ std::optional<Bound> bound_sql(const Connection& db, const TableColumn& column,
   }
 }
 
+std::string hidden_words(const std::string& grant) {
+  return fmt::format(
+      "the user may not read all of its columns; {}, or leave them out (`columns` of the entity)",
+      grant);
+}
+
 // Its text would leave out rows: 10.0.0.10 comes before 10.0.0.9.
 bool sorts_otherwise(const ColumnType& type) {
   return type.kind == Kind::CastText || type.kind == Kind::CastJson || type.kind == Kind::Json ||
@@ -201,6 +207,16 @@ Result<Catalog> PostgresSource::discover(const Wanted& wanted) {
   return std::move(found.catalog);
 }
 
+// Whoever runs a job has left such columns out, or is told by open().
+Result<Catalog> PostgresSource::sample() {
+  TG_TRY(Catalog catalog, discover({}));
+  for (EntityInfo& entity : catalog.entities) {
+    const Relation& table = tables_.at(entity.name);
+    if (!table.hidden.empty()) entity.warnings.push_back(hidden_words(table.grant));
+  }
+  return catalog;
+}
+
 // In parentheses a condition may close them and open others, without them it may go on to another
 // clause: only an expression is both.
 Status PostgresSource::check_condition(const Relation& table, const std::string& where) {
@@ -237,6 +253,8 @@ Result<std::unique_ptr<Reader>> PostgresSource::open(const ReadParams& params, c
       return fail(Code::Invalid,
                   fmt::format("there is no column \"{}\" in \"{}\"", name, params.entity));
     }
+    if (std::ranges::count(table.hidden, name) > 0)
+      return fail(Code::Forbidden, hidden_words(table.grant));
     list += (list.empty() ? "" : ", ") + select_expression(db_->identifier(name), column->type);
     fields.push_back(to_field(name, column->type));
     TG_TRY(columns.emplace_back(), Column::make(column->type));
