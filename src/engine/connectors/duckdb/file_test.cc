@@ -189,7 +189,8 @@ TEST_F(DuckdbFile, WordsCountOnlyWhereNoRowCanHoldThem) {
             "TransactionContext Error: Failed to commit: duplicate key \"Permission denied\"",
             Code::Unavailable, ""},
            {ErrorType::Transaction,
-            "TransactionContext Error: Failed to commit: Could not write file \"f.wal\": Permission "
+            "TransactionContext Error: Failed to commit: Could not write file \"f.wal\": "
+            "Permission "
             "denied",
             Code::Forbidden, ""},
        }) {

@@ -170,8 +170,8 @@ class CatalogReader {
       std::string list;
       for (const auto& name : draft.hidden)
         list += (list.empty() ? "" : ", ") + db_.identifier(name);
-      draft.table.grant = fmt::format("GRANT SELECT ({}) ON {} TO {}", list, shown,
-                                      db_.identifier(draft.user));
+      draft.table.grant =
+          fmt::format("GRANT SELECT ({}) ON {} TO {}", list, shown, db_.identifier(draft.user));
       draft.table.hidden = std::move(draft.hidden);
     }
     if (draft.table.columns.empty()) {

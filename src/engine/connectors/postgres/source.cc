@@ -76,13 +76,12 @@ class CopyReader final : public Reader {
     if (error.code != Code::Invalid) return error;
     if (conditional_) return of_condition(entity_, "or a view fails for a row", error);
     const bool has_remedy = db_.sqlstate().starts_with("54");
-    return data_error(
-        fmt::format("entity \"{}\": a row{} cannot be read: {}{}", entity_,
-                    ordered_ ? "" : fmt::format(" behind the first {}", rows_ + decoder_.rows()),
-                    error.message,
-                    has_remedy ? ""
-                               : "; correct it in the source, or leave its column out (`columns` "
-                                 "of the entity)"));
+    return data_error(fmt::format(
+        "entity \"{}\": a row{} cannot be read: {}{}", entity_,
+        ordered_ ? "" : fmt::format(" behind the first {}", rows_ + decoder_.rows()), error.message,
+        has_remedy ? ""
+                   : "; correct it in the source, or leave its column out (`columns` "
+                     "of the entity)"));
   }
 
   Connection& db_;

@@ -131,7 +131,8 @@ TEST(SqliteEncoder, ARowBeyondSqlitesLimitIsToldWithItsLongestColumn) {
   const arrow::Field field("", arrow::binary());
   for (const std::int32_t first : {999'999'900, 500'000'000}) {
     std::vector<sqlite::Encoder> encoders;
-    for (const auto& array : {column({0, first, first + 1}), column({0, 499'999'900, 499'999'901})}) {
+    for (const auto& array :
+         {column({0, first, first + 1}), column({0, 499'999'900, 499'999'901})}) {
       auto e = sqlite::Encoder::make(field, {sqlite::Kind::Bytes});
       ASSERT_TRUE(e && e->attach(array));
       encoders.push_back(*e);
