@@ -269,6 +269,16 @@ TEST_F(Duckdb, AFileThatIsNoneSaysSo) {
       << r.error.value_or("");
 }
 
+// Symptom: "Conversion Error", of no entity and with no remedy.
+TEST_F(Duckdb, ARowThatAViewCannotGiveIsToldWithItsEntity) {
+  sql(in(), {"CREATE VIEW v AS SELECT CAST(if(i = 5000, 'x', '1') AS INTEGER) AS n FROM "
+             "range(9000) r(i)"});
+  const auto r = answer();
+  EXPECT_EQ(r.error_kind, "data");
+  EXPECT_NE(r.error.value_or("").find("entity \"v\": a row cannot be read"), std::string::npos)
+      << r.error.value_or("");
+}
+
 // Another process that has the file open, under the command line that it is given.
 struct Holder {
   pid_t pid = 0;

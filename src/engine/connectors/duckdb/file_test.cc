@@ -185,6 +185,14 @@ TEST_F(DuckdbFile, WordsCountOnlyWhereNoRowCanHoldThem) {
             Code::Invalid, "data"},
            {ErrorType::OutOfMemory, "Out of Memory Error: failed to offload data block",
             Code::Unavailable, ""},
+           {ErrorType::Transaction,
+            "TransactionContext Error: Failed to commit: duplicate key \"Permission denied\"",
+            Code::Unavailable, ""},
+           {ErrorType::Transaction,
+            "TransactionContext Error: Failed to commit: Could not write file \"f.wal\": "
+            "Permission "
+            "denied",
+            Code::Forbidden, ""},
        }) {
     const Error e = duckdb::error_of("f", static_cast<int>(c.type), c.message);
     EXPECT_EQ(e.code, c.code) << c.message;

@@ -16,6 +16,7 @@ namespace {
 
 constexpr auto kLook = std::chrono::milliseconds(20);
 constexpr auto kBlockedAfter = std::chrono::seconds(1);
+constexpr const char* kNotWritten = "TransactionContext Error: Failed to commit: Could not write";
 constexpr const char* kLocked = "Could not set lock on file";
 
 // Of a file, while somebody has its instance, and until that is closed.
@@ -218,6 +219,7 @@ Error file_error(const std::string& path, std::string_view message) {
 
 // DuckDB's bound for memory is ours, so another run would meet it again; the disk may get space.
 Error memory_error(const std::string& path, std::string_view message) {
+  message = message.substr(0, message.find("\n\nPossible solutions"));  // settings that are ours
   if (message.find("failed to offload") != std::string_view::npos) {
     return error_about(
         path, message, Code::Unavailable,
@@ -242,12 +244,14 @@ Error error_of(const std::string& path, int type, std::string_view message) {
     case ErrorType::OutOfMemory:
       return memory_error(path, message);
     case ErrorType::Transaction:
+      // What kept a commit off the disk is said behind it; a key's values are another's words.
+      if (message.starts_with(kNotWritten)) return file_error(path, message);
       return error_about(path, message, Code::Unavailable,
                          "was changed by somebody else at the same time");
     case ErrorType::Internal:
       return error_about(path, message, Code::Internal, "DuckDB failed");
     default:
-      return {Code::Invalid, fmt::format("DuckDB refuses: {}", message), {}, {}};
+      return {Code::Invalid, fmt::format("{}{}", kRefuses, message), {}, {}};
   }
 }
 

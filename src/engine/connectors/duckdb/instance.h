@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "engine/connectors/duckdb/db.h"
 #include "engine/connectors/duckdb/file.h"
@@ -32,6 +33,9 @@ Result<std::shared_ptr<Instance>> scratch_instance();
 // The caller destroys it. Unsupported, naming it: the library refuses a setting, without which it
 // might reach other files.
 Result<Config> make_config(const Api& api, Open how);
+
+// How an error begins that is of a statement or a row, not of the file.
+inline constexpr std::string_view kRefuses = "DuckDB refuses: ";
 
 // What a message of DuckDB's means. `type` 0: the message itself says what it is about, or nothing
 // does. Its words count only where no value of a row can stand in it.

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/json.h"
+#include "engine/connectors/duckdb/instance.h"
 #include "engine/core/condition.h"
 #include "engine/core/cursor.h"
 #include "engine/core/json_fault.h"
@@ -58,6 +59,16 @@ std::string why_not(const arrow::Array& column, std::int64_t row) {
   }
 }
 
+// Functions and casts tell only of a row that they refuse it.
+Error of_row(const std::string& entity, bool conditional, const Error& error) {
+  if (error.code != Code::Invalid || !error.message.starts_with(kRefuses)) return error;
+  if (conditional) return of_condition(entity, "or a view fails for a row", error);
+  return data_error(
+      fmt::format("entity \"{}\": a row cannot be read: {}; correct it, or the view, in the "
+                  "source, or leave its column out (`columns` of the entity)",
+                  entity, error.message));
+}
+
 class StreamReader final : public Reader {
  public:
   StreamReader(std::unique_ptr<Db> db, std::unique_ptr<Stream> stream, const ReadParams& params,
@@ -94,9 +105,7 @@ class StreamReader final : public Reader {
   Result<std::shared_ptr<arrow::RecordBatch>> next_piece() {
     if (!rest_ && !done_) {
       auto piece = stream_->next();
-      if (!piece && conditional_ && piece.error().code == Code::Invalid)
-        return fail(of_condition(entity_, "or a view fails for a row", piece.error()));
-      if (!piece) return fail(piece.error());
+      if (!piece) return fail(of_row(entity_, conditional_, piece.error()));
       rest_ = std::move(*piece);
       done_ = rest_ == nullptr;
       if (done_) return nullptr;
@@ -364,9 +373,7 @@ Result<std::unique_ptr<Reader>> DuckdbSource::open(const ReadParams& params, con
     sql += (i == 0 ? " WHERE " : " AND ") + conditions[i];
   if (!order.empty()) sql += fmt::format(" ORDER BY {} NULLS FIRST", order);
   auto stream = db->stream(sql);
-  if (!stream && !params.where.empty() && stream.error().code == Code::Invalid)
-    return fail(of_condition(params.entity, "or a view fails for a row", stream.error()));
-  if (!stream) return fail(stream.error());
+  if (!stream) return fail(of_row(params.entity, !params.where.empty(), stream.error()));
   for (std::size_t i = 0; i < fields.size(); ++i) {
     const auto& found = (*stream)->schema()->field(static_cast<int>(i))->type();
     if (!found->Equals(fields[i]->type())) return fail(changed_meanwhile(params.entity));

@@ -170,10 +170,9 @@ class CatalogReader {
       std::string list;
       for (const auto& name : draft.hidden)
         list += (list.empty() ? "" : ", ") + db_.identifier(name);
-      return bad(entity,
-                 forbidden(fmt::format(
-                     "the user may not read all of its columns; GRANT SELECT ({}) ON {} TO {}",
-                     list, shown, db_.identifier(draft.user))));
+      draft.table.grant =
+          fmt::format("GRANT SELECT ({}) ON {} TO {}", list, shown, db_.identifier(draft.user));
+      draft.table.hidden = std::move(draft.hidden);
     }
     if (draft.table.columns.empty()) {
       return bad(entity, data_error("the table has no columns; nothing can be copied of it"));

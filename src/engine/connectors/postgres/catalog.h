@@ -22,6 +22,8 @@ struct Relation {
   std::int64_t oid = 0;
   std::string schema, name;
   std::vector<TableColumn> columns;
+  std::vector<std::string> hidden;  // those of them that the user may not read
+  std::string grant;                // what lets him
 };
 
 struct Found {
@@ -30,7 +32,8 @@ struct Found {
 };
 
 // Entities are `name` for tables of the schema public and `schema.name` for others. A table that
-// the user may not read, or not all of, is a bad entity that says what to GRANT.
+// the user may not read is a bad entity that says what to GRANT; one of which he may read some
+// columns can be read without the others.
 Result<Found> read_catalog(Connection& db, const std::vector<std::string>& schemas,
                            const Wanted& wanted);
 

@@ -66,13 +66,17 @@ Result<std::unique_ptr<Connection>> Connection::open(const Config& config, std::
                 fmt::format("the PostgreSQL server {} has version {}; 13 or newer is needed",
                             config.place, c->server_version() / 10000));
   }
-  // Texts of types that have no form of their own read the same whatever the server's settings.
+  // Texts of types that have no form of their own read the same whatever the server's settings. A
+  // database of the encoding SQL_ASCII holds any bytes, and would refuse the whole statement for
+  // those of one value, or name, that are no UTF-8: they are looked at here, one by one.
   TG_CHECK(
       c->exec("SELECT set_config('datestyle', 'ISO', false), set_config('intervalstyle', "
               "'iso_8601', false), set_config('extra_float_digits', '3', false), "
               "set_config('bytea_output', 'hex', false), set_config('timezone', 'UTC', false), "
               "set_config('statement_timeout', '0', false), set_config('lock_timeout', "
-              "'30s', false), set_config('idle_in_transaction_session_timeout', '0', false)"));
+              "'30s', false), set_config('idle_in_transaction_session_timeout', '0', false), "
+              "set_config('client_encoding', CASE current_setting('server_encoding') WHEN "
+              "'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false)"));
   return c;
 }
 
@@ -196,9 +200,11 @@ std::unexpected<Error> Connection::refused(const pg_result* result) {
   const char* text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
   if (state == nullptr || PQstatus(conn_.get()) != CONNECTION_OK) return lost();
   sqlstate_ = state;
+  const std::string message = text == nullptr ? "no reason given" : text;
+  // What it calls a defect of its own is a row, or a value, of a gigabyte.
+  if (message.starts_with("invalid memory alloc request size")) sqlstate_ = "54000";
   refused_at_ = copy_place(PQresultErrorField(result, PG_DIAG_CONTEXT));
   const std::string_view code = sqlstate_;
-  const std::string message = text == nullptr ? "no reason given" : text;
   const auto error = [&](Code c, std::string_view remedy) {
     return fail(c, fmt::format("PostgreSQL: {}{}{}", message, remedy.empty() ? "" : "; ", remedy));
   };
@@ -212,6 +218,12 @@ std::unexpected<Error> Connection::refused(const pg_result* result) {
     return error(Code::Forbidden,
                  fmt::format("GRANT the right to {}", user_.empty() ? "the user" : user_));
   }
+  if (code == "53100")
+    return error(Code::Unavailable, "free some space on the server's disk and run again");
+  if (kind == "54")
+    return error(Code::Invalid,
+                 "it is beyond what the server can hold: shorten it in the source, or leave long "
+                 "columns, or some of very many, out (`columns` of the entity)");
   if (kind == "08" || kind == "57" || kind == "53" || kind == "40" || code == "55P03") {
     return error(Code::Unavailable, "");
   }

@@ -286,6 +286,14 @@ Result<LayoutChange> plan_layout(const Place& place, const TableLayout& now, con
                                std::max(count, change.columns.size()), kMaxColumns),
                    "leave some out (`columns` of the entity)");
   }
+  // Their rows wait in a table that numbers them.
+  if (load.kind != LoadKind::Replace && change.written.size() == kMaxColumns) {
+    return refused(place,
+                   fmt::format("a load that merges or appends writes at most {} columns, and this "
+                               "one has {}",
+                               kMaxColumns - 1, kMaxColumns),
+                   "leave one out (`columns` of the entity), or use the mode `full`");
+  }
   if (change.create) {
     change.key = load.key;
     return change;

@@ -46,11 +46,7 @@ class CopyReader final : public Reader {
     if (done_) return std::nullopt;
     while (decoder_.rows() < kBatchRows && decoder_.bytes() < kMaxBatchBytes) {
       const auto piece = db_.next_piece();
-      // Functions and casts tell only of a row that they refuse it.
-      if (!piece && conditional_ && piece.error().code == Code::Invalid) {
-        return fail(of_condition(entity_, "or a view fails for a row", piece.error()));
-      }
-      if (!piece) return fail(piece.error());
+      if (!piece) return fail(of_row(piece.error()));
       if (!*piece) {
         TG_CHECK(db_.exec("COMMIT"));
         done_ = true;
@@ -74,6 +70,20 @@ class CopyReader final : public Reader {
   }
 
  private:
+  // Functions, casts and encodings tell only of a row that they refuse it. Which one that is, the
+  // rows before it tell, unless they are sorted.
+  Error of_row(const Error& error) const {
+    if (error.code != Code::Invalid) return error;
+    if (conditional_) return of_condition(entity_, "or a view fails for a row", error);
+    const bool has_remedy = db_.sqlstate().starts_with("54");
+    return data_error(fmt::format(
+        "entity \"{}\": a row{} cannot be read: {}{}", entity_,
+        ordered_ ? "" : fmt::format(" behind the first {}", rows_ + decoder_.rows()), error.message,
+        has_remedy ? ""
+                   : "; correct it in the source, or leave its column out (`columns` "
+                     "of the entity)"));
+  }
+
   Connection& db_;
   const std::string entity_;
   const bool conditional_;
@@ -118,6 +128,12 @@ std::optional<Bound> bound_sql(const Connection& db, const TableColumn& column,
     default:
       return std::nullopt;
   }
+}
+
+std::string hidden_words(const std::string& grant) {
+  return fmt::format(
+      "the user may not read all of its columns; {}, or leave them out (`columns` of the entity)",
+      grant);
 }
 
 // Its text would leave out rows: 10.0.0.10 comes before 10.0.0.9.
@@ -190,6 +206,16 @@ Result<Catalog> PostgresSource::discover(const Wanted& wanted) {
   return std::move(found.catalog);
 }
 
+// Whoever runs a job has left such columns out, or is told by open().
+Result<Catalog> PostgresSource::sample() {
+  TG_TRY(Catalog catalog, discover({}));
+  for (EntityInfo& entity : catalog.entities) {
+    const Relation& table = tables_.at(entity.name);
+    if (!table.hidden.empty()) entity.warnings.push_back(hidden_words(table.grant));
+  }
+  return catalog;
+}
+
 // In parentheses a condition may close them and open others, without them it may go on to another
 // clause: only an expression is both.
 Status PostgresSource::check_condition(const Relation& table, const std::string& where) {
@@ -226,6 +252,8 @@ Result<std::unique_ptr<Reader>> PostgresSource::open(const ReadParams& params, c
       return fail(Code::Invalid,
                   fmt::format("there is no column \"{}\" in \"{}\"", name, params.entity));
     }
+    if (std::ranges::count(table.hidden, name) > 0)
+      return fail(Code::Forbidden, hidden_words(table.grant));
     list += (list.empty() ? "" : ", ") + select_expression(db_->identifier(name), column->type);
     fields.push_back(to_field(name, column->type));
     TG_TRY(columns.emplace_back(), Column::make(column->type));

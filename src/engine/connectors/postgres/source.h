@@ -21,6 +21,7 @@ class PostgresSource final : public Source {
   Result<std::optional<std::string>> table_place(const std::string& entity) override;
   Status check() override;
   Result<Catalog> discover(const Wanted& wanted) override;
+  Result<Catalog> sample() override;  // all of it, with a warning where columns may not be read
   Result<std::unique_ptr<Reader>> open(const ReadParams& params,
                                        const Partition& partition) override;
 

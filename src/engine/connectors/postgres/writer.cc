@@ -36,10 +36,11 @@ std::string cast_of(const std::string& value, const TargetType& from, const Targ
       value, cast, from.declared, to.declared);
 }
 
-// Of the user's own: constraints, triggers that raise, values that an ignored type cannot hold.
+// Of the user's own: constraints, triggers that raise, values that an ignored type cannot hold, or
+// an index (54000).
 bool is_of_a_row(const std::string& sqlstate) {
   return sqlstate.starts_with("23") || sqlstate.starts_with("22") || sqlstate == "P0001" ||
-         sqlstate == "44000";
+         sqlstate == "44000" || sqlstate == "54000";
 }
 
 }  // namespace
@@ -127,7 +128,8 @@ Status PostgresWriter::end_copy() {
 // A value that only the server refuses: the row cannot be left out any more, but it can be found.
 Error PostgresWriter::with_row(Error error) const {
   const auto& at = db_.refused_at();
-  if (error.code != Code::Invalid || !at) return error;
+  // A row that is too long (54000) is found when those that came with it are, at the last's place.
+  if (error.code != Code::Invalid || !at || db_.sqlstate().starts_with("54")) return error;
   std::string column;
   for (std::size_t i = 0; i < change_.written.size(); ++i) {
     const std::string& name = change_.written[i].name;

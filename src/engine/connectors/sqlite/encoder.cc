@@ -252,6 +252,22 @@ std::string Encoder::text(std::int64_t row) const {
   }
 }
 
+std::int64_t Encoder::length(std::int64_t begin, std::int64_t end) const {
+  const auto between = [&](const auto* offsets) -> std::int64_t {
+    return offsets == nullptr ? 0 : offsets[offset + end] - offsets[offset + begin];
+  };
+  switch (form) {
+    case Form::String:
+    case Form::Binary:
+      return between(static_cast<const std::int32_t*>(values));
+    case Form::LargeString:
+    case Form::LargeBinary:
+      return between(static_cast<const std::int64_t*>(values));
+    default:
+      return 0;
+  }
+}
+
 std::string_view Encoder::string(std::int64_t row) const {
   const auto cut = [&](const auto* offsets) -> std::string_view {
     if (bytes == nullptr) return "";
@@ -351,7 +367,12 @@ std::string Encoder::why_not(std::int64_t row) const {
   }
   if (form == Form::Date32 || form == Form::Date64 || form == Form::Timestamp ||
       form == Form::Time) {
-    if (text(row).empty()) return "is outside of the years 0000 to 9999 or no time of day";
+    if (text(row).empty()) {
+      return form == Form::Time ? "is no time of day"
+                                : "is before the year 0000 or after 9999, which SQLite's dates "
+                                  "cannot be; correct it in the source, or leave the column out "
+                                  "(--exclude-columns, or `columns` of the entity)";
+    }
     const bool fits =
         kind == Kind::Any || kind == Kind::Text || (form == Form::Time && kind == Kind::Time) ||
         (form == Form::Timestamp &&
@@ -385,16 +406,51 @@ std::string Encoder::why_not(std::int64_t row) const {
   return not_a();
 }
 
+namespace {
+
+// SQLITE_MAX_LENGTH as SQLite is built by default, of a value and of a whole row
+// (https://www.sqlite.org/limits.html); numbers, and what a record says of each column, at most.
+constexpr std::int64_t kMaxRow = 1'000'000'000, kOfColumn = 17;
+
+// Why the row is longer than a row can be; "": it is not.
+std::string too_long(const std::vector<Encoder>& encoders, const std::vector<std::string>& names,
+                     std::int64_t row) {
+  std::int64_t bytes = 0, longest = -1;
+  std::size_t which = 0;
+  for (std::size_t i = 0; i < encoders.size(); ++i) {
+    const std::int64_t length = encoders[i].is_null(row) ? 0 : encoders[i].length(row, row + 1);
+    bytes += length + kOfColumn;
+    if (length <= longest) continue;
+    longest = length;
+    which = i;
+  }
+  if (bytes <= kMaxRow) return {};
+  return fmt::format(
+      "column \"{}\": the value has {} bytes, and a row of SQLite at most 1,000,000,000; shorten "
+      "it "
+      "in the source, or leave the column out (--exclude-columns, or `columns` of the entity)",
+      names[which], longest);
+}
+
+}  // namespace
+
 std::vector<std::pair<std::int64_t, std::string>> unstorable(const std::vector<Encoder>& encoders,
                                                              const std::vector<std::string>& names,
                                                              std::int64_t rows) {
   std::vector<std::pair<std::int64_t, std::string>> out;
   std::vector<std::size_t> doubtful;
+  std::int64_t all = 0;
+  for (const Encoder& e : encoders) all += e.length(0, rows) + rows * kOfColumn;
+  const bool long_rows = all > kMaxRow;
   for (std::size_t i = 0; i < encoders.size(); ++i) {
     if (encoders[i].may_fail()) doubtful.push_back(i);
   }
-  if (doubtful.empty()) return out;
+  if (doubtful.empty() && !long_rows) return out;
   for (std::int64_t row = 0; row < rows; ++row) {
+    if (std::string why = long_rows ? too_long(encoders, names, row) : ""; !why.empty()) {
+      out.emplace_back(row, std::move(why));
+      continue;
+    }
     for (const std::size_t i : doubtful) {
       const Encoder& e = encoders[i];
       if (e.is_null(row) || e.surely_fine(row)) continue;

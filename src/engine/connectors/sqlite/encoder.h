@@ -76,6 +76,8 @@ struct Encoder {
   bool surely_fine(std::int64_t row) const;
   // Why the value has no form in the column; "": it has.
   std::string why_not(std::int64_t row) const;
+  // Bytes of the texts, or bytes, at the rows [begin, end).
+  std::int64_t length(std::int64_t begin, std::int64_t end) const;
   // The value for people, cut short.
   std::string shown(std::int64_t row) const;
 

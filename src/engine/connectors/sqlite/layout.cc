@@ -427,10 +427,12 @@ Result<LayoutChange> plan_layout(const std::string& table, const TableLayout& no
     change.written.push_back(column);
     change.fields.push_back(i);
   }
-  if (change.wanted.columns.size() > kMaxColumns) {
+  const std::size_t number = load.kind == LoadKind::Merge ? 1 : 0;  // of its rows, which it stages
+  if (std::max(change.wanted.columns.size(), change.written.size() + number) > kMaxColumns) {
     return refused(table,
-                   fmt::format("it would have {} columns, and SQLite takes at most {}",
-                               change.wanted.columns.size(), kMaxColumns),
+                   fmt::format("it would have {} columns, and SQLite takes at most {}{}",
+                               change.wanted.columns.size(), kMaxColumns,
+                               number > 0 ? ", a merge one less" : ""),
                    "leave some out (`columns` of the entity)");
   }
   if (change.create) {

@@ -1,9 +1,12 @@
 // How values keep their meaning in a table of SQLite: affinities, widened types, keys, order.
 
+#include <arrow/array/array_binary.h>
+#include <arrow/buffer.h>
 #include <arrow/record_batch.h>
 #include <arrow/type.h>
 #include <fmt/format.h>
 
+#include "engine/connectors/sqlite/encoder.h"
 #include "engine/connectors/sqlite/functions.h"
 #include "engine/connectors/sqlite/sqlite_fixture.h"
 #include "engine/core/schema.h"
@@ -115,6 +118,31 @@ TEST_F(SqliteValues, TheGreaterCursorWinsByItsValue) {
         load({whole("id"), text("v"), whole("ver")}, R"([[1, "new", 10], [1, "old", 9]])").error,
         std::nullopt);
     EXPECT_EQ(out("SELECT v, ver FROM t WHERE id = 1"), Texts{"new|10"});
+  }
+}
+
+// Symptom: "string or blob too big", of no row. The bytes are not there: nobody is to look at them.
+TEST(SqliteEncoder, ARowBeyondSqlitesLimitIsToldWithItsLongestColumn) {
+  const auto column = [](std::vector<std::int32_t> offsets) {
+    auto buffer = arrow::Buffer::FromVector(std::move(offsets));
+    return std::make_shared<arrow::BinaryArray>(2, std::move(buffer),
+                                                std::make_shared<arrow::Buffer>("x"));
+  };
+  const arrow::Field field("", arrow::binary());
+  for (const std::int32_t first : {999'999'900, 500'000'000}) {
+    std::vector<sqlite::Encoder> encoders;
+    for (const auto& array :
+         {column({0, first, first + 1}), column({0, 499'999'900, 499'999'901})}) {
+      auto e = sqlite::Encoder::make(field, {sqlite::Kind::Bytes});
+      ASSERT_TRUE(e && e->attach(array));
+      encoders.push_back(*e);
+    }
+    const auto refused = sqlite::unstorable(encoders, {"a", "b"}, 2);
+    ASSERT_EQ(refused.size(), first > 500'000'000 ? 1U : 0U);
+    if (refused.empty()) continue;
+    EXPECT_EQ(refused.front().first, 0);
+    EXPECT_NE(refused.front().second.find("column \"a\": the value has 999999900 bytes"),
+              std::string::npos);
   }
 }
 
