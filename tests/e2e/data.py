@@ -39,10 +39,11 @@ def read_csv(path):
 
 
 def query(database, sql):
-    """Rows of a read-only query; [] when the file or the table is not there yet."""
+    """Rows of a query; [] when the file or the table is not there yet. What a killed writer left can only be read by
+    who may write: he puts the log in order first."""
     if not database.exists():
         return []
-    db = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)
+    db = sqlite3.connect(f"file:{database}?mode=rw", uri=True, timeout=10)
     try:
         return db.execute(sql).fetchall()
     except sqlite3.OperationalError as e:

@@ -427,8 +427,7 @@ std::string too_long(const std::vector<Encoder>& encoders, const std::vector<std
   if (bytes <= kMaxRow) return {};
   return fmt::format(
       "column \"{}\": the value has {} bytes, and a row of SQLite at most 1,000,000,000; shorten "
-      "it "
-      "in the source, or leave the column out (--exclude-columns, or `columns` of the entity)",
+      "it in the source, or leave the column out (--exclude-columns, or `columns` of the entity)",
       names[which], longest);
 }
 
