@@ -202,10 +202,13 @@ struct Connections {
     masker.add(c.config, endpoint.config);
     const bool source = kind == ConnectionKind::Source;
     Engine& engine = call.services.engine;
-    // What a destination holds is found by reading it.
-    if (!check && !source) TG_CHECK(make_readable(engine, endpoint));
-    auto data = check ? engine.check(std::move(endpoint), source)
-                      : engine.discover(std::move(endpoint), true);
+    const auto answered = [&]() -> Result<boost::json::value> {
+      if (check) return engine.check(std::move(endpoint), source);
+      // What a destination holds is found by reading it.
+      if (!source) TG_CHECK(make_readable(engine, endpoint));
+      return engine.discover(std::move(endpoint), true);
+    };
+    auto data = answered();
     if (!data) {  // a driver may repeat its connection string; an internal one is logged, too
       masker.mask(data.error());
       return std::unexpected(std::move(data).error());

@@ -14,7 +14,7 @@ namespace tidegate::engine::duckdb {
 
 // Opaque: pointers into the library.
 using Database = struct DatabaseTag*;
-using Connection = struct ConnectionTag*;
+using Connection = struct ConnectionHandleTag*;
 using Prepared = struct PreparedTag*;
 using Pending = struct PendingTag*;
 using Config = struct ConfigTag*;
