@@ -31,7 +31,7 @@ class EncodedCheck final : public RowCheck {
 
   Result<std::vector<Refused>> check(const arrow::RecordBatch& batch) override {
     std::vector<Refused> out;
-    for (auto& r : encoder_.encode(batch, [](std::int64_t, DocumentEncoder::Row) {})) {
+    for (auto& r : encoder_.encode(batch, [](std::int64_t, const DocumentEncoder::Row&) {})) {
       out.push_back({r.row, std::move(r.why)});
     }
     return out;
