@@ -279,8 +279,8 @@ std::vector<Command> job_commands() {
        with_common({kJob,
                     {"--wait", "Wait for its end and show progress", Arity::Flag},
                     {"--take-over",
-                     "Take tables that another job owns, such as a deleted one's; but in append "
-                     "modes their rows are replaced",
+                     "Take tables that another job owns, such as a deleted one's; their rows are "
+                     "replaced, except in append modes",
                      Arity::Flag}}),
        run},
       {"jobs pause", "Stop a job from starting by itself",

@@ -407,8 +407,8 @@ cli::Command sync_command() {
        {"--job", "Owner of tables and state (default: made from source, destination and mode)", One,
         false, "NAME"},
        {"--take-over",
-        "Take tables that another job or somebody else filled; but in append modes the first run "
-        "replaces their rows",
+        "Take tables that another job or somebody else filled; the first run replaces their rows, "
+        "except in append modes",
         Flag},
        {"--config",
         "YAML with sources: and destinations: (TIDEGATE_CONFIG; default: ./tidegate.yaml)", One,

@@ -117,9 +117,8 @@ Result<SyncEndpoint> from_path(std::string_view text, bool has_format, Role role
   if (ends_with_any(path, kDuckdb)) return local("duckdb", path);
   if (role == Role::Destination && text.contains('?')) {
     return fail(Code::Invalid,
-                fmt::format("\"{}\": behind a folder only ?format=csv, jsonl or parquet may stand; "
-                            "write file:PATH for a folder of such a name",
-                            text));
+                "behind the destination's folder only ?format=csv, jsonl or parquet may stand; "
+                "write file:PATH for a folder of such a name");
   }
   if (text.find_first_of("*?[") != std::string_view::npos || ends_with_any(path, kFile))
     return local("file", path);

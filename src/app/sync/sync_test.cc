@@ -148,6 +148,9 @@ TEST(Endpoint, AWrongOptionBehindADestinationIsNoPartOfItsName) {
   ASSERT_FALSE(e);
   EXPECT_NE(e.error().message.find("only ?format=csv"), std::string::npos) << e.error().message;
   EXPECT_TRUE(parse_endpoint("file:out/?fmt=jsonl", Role::Destination, params()));
+  const auto url = parse_endpoint("postgres:u:s3cret@h/d?sslmode=x", Role::Destination, params());
+  ASSERT_FALSE(url);
+  EXPECT_EQ(url.error().message.find("s3cret"), std::string::npos) << url.error().message;
 }
 
 TEST(Endpoint, TheSamePlaceIsTheSameIdentityHoweverItIsWritten) {

@@ -36,23 +36,23 @@ Error table_owned(const Claim& claim, std::string_view job, std::string_view ent
   return {Code::Conflict,
           fmt::format("the table \"{}\" belongs to the job '{}' (entity \"{}\"); write to another "
                       "destination, or take the table over (--take-over of `tidegate sync` or "
-                      "`tidegate jobs run`), which ends that job's use of it and, but in append "
-                      "modes, replaces its rows",
+                      "`tidegate jobs run`), which ends that job's use of it and replaces "
+                      "its rows, except in append modes",
                       claim.table, job, entity),
           "table_owned",
           {}};
 }
 
 Error table_foreign(const Claim& claim) {
-  return {
-      Code::Conflict,
-      fmt::format("the table \"{}\" holds rows that Tidegate did not write; it is not touched. "
-                  "Rename it, write to another destination, or take it over (--take-over of "
-                  "`tidegate sync` or `tidegate jobs run`), which, but in append modes, replaces "
-                  "its rows",
-                  claim.table),
-      "table_foreign",
-      {}};
+  return {Code::Conflict,
+          fmt::format(
+              "the table \"{}\" holds rows that Tidegate did not write; it is not touched. "
+              "Rename it, write to another destination, or take it over (--take-over of "
+              "`tidegate sync` or `tidegate jobs run`), which replaces its rows, except in append "
+              "modes",
+              claim.table),
+          "table_foreign",
+          {}};
 }
 
 }  // namespace tidegate::engine
